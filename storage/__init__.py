@@ -1,0 +1,4 @@
+"""The PostgreSQL catalog, durable files and the administrator's commands. Knows nothing of SIP or RTP.
+
+`postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli`.
+"""

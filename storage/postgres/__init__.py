@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server: one small module, replaceable (docs/adr)."""
