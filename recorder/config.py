@@ -1,0 +1,265 @@
+"""The recorder's settings: one TOML file, environment overrides, command-line overrides, validated once.
+
+Precedence, highest first: command line, environment (`RECORDER_STATE_DIR`, `RECORDER_SIP_PORT`, ... that is
+`RECORDER_` + table + `_` + key), the TOML file, the defaults below. Every default is safe for a trial on one
+machine. `config/recorder.toml` shows every key; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from recorder.errors import ConfigError
+
+_NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+
+
+def default_state_dir() -> Path:
+    """Return where state lives when nothing says otherwise: /var/lib for root, the XDG state directory for a user."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/tandem-recorder")
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "tandem-recorder"
+
+
+def _ip_address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address, not a name") from None
+
+
+def _ip_address_or_empty(value: str) -> str:
+    return _ip_address(value) if value else value
+
+
+def _node_name(value: str) -> str:
+    if not _NODE_NAME.match(value):
+        raise ValueError("must be 1 to 63 letters, digits, '.', '_' or '-'")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
+OptionalIpAddress = Annotated[str, AfterValidator(_ip_address_or_empty)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SipSettings(_Table):
+    """Where recording clients reach the signalling frontend."""
+
+    host: IpAddress = Field("0.0.0.0", description="address to listen on, UDP and TCP alike")  # noqa: S104
+    port: int = Field(5060, ge=1, le=65535, description="UDP and TCP port; both are always opened (RFC 3261 18.2.1)")
+    advertised_host: OptionalIpAddress = Field(
+        "", description="address put into Contact and SDP; empty: the address that routes to each client"
+    )
+    answer_delay_ms: float = Field(
+        3.0, ge=0, le=1000, description="shortest time between an INVITE and its 200; some clients lose a faster answer"
+    )
+
+
+class MediaSettings(_Table):
+    """The pool of RTP writers and what they may use."""
+
+    host: IpAddress = Field("0.0.0.0", description="address the RTP and RTCP sockets are bound to")  # noqa: S104
+    first_port: int = Field(20000, ge=1024, le=65534, description="lowest RTP port; even")
+    last_port: int = Field(29999, ge=1025, le=65535, description="highest port that may be bound")
+    writers: int = Field(2, ge=1, le=64, description="RTP writer processes")
+    max_streams: int = Field(
+        1000, ge=2, le=60000, description="RTP streams of the whole pool; a two-party session needs two"
+    )
+    visit_interval_ms: float = Field(100.0, ge=10, le=500, description="time between two visits of the sockets")
+    sync_interval_ms: float = Field(500.0, ge=50, le=10000, description="audio that a power loss may cost, at most")
+    port_cooldown_s: float = Field(5.0, ge=0, le=600, description="time before a used port serves another session")
+    min_free_mb: int = Field(
+        512, ge=0, description="free space of the capture disk, in MB, below which new sessions get 503"
+    )
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> MediaSettings:
+        if self.first_port % 2:
+            raise ValueError(f"first_port = {self.first_port} must be even: RTP uses even ports, RTCP the next odd one")
+        if self.last_port - self.first_port + 1 < 2 * self.max_streams:
+            raise ValueError(
+                f"ports {self.first_port}-{self.last_port} hold fewer than max_streams = {self.max_streams} pairs;"
+                " widen the range or lower max_streams"
+            )
+        return self
+
+
+class DatabaseSettings(_Table):
+    """The PostgreSQL catalog."""
+
+    dsn: str = Field(
+        "",
+        repr=False,
+        description="postgresql://... of an existing server; empty: an embedded server under the state directory",
+    )
+    pool_size: int = Field(8, ge=2, le=100, description="connections of the frontend")
+
+
+class HttpSettings(_Table):
+    """Health and metrics."""
+
+    host: IpAddress = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 switches the HTTP interface off")
+
+
+class RecordingSettings(_Table):
+    """The finished recordings."""
+
+    root: AbsolutePath | None = Field(None, description="directory; default: recordings/ under the state directory")
+    format: Literal["g711", "pcm16", "flac", "opus"] = Field(
+        "g711", description="g711 keeps the received bytes in a mu-law or A-law stereo WAV"
+    )
+
+
+class ShutdownSettings(_Table):
+    """What SIGTERM waits for."""
+
+    drain_limit_s: float = Field(30.0, ge=0, le=86400, description="time running sessions get to end by themselves")
+    finalise_limit_s: float = Field(30.0, ge=0, le=86400, description="time the curator gets to finish ended sessions")
+
+
+class LogSettings(_Table):
+    """Logs go to standard error."""
+
+    format: Literal["console", "json"] = Field("console", description="console for people, json for collectors")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is written")
+
+
+class Settings(BaseSettings):
+    """All settings of one node."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        env_prefix="RECORDER_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+    )
+
+    state_dir: AbsolutePath = Field(
+        default_factory=default_state_dir, description="everything the recorder writes lives under this directory"
+    )
+    node: Annotated[str, AfterValidator(_node_name)] = Field(
+        default_factory=socket.gethostname, description="name of this host in the catalog; unique per site"
+    )
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    recordings: RecordingSettings = RecordingSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        if self.media.first_port <= self.sip.port <= self.media.last_port:
+            raise ValueError(f"sip.port = {self.sip.port} lies inside the RTP range; move one of them")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources; `load_settings` adds the file below them."""
+        return init_settings, env_settings
+
+
+def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read and validate the settings.
+
+    Args:
+        path: the TOML file, or None for defaults and environment only.
+        overrides: nested tables that beat every other source, such as ``{"sip": {"port": 5070}}``.
+
+    Raises:
+        ConfigError: names every faulty key, its value and what to do about it.
+
+    """
+
+    class _FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            file = (TomlConfigSettingsSource(settings_cls, toml_file=path),) if path else ()
+            return init_settings, env_settings, *file
+
+    if path is not None:
+        _check_readable(path)
+    try:
+        loaded = _FromFile(**(overrides or {}))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from None
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}; give a readable file with --config"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
+
+
+def _explain(error: ValidationError, path: Path | None) -> list[str]:
+    lines = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            known = ", ".join(sorted(_keys_at(fault["loc"])))
+            lines.append(f"{key}: unknown key; remove it or correct its name; known here: {known}")
+            continue
+        value = "" if isinstance(fault["input"], dict | _Table) else f" = {fault['input']!r}"
+        purpose = _description(fault["loc"])
+        lines.append(f"{key}{value}: {message}" + (f" ({key} is the {purpose})" if purpose else ""))
+    source = f"; file {path}" if path else ""
+    return [f"{line}{source}" for line in lines]
+
+
+def _keys_at(location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+    """Return the fields of the table that holds the key at `location`; empty where there is no such table."""
+    fields: dict[str, FieldInfo] = dict(Settings.model_fields)
+    for part in location[:-1]:
+        annotation = fields[str(part)].annotation if str(part) in fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return {}
+        fields = dict(annotation.model_fields)
+    return fields
+
+
+def _description(location: tuple[int | str, ...]) -> str:
+    field = _keys_at(location).get(str(location[-1])) if location else None
+    return (field.description or "") if field else ""

@@ -1,0 +1,81 @@
+"""The state directory: what lives where, and how commands find the recorder that uses it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from recorder.config import Settings
+from recorder.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """Names inside one state directory."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """Sockets and the run file of the running recorder; meaningless after it has stopped."""
+        return self.root / "run"
+
+    @property
+    def control_socket(self) -> Path:
+        """Unix stream socket of the supervisor."""
+        return self.run / "control.sock"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the supervisor for its lifetime, so that two never share a state directory."""
+        return self.run / "lock"
+
+    @property
+    def dsn_file(self) -> Path:
+        """DSN of the catalog in use, readable by the owner only."""
+        return self.run / "catalog.dsn"
+
+    @property
+    def postgres(self) -> Path:
+        """Data directory of the embedded PostgreSQL server."""
+        return self.root / "postgres"
+
+    @property
+    def captures(self) -> Path:
+        """What writers append to (docs/storage-format.md)."""
+        return self.root / "captures"
+
+    @property
+    def recordings(self) -> Path:
+        """Finished recordings, unless `recordings.root` says otherwise."""
+        return self.root / "recordings"
+
+    def writer_socket(self, writer: str) -> Path:
+        """Return the Unix stream socket on which this writer takes commands."""
+        return self.run / f"{writer}.sock"
+
+    def create(self) -> None:
+        """Make the directories, closed to other users except for what they are told.
+
+        Raises:
+            SetupError: the directory cannot be made or written.
+
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for directory in (self.run, self.captures):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            probe = self.run / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SetupError(
+                f"state directory {self.root}: {error.strerror}; make it writable for this user"
+                " or choose another with --state-dir"
+            ) from None
+
+
+def recordings_root(settings: Settings) -> Path:
+    """Return the directory of the finished recordings."""
+    return settings.recordings.root or StateDir(settings.state_dir).recordings
