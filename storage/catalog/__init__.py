@@ -1,1 +1,9 @@
-"""Placeholder docstring: the owner of this package writes what lives here and what may import it."""
+"""The catalog: recordings, segments, dialogs, leases and jobs in PostgreSQL, through asyncpg.
+
+`records` are the values of writes, `views` those of queries, `store.Catalog` is the way in, `migrate` brings a
+database to this program's schema. SQL lives in `.sql` files beside the code.
+"""
+
+from storage.catalog.store import Catalog
+
+__all__ = ["Catalog"]

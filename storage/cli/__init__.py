@@ -1,1 +1,5 @@
-"""Placeholder docstring: the owner of this package writes what lives here and what may import it."""
+"""The storage administrator's commands: typer sub-apps that `recorder-admin` composes.
+
+One module per subcommand, each with an options value and a `run` function that needs no process. `context` says what
+the composing application supplies, `exit_codes` what a script can rely on.
+"""

@@ -1,0 +1,388 @@
+"""What callers hand to the catalog and get back from its writes: plain frozen values, no SQL.
+
+Times are timezone-aware datetimes, durations seconds, parties channel numbers (0 is left). Text may come from the
+network: the catalog stores any str, escaping what PostgreSQL cannot hold (see `storage.catalog.text`).
+What queries return is in `storage.catalog.views`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+FRONTEND_LEASE: Final = "frontend"
+"""Name of the lease of the active signalling frontend."""
+
+FINALISE: Final = "finalise"
+"""Job kind: turn the captures of one recording into its master file; dedupe key is the recording id."""
+
+
+class Door(enum.StrEnum):
+    """How the recording session came in."""
+
+    MSR = "msr"
+    SIPREC = "siprec"
+    SIP = "sip"
+
+
+class RecordingState(enum.StrEnum):
+    """Life of a recording; every change is guarded in SQL."""
+
+    RECORDING = "recording"
+    """At least one segment is open."""
+    FINALISING = "finalising"
+    """No segment is open; the curator has, or will get, the job."""
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    """Finalised, but a segment ended without a BYE (crash, lost peer)."""
+    NO_MEDIA = "no-media"
+    """Finalised without a single sample; there is no file."""
+    FAILED = "failed"
+    """The finalise job is in the dead letter list; captures are kept."""
+
+
+class SegmentState(enum.StrEnum):
+    """Life of a segment: one recording session, one capture file."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    INTERRUPTED = "interrupted"
+    FINALISED = "finalised"
+
+
+class GapKind(enum.StrEnum):
+    """What a party's timeline holds instead of audio."""
+
+    LOST = "lost"
+    SILENT = "silent"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """What the door learnt about the call; None is "not said"."""
+
+    call_uuid: str | None = None
+    conn_id: str | None = None
+    ani: str | None = None
+    dnis: str | None = None
+    dn: str | None = None
+    other_dn: str | None = None
+    record_dn: str | None = None
+    agent_id: str | None = None
+    sips_app_name: str | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOpening:
+    """One m-line of the session's SDP."""
+
+    index: int
+    """m-line position, from 0."""
+    party: int
+    """Output channel; 0 is left."""
+    label: str = ""
+    media: str = "audio"
+    participant: Mapping[str, object] | None = None
+    """Who speaks, as far as known: aor, name, participant_id, role."""
+    payload_types: Mapping[str, object] | None = None
+    """Payload type number (as text) to codec facts, as negotiated."""
+    descriptor: Mapping[str, object] | None = None
+    """Addresses, ports, direction: anything else worth keeping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOpening:
+    """A recording session that is about to be answered 200: everything that must be durable before."""
+
+    epoch: int
+    lease: str = FRONTEND_LEASE
+    segment_id: UUID
+    """Chosen by the caller; repeating the call with the same id changes nothing and returns the same answer."""
+    record_identifier: str
+    door: Door
+    call: CallFacts
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Request-URI parameters (or their SIPREC counterpart) as received, in order."""
+    warnings: tuple[str, ...] = ()
+    opened_at: datetime
+    writer: str
+    host: str
+    capture_path: str
+    sip_call_id: str
+    local_tag: str
+    remote_tag: str
+    dialog_id: str
+    dialog_snapshot: bytes
+    descriptor: Mapping[str, object]
+    streams: tuple[StreamOpening, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSegment:
+    """Answer to `SegmentOpening`."""
+
+    recording_id: UUID
+    segment_id: UUID
+    ordinal: int
+    """From 1, in the order of opening."""
+    continued: bool
+    """True when the record identifier was already known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogCheckpoint:
+    """The dialog as it will be once the message that needs this checkpoint has been sent."""
+
+    epoch: int
+    lease: str = FRONTEND_LEASE
+    dialog_id: str
+    segment_id: UUID
+    writer: str
+    snapshot: bytes
+    capture_path: str | None = None
+    """New capture path when the segment moved to another writer host; None leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamsChange:
+    """The streams of an open segment as they are from now on (re-INVITE, UPDATE, late metadata)."""
+
+    epoch: int
+    lease: str = FRONTEND_LEASE
+    segment_id: UUID
+    streams: tuple[StreamOpening, ...]
+    call: CallFacts = CallFacts()
+    """Facts that were not known at the start; they fill what is empty and never overwrite."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentClosing:
+    """The session has ended; the capture is durable up to its end."""
+
+    epoch: int
+    lease: str = FRONTEND_LEASE
+    segment_id: UUID
+    closed_at: datetime
+    cause: str
+    """bye, session-expired, shutdown, crash, ..."""
+    interrupted: bool = False
+    """True when nobody said goodbye: the recording will be `interrupted` rather than `complete`."""
+    dialog_snapshot: bytes | None = None
+    """Dialog with its last response, to absorb retransmissions after a takeover; None keeps the stored one."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSegment:
+    """Answer to `SegmentClosing`."""
+
+    recording_id: UUID
+    open_segments: int
+    """Segments of the recording that are still open; at 0 its finalise job is in the queue."""
+    changed: bool
+    """False when the segment was closed before: nothing was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDialog:
+    """A dialog to restore after a takeover."""
+
+    dialog_id: str
+    epoch: int
+    """Epoch of the last writer of this row."""
+    writer: str
+    segment_id: UUID
+    recording_id: UUID
+    record_identifier: str
+    snapshot: bytes
+    updated_at: datetime
+    ended_at: datetime | None
+    """Set when the dialog is over and kept only to answer retransmissions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSegmentRow:
+    """A segment that nobody has closed."""
+
+    segment_id: UUID
+    recording_id: UUID
+    record_identifier: str
+    host: str
+    writer: str
+    capture_path: str
+    dialog_id: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataRevision:
+    """One metadata document as it came, or only its digest where policy forbids to keep it."""
+
+    epoch: int
+    lease: str = FRONTEND_LEASE
+    segment_id: UUID
+    received_at: datetime
+    content_type: str
+    body: bytes
+    keep_body: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipMessageTrace:
+    """One SIP message of a segment's dialog, byte for byte."""
+
+    at: datetime
+    inbound: bool
+    flow: str
+    """For people: transport, local and remote address."""
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedJob:
+    """A job that this worker holds until `locked_until`; beat, then complete or fail it."""
+
+    job_id: int
+    kind: str
+    payload: Mapping[str, object]
+    attempt: int
+    """From 1."""
+    worker: str
+    lock: int
+    """Fencing number of this claim; a later claim of the same job has a higher one."""
+    locked_until: datetime
+
+
+class JobFate(enum.StrEnum):
+    """What became of a job that failed."""
+
+    RETRY = "retry"
+    DEAD = "dead"
+    LOST = "lost"
+    """Another worker has it since; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedStream:
+    """A stream as the curator needs it."""
+
+    index: int
+    party: int
+    label: str
+    participant: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSegment:
+    """One capture to render."""
+
+    segment_id: UUID
+    ordinal: int
+    state: SegmentState
+    host: str
+    capture_path: str
+    opened_at: datetime
+    closed_at: datetime | None
+    end_cause: str | None
+    streams: tuple[RecordedStream, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSegments:
+    """Everything that the rendering of one recording starts from."""
+
+    recording_id: UUID
+    record_identifier: str
+    state: RecordingState
+    started_at: datetime
+    segments: tuple[RecordedSegment, ...]
+    """By ordinal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedGap:
+    """An interval of one party that holds no received audio, and why."""
+
+    party: int
+    start_s: float
+    """Seconds from the start of the recording."""
+    duration_s: float
+    kind: GapKind
+    cause: str
+    segment_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedStream:
+    """Quality figures of one stream, as the pipeline measured them."""
+
+    segment_id: UUID
+    index: int
+    quality: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """A file that is published: synced, renamed, read-only. The catalog claims nothing else."""
+
+    kind: str
+    """master, ..."""
+    store: str
+    """Name of the store; "local" is the recorder's own file root."""
+    path: str
+    """Relative to the store's root, with forward slashes."""
+    format: str
+    sample_rate: int
+    channels: int
+    frames: int
+    size_bytes: int
+    sha256: bytes
+    """32 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedRecording:
+    """The result of finalising one recording."""
+
+    recording_id: UUID
+    segment_ids: tuple[UUID, ...]
+    """The segments that were rendered. If the recording has others by now, the publication is refused."""
+    state: RecordingState
+    """complete, interrupted or no-media."""
+    started_at: datetime
+    """Wall clock of frame 0."""
+    duration_s: float
+    files: tuple[RenderedFile, ...]
+    gaps: tuple[RenderedGap, ...]
+    streams: tuple[RenderedStream, ...]
+    warnings: tuple[str, ...] = ()
+    """Of the rendering; those of an earlier rendering are replaced."""
+
+
+class PublicationRefusal(enum.StrEnum):
+    """Why a publication was not taken; each is a lost race, not a fault."""
+
+    REOPENED = "reopened"
+    """A segment was opened since: another finalise job follows its end."""
+    SEGMENTS_CHANGED = "segments-changed"
+    """The recording has other segments than those rendered: render again."""
+    UNKNOWN_RECORDING = "unknown-recording"
+    JOB_LOST = "job-lost"
+    """Another worker holds the job since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Answer to `publish`."""
+
+    refused: PublicationRefusal | None
+    """None: the rows are in."""
+    superseded: tuple[tuple[str, str], ...] = ()
+    """(store, path) of files that the catalog no longer claims; the caller removes them now."""

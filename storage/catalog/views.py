@@ -1,0 +1,154 @@
+"""What the catalog's queries return, and the filter they take: plain frozen values.
+
+`as_json` methods give the documented form of `recorder-admin ... --json`; times there are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from storage.catalog.records import Door, GapKind, RecordingState, SegmentState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFilter:
+    """Which recordings to list; conditions that are None do not apply, the others all must hold."""
+
+    started_from: datetime | None = None
+    """Inclusive."""
+    started_to: datetime | None = None
+    """Exclusive."""
+    record_identifier: str | None = None
+    """Exact; with a trailing `*`, everything that begins so."""
+    call_uuid: str | None = None
+    dn: str | None = None
+    """Of either party: `dn` or `other_dn`."""
+    ani: str | None = None
+    dnis: str | None = None
+    state: RecordingState | None = None
+    door: Door | None = None
+    limit: int = 100
+    after: tuple[datetime, UUID] | None = None
+    """Key of the last row of the previous page (`RecordingSummary.key`); newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapView:
+    """A declared gap."""
+
+    party: int
+    start_s: float
+    duration_s: float
+    kind: GapKind
+    cause: str
+    segment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamView:
+    """A stream of a segment."""
+
+    index: int
+    party: int
+    label: str
+    media: str
+    participant: Mapping[str, object] | None
+    payload_types: Mapping[str, object] | None
+    quality: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentView:
+    """A segment of a recording."""
+
+    segment_id: UUID
+    ordinal: int
+    state: SegmentState
+    door: Door
+    writer: str
+    host: str
+    capture_path: str
+    sip_call_id: str
+    dialog_id: str
+    opened_at: datetime
+    closed_at: datetime | None
+    end_cause: str | None
+    descriptor: Mapping[str, object]
+    streams: tuple[StreamView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """A published file."""
+
+    kind: str
+    store: str
+    path: str
+    format: str
+    sample_rate: int
+    channels: int
+    frames: int
+    size_bytes: int
+    sha256: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSummary:
+    """One row of a listing."""
+
+    recording_id: UUID
+    record_identifier: str
+    door: Door
+    state: RecordingState
+    started_at: datetime
+    ended_at: datetime | None
+    duration_s: float | None
+    """Seconds of the rendered timeline; None until finalised."""
+    call_uuid: str | None
+    conn_id: str | None
+    ani: str | None
+    dnis: str | None
+    dn: str | None
+    other_dn: str | None
+    record_dn: str | None
+    agent_id: str | None
+    sips_app_name: str | None
+    tenant: str | None
+    sip_call_ids: tuple[str, ...]
+    segment_count: int
+    gaps: tuple[GapView, ...]
+
+    @property
+    def key(self) -> tuple[datetime, UUID]:
+        """Place in the listing, for `RecordingFilter.after`."""
+        return self.started_at, self.recording_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingDetail:
+    """Everything the catalog knows about one recording."""
+
+    summary: RecordingSummary
+    parameters: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    segments: tuple[SegmentView, ...]
+    files: tuple[FileView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguous:
+    """A shortened id fits more than one recording."""
+
+    prefix: str
+    candidates: tuple[UUID, ...]
+
+
+def iso_utc(at: datetime | None) -> str | None:
+    """Write a time as ISO 8601 in UTC with milliseconds and a `Z`."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
