@@ -1,0 +1,252 @@
+"""Reader of whole, torn and still growing captures, docs/storage-format.md section "Recovery".
+
+Verifies once from the front and then gives the packets in batches of bounded size. Never writes.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from media.container import model
+from media.container.layout import (
+    BLOCK_HEADER,
+    BLOCK_MAGIC,
+    CHECKED_HEADER,
+    FILE_HEADER,
+    FILE_MAGIC,
+    MAJOR_VERSION,
+    MAX_BODY,
+    RECORD,
+    BlockType,
+)
+from media.errors import CaptureUnreadable, LostError
+
+DEFAULT_BATCH_BYTES: Final = 1 << 20
+"""Body bytes per batch: large enough for numpy, small enough for constant memory."""
+
+
+class Damage(enum.StrEnum):
+    """Why reading stopped before the end of the file."""
+
+    NONE = ""
+    CUT_HEADER = "cut-header"
+    CUT_BODY = "cut-body"
+    BAD_MAGIC = "bad-magic"
+    BAD_SEQUENCE = "bad-sequence"
+    BAD_LENGTH = "bad-length"
+    BAD_CHECKSUM = "bad-checksum"
+    BAD_CONTENT = "bad-content"
+    """The checksum is right and the content is not; written by a defective writer."""
+    AFTER_END = "bytes-after-end"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketBatch:
+    """Packets of one or more consecutive blocks, in file order."""
+
+    records: NDArray[np.void]
+    """dtype `RECORD`, one per packet."""
+    data: NDArray[np.uint8]
+    """The packets back to back."""
+    offsets: NDArray[np.int64]
+    """Start of each packet in `data`."""
+
+    def packet(self, position: int) -> bytes:
+        """Return one packet as bytes; for tests and tools, not for bulk work."""
+        start = int(self.offsets[position])
+        return self.data[start : start + int(self.records["length"][position])].tobytes()
+
+
+class Capture:
+    """A verified capture: what it says about itself, and its packets.
+
+    The file is a snapshot of the moment it was read: blocks appended later are not seen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.session: model.Session
+        self.events: list[model.Event | model.UnknownEvent] = []
+        """In file order."""
+        self.end: model.End | None = None
+        """None while the capture is running and when it was torn."""
+        self.packet_count = 0
+        self.rtcp_count = 0
+        self.valid_bytes = 0
+        """Length of the part that may be trusted."""
+        self.truncated_bytes = 0
+        """Bytes behind the last valid block; kept in the file, never interpreted."""
+        self.damage = Damage.NONE
+        self.last_written_ns = 0
+        """Wall clock of the last valid block: the capture covers the time until here."""
+        self._blocks: dict[int, tuple[array[int], array[int]]] = {
+            BlockType.PACKETS: (array("Q"), array("L")),
+            BlockType.RTCP: (array("Q"), array("L")),
+        }
+
+    @property
+    def complete(self) -> bool:
+        """True if the capture was ended on purpose and nothing is wrong with it."""
+        return self.end is not None and self.damage is Damage.NONE
+
+    def packets(self, batch_bytes: int = DEFAULT_BATCH_BYTES) -> Iterator[PacketBatch]:
+        """Yield all RTP packets in file order, about `batch_bytes` at a time (at least one block)."""
+        return self._batches(BlockType.PACKETS, batch_bytes)
+
+    def rtcp(self, batch_bytes: int = DEFAULT_BATCH_BYTES) -> Iterator[PacketBatch]:
+        """Yield all RTCP packets in file order."""
+        return self._batches(BlockType.RTCP, batch_bytes)
+
+    def _batches(self, kind: BlockType, batch_bytes: int) -> Iterator[PacketBatch]:
+        offsets, lengths = self._blocks[kind]
+        with _open(self.path) as file:
+            pending: list[tuple[NDArray[np.void], NDArray[np.uint8]]] = []
+            size = 0
+            for offset, length in zip(offsets, lengths, strict=True):
+                if pending and size + length > batch_bytes:
+                    yield _batch(pending)
+                    pending, size = [], 0
+                pending.append(self._read_block(file, offset, length))
+                size += length
+            if pending:
+                yield _batch(pending)
+
+    def _read_block(self, file: BinaryIO, offset: int, length: int) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
+        file.seek(offset)
+        raw = file.read(BLOCK_HEADER.size + length)
+        if len(raw) != BLOCK_HEADER.size + length:
+            raise LostError(f"{self.path}: became shorter while it was read")
+        count = BLOCK_HEADER.unpack_from(raw)[6]
+        records = np.frombuffer(raw, RECORD, count, BLOCK_HEADER.size)
+        return records, np.frombuffer(raw, np.uint8, offset=BLOCK_HEADER.size + count * RECORD.itemsize)
+
+    def _scan(self, file: BinaryIO) -> None:
+        size = os.fstat(file.fileno()).st_size
+        checksum = self._scan_file_header(file.read(FILE_HEADER.size))
+        self.valid_bytes = FILE_HEADER.size
+        sequence = 0
+        while self.valid_bytes < size:
+            if self.end is not None:
+                self.damage = Damage.AFTER_END
+                break
+            header = file.read(min(BLOCK_HEADER.size, size - self.valid_bytes))
+            length, damage = _check_header(header, sequence, size - self.valid_bytes)
+            if damage is Damage.NONE:
+                body = file.read(length)
+                checksum, damage = self._take(header, body, checksum, sequence)
+            if damage is not Damage.NONE:
+                self.damage = damage
+                break
+            sequence += 1
+            self.valid_bytes += BLOCK_HEADER.size + length
+        self.truncated_bytes = size - self.valid_bytes
+        if sequence == 0:
+            raise CaptureUnreadable(str(self.path), f"no whole SESSION block ({self.damage or 'empty'})")
+
+    def _scan_file_header(self, header: bytes) -> int:
+        if len(header) < FILE_HEADER.size:
+            raise CaptureUnreadable(str(self.path), f"{len(header)} bytes are no file header")
+        magic, major, minor, _ = FILE_HEADER.unpack(header)
+        if magic != FILE_MAGIC:
+            raise CaptureUnreadable(str(self.path), "wrong magic")
+        if major != MAJOR_VERSION:
+            raise CaptureUnreadable(str(self.path), f"format {major}.{minor}; this reader knows {MAJOR_VERSION}.x")
+        return zlib.crc32(header)
+
+    def _take(self, header: bytes, body: bytes, chain: int, sequence: int) -> tuple[int, Damage]:
+        _, kind, _, _, _, length, count, written_ns, checksum = BLOCK_HEADER.unpack(header)
+        if len(body) < length:
+            return chain, Damage.CUT_BODY
+        if zlib.crc32(body, zlib.crc32(header[: CHECKED_HEADER.size], chain)) != checksum:
+            return chain, Damage.BAD_CHECKSUM
+        if (kind == BlockType.SESSION) != (sequence == 0) or not self._interpret(kind, body, count):
+            return chain, Damage.BAD_CONTENT
+        self.last_written_ns = written_ns
+        return checksum, Damage.NONE
+
+    def _interpret(self, kind: int, body: bytes, count: int) -> bool:
+        if kind in self._blocks:
+            return self._take_records(kind, body, count)
+        try:
+            if kind == BlockType.SESSION:
+                self.session = model.decode_session(body)
+            elif kind == BlockType.EVENT:
+                self.events.append(model.decode_event(body))
+            elif kind == BlockType.END:
+                self.end = model.decode_end(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        return True
+
+    def _take_records(self, kind: int, body: bytes, count: int) -> bool:
+        if count * RECORD.itemsize > len(body):
+            return False
+        lengths = np.frombuffer(body, RECORD, count)["length"]
+        if int(lengths.sum(dtype=np.int64)) != len(body) - count * RECORD.itemsize:
+            return False
+        offsets, sizes = self._blocks[kind]
+        offsets.append(self.valid_bytes)
+        sizes.append(len(body))
+        if kind == BlockType.PACKETS:
+            self.packet_count += count
+        else:
+            self.rtcp_count += count
+        return True
+
+
+def read_capture(path: Path) -> Capture:
+    """Verify a capture from its front to its end or first damage, and return it ready for iteration.
+
+    Errors: `CaptureUnreadable` if it is not a capture at all, `LostError` if the file cannot be read. Damage behind a
+    whole SESSION block is no error: see `Capture.damage`.
+    """
+    capture = Capture(path)
+    with _open(path) as file:
+        try:
+            capture._scan(file)
+        except OSError as error:
+            raise LostError(f"{path}: {error.strerror}") from error
+    return capture
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=1 << 18)
+    except OSError as error:
+        raise LostError(f"{path}: {error.strerror}") from error
+
+
+def _check_header(header: bytes, sequence: int, left: int) -> tuple[int, Damage]:
+    if len(header) < BLOCK_HEADER.size:
+        return 0, Damage.CUT_HEADER
+    magic, _, _, _, found, length, _, _, _ = BLOCK_HEADER.unpack(header)
+    if magic != BLOCK_MAGIC:
+        return 0, Damage.BAD_MAGIC
+    if found != sequence & 0xFFFFFFFF:
+        return 0, Damage.BAD_SEQUENCE
+    if length > MAX_BODY:
+        return 0, Damage.BAD_LENGTH
+    if length > left - BLOCK_HEADER.size:
+        return 0, Damage.CUT_BODY
+    return length, Damage.NONE
+
+
+def _batch(blocks: list[tuple[NDArray[np.void], NDArray[np.uint8]]]) -> PacketBatch:
+    if len(blocks) == 1:
+        records, data = blocks[0]
+    else:
+        records = np.concatenate([block[0] for block in blocks])
+        data = np.concatenate([block[1] for block in blocks])
+    lengths = records["length"].astype(np.int64)
+    return PacketBatch(records, data, np.cumsum(lengths) - lengths)
