@@ -1,0 +1,42 @@
+# The only entry: `make run` starts the recorder, `make test` runs the whole suite. Both set up what they need.
+VENV := .venv
+BIN := $(VENV)/bin
+.PHONY: run demo test check bench lock clean
+
+run: $(VENV)/runtime
+	$(BIN)/recorder run --config config/recorder.toml $(ARGS)
+
+demo: $(VENV)/runtime
+	$(BIN)/python -m recorder.demo
+
+test: $(VENV)/development
+	.ci/install-peers
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/development
+	.ci/install-peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Compiles pyproject.toml's ranges into hashed locks that hold for every supported Python.
+lock: $(VENV)/development
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --group dev -o requirements-dev.lock
+
+$(VENV)/runtime: requirements.lock pyproject.toml
+	.ci/bootstrap $(VENV) requirements.lock
+	touch $@
+
+$(VENV)/development: requirements-dev.lock pyproject.toml
+	.ci/bootstrap $(VENV) requirements-dev.lock
+	touch $@ $(VENV)/runtime
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,83 @@
+"""The `recorder` command: run the recorder, check its settings, simulate a Media Server against it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from recorder.config import load_settings
+from recorder.errors import ConfigError, RecorderError
+from recorder.logs import configure_logging
+from recorder.simulator.command import simulate
+from recorder.supervisor.supervisor import Supervisor
+
+app = typer.Typer(
+    name="recorder",
+    help="Tandem, the call recorder server. Administer it with recorder-admin.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML settings; defaults and RECORDER_* variables without it.")
+]
+StateDirOption = Annotated[Path | None, typer.Option(help="Directory for everything the recorder writes.")]
+
+
+def _fail(error: RecorderError) -> NoReturn:
+    for line in str(error).splitlines():
+        print(f"recorder: {line}", file=sys.stderr)
+    raise typer.Exit(error.exit_code)
+
+
+def _overrides(state_dir: Path | None, sip_port: int | None, http_port: int | None) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    if state_dir is not None:
+        wanted["state_dir"] = state_dir
+    if sip_port is not None:
+        wanted["sip"] = {"port": sip_port}
+    if http_port is not None:
+        wanted["http"] = {"port": http_port}
+    return wanted
+
+
+@app.command()
+def run(
+    config: ConfigPath = None,
+    state_dir: StateDirOption = None,
+    sip_port: Annotated[int | None, typer.Option(help="SIP port, UDP and TCP.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of health and metrics; 0 switches them off.")] = None,
+) -> None:
+    """Start the recorder and stay until SIGTERM; the first signal drains, a second one hurries."""
+    try:
+        settings = load_settings(config, _overrides(state_dir, sip_port, http_port))
+        configure_logging(settings.log, role="supervisor", name="supervisor")
+        asyncio.run(Supervisor(settings).run())
+    except RecorderError as error:
+        _fail(error)
+
+
+@app.command()
+def check_config(config: ConfigPath = None) -> None:
+    """Check the settings without starting anything; names every faulty key, its value and the remedy."""
+    try:
+        settings = load_settings(config)
+    except ConfigError as error:
+        _fail(error)
+    print(f"settings are valid; state directory {settings.state_dir}")
+
+
+app.command()(simulate)
+
+
+def main() -> None:
+    """Entry point of the `recorder` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

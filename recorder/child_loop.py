@@ -1,0 +1,68 @@
+"""A child's side of the supervisor channel inside an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from recorder.channel import Channel, Drain, Drained, Message, Ready, StateChanged, Stop, WriterDied
+from recorder.errors import ChannelLostError
+
+
+class ChildLoop:
+    """Turns the supervisor's messages, its death, and SIGTERM into events of this process."""
+
+    def __init__(self, channel: Channel, *, on_writer_died: Callable[[str], None] | None = None) -> None:
+        self.stopped = asyncio.Event()
+        """Set by Stop, by SIGTERM, and when the supervisor is gone."""
+        self.draining = asyncio.Event()
+        self.drain_limit_s = 0.0
+        """Seconds, valid once `draining` is set."""
+        self._channel = channel
+        self._on_writer_died = on_writer_died
+
+    def start(self) -> None:
+        """Begin to listen; call from inside the running loop."""
+        self._channel.socket.setblocking(False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._channel.socket.fileno(), self._read)
+        loop.add_signal_handler(signal.SIGTERM, self.stopped.set)
+
+    def ready(self) -> None:
+        """Tell the supervisor that this process does its work now."""
+        self._send(Ready())
+
+    def drained(self) -> None:
+        """Tell the supervisor that nothing is left to finish."""
+        self._send(Drained())
+
+    def state(self, state: str, **detail: int | float | str) -> None:
+        """Tell the supervisor what `recorder-admin status` shall show."""
+        self._send(StateChanged(state=state, detail=detail))
+
+    def _send(self, message: Message) -> None:
+        # A supervisor that is gone is noticed by the reader, which ends this process.
+        with suppress(ChannelLostError):
+            self._channel.send(message)
+
+    def _read(self) -> None:
+        try:
+            while True:
+                message, _ = self._channel.receive()
+                match message:
+                    case Drain():
+                        self.drain_limit_s = message.limit_s
+                        self.draining.set()
+                    case Stop():
+                        self.stopped.set()
+                    case WriterDied() if self._on_writer_died:
+                        self._on_writer_died(message.writer)
+                    case _:
+                        pass
+        except BlockingIOError:
+            return
+        except ChannelLostError:
+            asyncio.get_running_loop().remove_reader(self._channel.socket.fileno())
+            self.stopped.set()

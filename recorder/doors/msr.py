@@ -1,0 +1,68 @@
+"""Genesys MSR: a plain INVITE with all call data in the Request-URI (docs/glossary.md; reference: Genesys guides).
+
+Form: ``sip:record=<record identifier>@host;calluuid=...;dn=...``. Parameter names are matched without regard to
+case, unknown ones are kept, absent ones are allowed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recorder.doors.request import RecordingRequest
+from signaling.sip import Request, Uri
+from signaling.sip.uri import unescape
+from storage.catalog.records import CallFacts, Door
+
+_PREFIX: Final = "record="
+
+_FACTS: Final = {
+    "calluuid": "call_uuid",
+    "connid": "conn_id",
+    "ani": "ani",
+    "dnis": "dnis",
+    "dn": "dn",
+    "otherdn": "other_dn",
+    "recorddn": "record_dn",
+    "agentid": "agent_id",
+    "sipsappname": "sips_app_name",
+    "gvp-tenant-id": "tenant",
+}
+"""Request-URI parameter, lower case, to the catalog's name for it."""
+
+
+def record_identifier(uri: Uri) -> str:
+    """Return the record identifier of a Request-URI; empty when it names none."""
+    user = unescape(uri.user or "")
+    return user[len(_PREFIX) :] if user[: len(_PREFIX)].lower() == _PREFIX else ""
+
+
+def facts(uri: Uri) -> CallFacts:
+    """Return the call data that the catalog has a column for."""
+    known: dict[str, str] = {}
+    for name, value in uri.params:
+        column = _FACTS.get(name.lower())
+        if column and value:
+            known.setdefault(column, unescape(value))
+    return CallFacts(**known)
+
+
+def parameters(uri: Uri) -> tuple[tuple[str, str], ...]:
+    """Return every parameter as received, escapes undone, in order."""
+    return tuple((name, unescape(value or "")) for name, value in uri.params)
+
+
+def read(request: Request, offer: bytes | None) -> RecordingRequest:
+    """Read an INVITE whose Request-URI names a record identifier."""
+    call = facts(request.uri)
+    # Which m-line is whom is one implementer's reading (m-line 1 = dn, m-line 2 = otherdn); the rule used is stored.
+    participants = {
+        index: {"dn": dn, "rule": "m-line order"} for index, dn in enumerate((call.dn, call.other_dn)) if dn is not None
+    }
+    return RecordingRequest(
+        door=Door.MSR,
+        record_identifier=record_identifier(request.uri),
+        call=call,
+        parameters=parameters(request.uri),
+        offer=offer,
+        participants=participants,
+    )

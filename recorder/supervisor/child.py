@@ -1,0 +1,137 @@
+"""One process under the supervisor's watch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from recorder.channel import Channel, Drained, Message, Ready, StateChanged
+from recorder.errors import ChannelLostError
+
+_log = structlog.get_logger()
+
+_BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits before restart number 1, 2, ...: the first is immediate, because packets wait in the kernel meanwhile."""
+_STABLE_S: Final = 60.0
+"""A child that lived this long starts its series of restarts anew."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A role of the recorder, in whichever process it runs at the moment."""
+
+    role: str
+    name: str
+    on_exit: Callable[[Child, int], None]
+    on_message: Callable[[Child, Message], None]
+    state: str = "starting"
+    detail: dict[str, int | float | str] = field(default_factory=dict)
+    restarts: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    channel: Channel | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    _pidfd: int = -1
+    _started: float = 0.0
+    _failures: int = 0
+
+    def spawn(self) -> Channel:
+        """Start the process and return our end of its channel; the caller sends `Start` and the sockets."""
+        ours, theirs = Channel.pair()
+        for event in (self.ready, self.drained, self.exited):
+            event.clear()
+        self.state, self.detail = "starting", {}
+        # A session of its own: Ctrl-C reaches the supervisor alone, which ends the others in the right order.
+        self.process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "recorder.role", self.role, self.name, str(theirs.socket.fileno())],
+            pass_fds=[theirs.socket.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        self.channel = ours
+        self._started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        self._pidfd = os.pidfd_open(self.process.pid)
+        loop.add_reader(self._pidfd, self._reap)
+        return ours
+
+    def listen(self) -> None:
+        """Begin to read the channel; called once the blocking set-up messages are sent."""
+        if self.channel:
+            self.channel.socket.setblocking(False)
+            asyncio.get_running_loop().add_reader(self.channel.socket, self._read)
+
+    def restart_delay(self) -> float:
+        """Return the seconds to wait before the next start, and count it."""
+        if time.monotonic() - self._started > _STABLE_S:
+            self._failures = 0
+        delay = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        self.restarts += 1
+        return delay
+
+    def send(self, message: Message) -> None:
+        """Send to the child; a message to a dead one is dropped, its exit is reported anyway."""
+        if self.channel:
+            with suppress(ChannelLostError):
+                self.channel.send(message)
+
+    def kill(self) -> None:
+        """End the process without asking it."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+
+    def _read(self) -> None:
+        if self.channel is None:
+            return
+        try:
+            while True:
+                message, _ = self.channel.receive()
+                self._take(message)
+        except BlockingIOError:
+            return
+        except ChannelLostError:
+            # The exit arrives by the pidfd; only stop spinning on a closed channel.
+            asyncio.get_running_loop().remove_reader(self.channel.socket)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Ready():
+                self.ready.set()
+                if self.state == "starting":
+                    self.state = "running"
+            case StateChanged():
+                self.state, self.detail = message.state, message.detail
+            case Drained():
+                self.drained.set()
+            case _:
+                _log.error("unexpected message from a child", child=self.name, message=type(message).__name__)
+        self.on_message(self, message)
+
+    def _reap(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        code = self.process.wait() if self.process else 0
+        if self.channel:
+            loop.remove_reader(self.channel.socket)
+            self.channel.close()
+        self.channel = None
+        self.state = "dead"
+        self.exited.set()
+        # Whoever waits for these must not wait for a process that is gone.
+        self.ready.set()
+        self.drained.set()
+        self.on_exit(self, code)

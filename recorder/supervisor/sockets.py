@@ -1,0 +1,155 @@
+"""Bind every address of the recorder, once, in the process that outlives the others."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import resource
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from recorder.config import HttpSettings, MediaSettings, SipSettings
+from recorder.errors import SetupError
+
+_log = structlog.get_logger()
+
+_OTHER_DESCRIPTORS: Final = 256
+"""Logs, channels, PostgreSQL connections, TCP clients: what a process opens beside its media sockets."""
+_SIP_BUFFER: Final = 4 << 20
+"""Bytes; a registrar's burst after a switch-over is a few thousand datagrams, and the kernel caps the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPair:
+    """The two sockets of one RTP stream."""
+
+    port: int
+    """RTP port, even; RTCP is the next one (RFC 3550 section 11)."""
+    rtp: socket.socket
+    rtcp: socket.socket
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+
+
+def _bound(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
+    sock = socket.socket(_family(host), kind)
+    try:
+        if kind is socket.SOCK_STREAM:
+            # A restarted recorder must not wait for TIME_WAIT; a second running one is still refused.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _explain(key: str, host: str, port: int, error: OSError) -> SetupError:
+    remedies = {
+        errno.EADDRINUSE: "another program uses it: stop that program, or choose another port",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+        errno.EACCES: "not permitted: ports below 1024 need root or CAP_NET_BIND_SERVICE",
+    }
+    remedy = remedies.get(error.errno or 0, error.strerror or str(error))
+    return SetupError(f"{key}: cannot listen on {host} port {port}: {remedy}")
+
+
+def bind_sip(settings: SipSettings) -> tuple[socket.socket, socket.socket]:
+    """Return the UDP socket and the listening TCP socket of one SIP port.
+
+    Raises:
+        SetupError: the address is taken, not ours, or not permitted.
+
+    """
+    try:
+        udp = _bound(socket.SOCK_DGRAM, settings.host, settings.port)
+    except OSError as error:
+        raise _explain("sip.port", settings.host, settings.port, error) from None
+    udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP_BUFFER)
+    try:
+        tcp = _bound(socket.SOCK_STREAM, settings.host, settings.port)
+        tcp.listen(1024)
+    except OSError as error:
+        udp.close()
+        raise _explain("sip.port", settings.host, settings.port, error) from None
+    return udp, tcp
+
+
+def bind_http(settings: HttpSettings) -> socket.socket | None:
+    """Return the listening socket of the HTTP interface, or None where it is switched off.
+
+    Raises:
+        SetupError: the address is taken, not ours, or not permitted.
+
+    """
+    if not settings.port:
+        return None
+    try:
+        sock = _bound(socket.SOCK_STREAM, settings.host, settings.port)
+        sock.listen(128)
+    except OSError as error:
+        raise _explain("http.port", settings.host, settings.port, error) from None
+    return sock
+
+
+def reserve_descriptors(settings: MediaSettings) -> None:
+    """Raise the soft descriptor limit to what the configured streams need.
+
+    Raises:
+        SetupError: the hard limit is lower than that. Better no start than calls lost at the limit.
+
+    """
+    needed = 2 * settings.max_streams + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed or soft == resource.RLIM_INFINITY:
+        return
+    if hard not in {resource.RLIM_INFINITY} and hard < needed:
+        raise SetupError(
+            f"media.max_streams = {settings.max_streams} needs {needed} file descriptors, the limit is {hard}:"
+            " raise it (ulimit -Hn, LimitNOFILE=) or lower media.max_streams"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def bind_media(settings: MediaSettings) -> list[MediaPair]:
+    """Return one pair of UDP sockets per stream, on the first free ports of the range.
+
+    A port that another program holds is passed over: only the number of pairs is promised, not which ones.
+
+    Raises:
+        SetupError: the range has too few free ports.
+
+    """
+    pairs: list[MediaPair] = []
+    passed_over = 0
+    for port in range(settings.first_port, settings.last_port, 2):
+        if len(pairs) == settings.max_streams:
+            break
+        try:
+            rtp = _bound(socket.SOCK_DGRAM, settings.host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _explain("media.host", settings.host, port, error) from None
+            passed_over += 1
+            continue
+        try:
+            pairs.append(MediaPair(port, rtp, _bound(socket.SOCK_DGRAM, settings.host, port + 1)))
+        except OSError as error:
+            rtp.close()
+            if error.errno != errno.EADDRINUSE:
+                raise _explain("media.host", settings.host, port + 1, error) from None
+            passed_over += 1
+    if len(pairs) < settings.max_streams:
+        raise SetupError(
+            f"media.first_port to media.last_port: only {len(pairs)} of {settings.max_streams} port pairs are free;"
+            " widen the range, lower media.max_streams, or stop what else uses these ports"
+        )
+    if passed_over:
+        _log.info("rtp ports in use by other programs passed over", passed_over=passed_over)
+    return pairs

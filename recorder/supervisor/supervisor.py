@@ -1,0 +1,310 @@
+"""Start the processes of one host, keep them alive, and end them in an order that loses nothing.
+
+The only state here is which child runs and which sockets exist; a call is never known to this process, so there is
+nothing to lose in it but the sockets. It stays small on purpose: its death is a host failure (design, section 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from recorder import unix_socket
+from recorder.channel import Channel, Drain, Message, Start, Stop, WriterDied, grants_needed
+from recorder.config import Settings
+from recorder.errors import SetupError
+from recorder.state_dir import StateDir
+from recorder.supervisor import sockets
+from recorder.supervisor.child import Child
+from recorder.supervisor.control import ControlServer
+from storage.errors import StorageError
+from storage.postgres import EmbeddedPostgres
+
+_log = structlog.get_logger()
+
+_STOP_LIMIT_S: Final = 10.0
+"""Time a child gets between Stop and SIGKILL; a writer's last flush takes well under a second."""
+
+
+class Supervisor:
+    """One host's recorder. `run` returns when it has ended."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._state_dir = StateDir(settings.state_dir)
+        self._started_at = datetime.now(UTC)
+        self._state = "starting"
+        self._children: dict[str, Child] = {}
+        self._grants: dict[str, list[tuple[str, list[tuple[socket.socket, ...]], list[int]]]] = {}
+        self._postgres: EmbeddedPostgres | None = None
+        self._dsn = settings.database.dsn
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._restarts: set[asyncio.Task[None]] = set()
+        self._control: ControlServer | None = None
+        self._lock = -1
+
+    async def run(self) -> None:
+        """Start everything, wait for SIGTERM or SIGINT, end everything.
+
+        Raises:
+            SetupError: something the settings ask for is not to be had; everything already started has been ended.
+
+        """
+        self._state_dir.create()
+        self._take_lock()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            await self._start()
+            await self._stop.wait()
+            await self._drain()
+        finally:
+            await self._end()
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self._state_dir.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise SetupError(
+                f"another recorder runs on state directory {self._state_dir.root}: stop it, or choose another"
+                " directory with --state-dir"
+            ) from None
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            _log.warning("second signal: not waiting for running sessions")
+            self._hurry.set()
+        self._stop.set()
+
+    # Starting
+
+    async def _start(self) -> None:
+        settings = self._settings
+        sockets.reserve_descriptors(settings.media)
+        sip_udp, sip_tcp = sockets.bind_sip(settings.sip)
+        http = sockets.bind_http(settings.http)
+        pairs = sockets.bind_media(settings.media)
+        self._control = ControlServer(
+            unix_socket.listen(self._state_dir.control_socket), {"status": self._status, "stop": self._on_stop}
+        )
+        await self._control.start()
+
+        writers = self._writers()
+        share = -(-len(pairs) // len(writers))
+        for index, name in enumerate(writers):
+            mine = pairs[index * share : (index + 1) * share]
+            control = unix_socket.listen(self._state_dir.writer_socket(name))
+            self._grants[name] = [
+                ("control", [(control,)], [0]),
+                ("rtp", [(pair.rtp, pair.rtcp) for pair in mine], [pair.port for pair in mine]),
+            ]
+            self._spawn("writer", name)
+        await self._start_database()
+        port = settings.sip.port
+        self._grants["frontend-a"] = [("sip-udp", [(sip_udp,)], [port]), ("sip-tcp", [(sip_tcp,)], [port])]
+        self._spawn("frontend", "frontend-a")
+        self._spawn("curator", "curator")
+        if http:
+            self._grants["api"] = [("http", [(http,)], [settings.http.port])]
+            self._spawn("api", "api")
+        await self._all_ready()
+
+    def _writers(self) -> list[str]:
+        return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
+
+    async def _all_ready(self) -> None:
+        await _first(self._stop.wait(), _each(child.ready for child in self._children.values()))
+        if not self._stop.is_set():
+            self._state = "running"
+            sip, http = self._settings.sip, self._settings.http
+            _log.info(
+                "ready to record",
+                sip=f"udp+tcp {sip.host}:{sip.port}",
+                http=f"http://{http.host}:{http.port}" if http.port else "off",
+                writers=self._settings.media.writers,
+                streams=self._settings.media.max_streams,
+                state_dir=str(self._state_dir.root),
+            )
+
+    async def _start_database(self) -> None:
+        if not self._dsn:
+            self._postgres = EmbeddedPostgres(self._state_dir.postgres, run_dir=self._state_dir.run)
+            try:
+                await self._postgres.start()
+            except StorageError as error:
+                raise SetupError(f"embedded PostgreSQL: {error}") from None
+            self._dsn = self._postgres.dsn
+            self._watch(self._keep_database())
+        path = self._state_dir.dsn_file
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(self._dsn, encoding="utf-8")
+
+    async def _keep_database(self) -> None:
+        while self._postgres and self._postgres.process:
+            code = await self._postgres.process.wait()
+            if self._state == "ended":
+                return
+            _log.error("embedded postgresql died; starting it again", exit_code=code)
+            try:
+                await self._postgres.start()
+            except StorageError as error:
+                _log.error("embedded postgresql does not start", reason=str(error))
+                await asyncio.sleep(1)
+
+    def _watch(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
+
+    def _spawn(self, role: str, name: str) -> None:
+        child = self._children.setdefault(name, Child(role, name, self._on_exit, self._on_message))
+        channel = child.spawn()
+        self._introduce(channel, child)
+        child.listen()
+
+    def _introduce(self, channel: Channel, child: Child) -> None:
+        grants = self._grants.get(child.name, [])
+        channel.send(
+            Start(
+                role=child.role,
+                name=child.name,
+                settings=self._settings.model_dump_json(),
+                dsn="" if child.role == "writer" else self._dsn,
+                writers=self._writers(),
+                sockets=sum(grants_needed(len(groups), len(groups[0])) for _, groups, _ in grants),
+            )
+        )
+        for kind, groups, ports in grants:
+            channel.grant(kind, groups, ports)
+
+    # Watching
+
+    def _on_message(self, child: Child, message: Message) -> None:
+        pass
+
+    def _on_exit(self, child: Child, code: int) -> None:
+        if self._state in {"stopping", "ended"}:
+            return
+        _log.error("process died; starting a replacement", role=child.role, name=child.name, exit_code=code)
+        if child.role == "writer":
+            for other in self._children.values():
+                if other.role == "frontend":
+                    other.send(WriterDied(writer=child.name))
+        self._watch(self._respawn(child))
+
+    async def _respawn(self, child: Child) -> None:
+        await asyncio.sleep(child.restart_delay())
+        if self._state not in {"stopping", "ended"}:
+            self._spawn(child.role, child.name)
+
+    # Ending
+
+    async def _drain(self) -> None:
+        self._state = "draining"
+        limit = self._settings.shutdown.drain_limit_s
+        _log.info("draining: new sessions get 503", limit_s=limit)
+        await self._drain_role("frontend", limit)
+        self._state = "stopping"
+        await self._stop_role("frontend")
+        await self._stop_role("writer")
+        await self._drain_role("curator", self._settings.shutdown.finalise_limit_s)
+
+    async def _drain_role(self, role: str, limit: float) -> None:
+        children = [child for child in self._children.values() if child.role == role and child.channel]
+        for child in children:
+            child.send(Drain(limit_s=limit))
+        # The child keeps to the limit itself; the margin is for one that does not.
+        await _first(_each(child.drained for child in children), self._hurry.wait(), limit_s=limit + _STOP_LIMIT_S)
+
+    async def _stop_role(self, *roles: str) -> None:
+        children = [child for child in self._children.values() if child.role in roles and child.process]
+        for child in children:
+            child.send(Stop())
+        waiting = [child for child in children if not child.exited.is_set()]
+        await _first(_each(child.exited for child in waiting), limit_s=_STOP_LIMIT_S)
+        for child in waiting:
+            if not child.exited.is_set():
+                _log.error("process did not stop; killing it", role=child.role, name=child.name)
+                child.kill()
+                await child.exited.wait()
+
+    async def _end(self) -> None:
+        self._state = "stopping"
+        for task in list(self._restarts):
+            task.cancel()
+        await self._stop_role("frontend", "writer", "curator", "api")
+        self._state = "ended"
+        if self._postgres:
+            await self._postgres.stop()
+        if self._control:
+            self._control.close()
+        for path in (self._state_dir.control_socket, self._state_dir.dsn_file, *self._sockets_of_writers()):
+            path.unlink(missing_ok=True)
+        os.close(self._lock)
+        _log.info("ended")
+
+    def _sockets_of_writers(self) -> list[Path]:
+        return [self._state_dir.writer_socket(name) for name in self._writers()]
+
+    # Answering recorder-admin
+
+    async def _status(self, _: Any) -> dict[str, Any]:
+        processes = [
+            {"role": "supervisor", "name": "supervisor", "pid": os.getpid(), "state": self._state, "restarts": 0}
+        ]
+        for child in self._children.values():
+            pid = child.process.pid if child.process and child.process.poll() is None else None
+            processes.append(
+                {
+                    "role": child.role,
+                    "name": child.name,
+                    "pid": pid,
+                    "state": child.state,
+                    "restarts": child.restarts,
+                    **child.detail,
+                }
+            )
+        settings = self._settings
+        return {
+            "node": settings.node,
+            "version": version("tandem-recorder"),
+            "state": self._state,
+            "started_at": self._started_at.isoformat(),
+            "state_dir": str(settings.state_dir),
+            "sip": {"host": settings.sip.host, "port": settings.sip.port, "transports": ["udp", "tcp"]},
+            "http": {"host": settings.http.host, "port": settings.http.port},
+            "database": {"embedded": self._postgres is not None},
+            "processes": processes,
+        }
+
+    async def _on_stop(self, _: Any) -> dict[str, Any]:
+        self._on_signal()
+        return {"state": "draining"}
+
+
+async def _each(events: Iterable[asyncio.Event]) -> None:
+    for event in list(events):
+        await event.wait()
+
+
+async def _first(*waits: Coroutine[Any, Any, object], limit_s: float | None = None) -> None:
+    """Wait for the first of these, or the limit."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

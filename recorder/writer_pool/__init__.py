@@ -1,0 +1,4 @@
+"""The frontend's side of the writer pool: one client per writer, and where new sessions go.
+
+`client` speaks `media.writer.protocol`; `placement` is the pure choice; `pool` holds the clients.
+"""

@@ -1,0 +1,188 @@
+"""Connection to one writer: pipelined commands, heartbeats, and reconnection for as long as the writer exists."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+
+from media.writer.protocol import (
+    MAX_MESSAGE,
+    CloseSession,
+    Command,
+    Heartbeat,
+    ListSessions,
+    ModifySession,
+    OpenSession,
+    Refused,
+    Reply,
+    SessionClosed,
+    SessionFailed,
+    SessionList,
+    SessionModified,
+    SessionOpened,
+    StreamSpec,
+)
+from recorder import unix_socket
+from recorder.errors import ChannelLostError, WriterRefusedError
+
+_log = structlog.get_logger()
+
+_LENGTH: Final = struct.Struct("!I")
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Reply)
+ReplyT = TypeVar("ReplyT")
+_RETRY_S: Final = 0.05
+"""Between two attempts to connect; a replacement writer takes a few hundred milliseconds to start."""
+
+
+class WriterClient:
+    """Commands for one writer. `run` keeps the connection; every command fails fast while there is none."""
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        *,
+        epoch: Callable[[], int],
+        on_connected: Callable[[WriterClient], None],
+        on_lost: Callable[[WriterClient], None],
+        on_session_failed: Callable[[WriterClient, SessionFailed], None],
+        clock: Callable[[], float],
+        timeout_s: float = 2.0,
+    ) -> None:
+        self.name = name
+        self.connected = False
+        self.heartbeat: Heartbeat | None = None
+        self.heartbeat_at = 0.0
+        """Monotonic seconds of the last heartbeat that showed progress."""
+        self._path = path
+        self._epoch = epoch
+        self._on_connected, self._on_lost, self._on_session_failed = on_connected, on_lost, on_session_failed
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._stream: asyncio.StreamWriter | None = None
+
+    async def run(self) -> None:
+        """Connect, read, and connect again, until cancelled."""
+        while True:
+            try:
+                sock = unix_socket.connect(self._path)
+            except OSError:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            sock.setblocking(False)
+            reader, self._stream = await asyncio.open_unix_connection(sock=sock)
+            self.connected = True
+            self.heartbeat_at = self._clock()
+            self._on_connected(self)
+            try:
+                await self._read(reader)
+            except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError, ChannelLostError) as error:
+                _log.warning("connection to writer lost", writer=self.name, reason=str(error) or type(error).__name__)
+            finally:
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        self.connected, self.heartbeat = False, None
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+        lost = ChannelLostError(f"connection to {self.name} lost")
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(lost)
+        self._waiting.clear()
+        self._on_lost(self)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+            if length > MAX_MESSAGE:
+                raise ChannelLostError(f"message of {length} bytes")
+            message = _DECODER.decode(await reader.readexactly(length))
+            match message:
+                case Heartbeat():
+                    if self.heartbeat is None or message.progress > self.heartbeat.progress:
+                        self.heartbeat_at = self._clock()
+                    self.heartbeat = message
+                case SessionFailed():
+                    self._on_session_failed(self, message)
+                case _:
+                    waiter = self._waiting.pop(message.request, None)
+                    if waiter and not waiter.done():
+                        waiter.set_result(message)
+
+    async def _ask(self, command: Command) -> Reply:
+        if self._stream is None:
+            raise ChannelLostError(f"no connection to {self.name}")
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[command.request] = waiter
+        payload = _ENCODER.encode(command)
+        self._stream.write(_LENGTH.pack(len(payload)) + payload)
+        try:
+            reply = await asyncio.wait_for(waiter, self._timeout_s)
+        except TimeoutError:
+            raise ChannelLostError(f"{self.name} did not answer within {self._timeout_s} s") from None
+        finally:
+            self._waiting.pop(command.request, None)
+        if isinstance(reply, Refused):
+            raise WriterRefusedError(self.name, reply.reason, reply.detail)
+        return reply
+
+    async def open(
+        self, session: str, descriptor: dict[str, object], streams: list[StreamSpec], *, adopt: bool = False
+    ) -> SessionOpened:
+        """Start a capture.
+
+        Raises:
+            WriterRefusedError: the writer said no, and why.
+            ChannelLostError: nobody knows; the writer is gone or silent.
+
+        """
+        reply = await self._ask(
+            OpenSession(
+                request=next(self._numbers),
+                epoch=self._epoch(),
+                session=session,
+                descriptor=descriptor,
+                streams=streams,
+                adopt=adopt,
+            )
+        )
+        return _expect(reply, SessionOpened)
+
+    async def modify(self, session: str, streams: list[StreamSpec], cause: str) -> SessionModified:
+        """Put a new stream table in force; errors as `open`."""
+        reply = await self._ask(
+            ModifySession(
+                request=next(self._numbers), epoch=self._epoch(), session=session, streams=streams, cause=cause
+            )
+        )
+        return _expect(reply, SessionModified)
+
+    async def close(self, session: str, cause: str) -> SessionClosed:
+        """End a capture and make it durable; errors as `open`."""
+        reply = await self._ask(
+            CloseSession(request=next(self._numbers), epoch=self._epoch(), session=session, cause=cause)
+        )
+        return _expect(reply, SessionClosed)
+
+    async def sessions(self) -> SessionList:
+        """Ask what the writer is capturing; errors as `open`."""
+        reply = await self._ask(ListSessions(request=next(self._numbers), epoch=self._epoch()))
+        return _expect(reply, SessionList)
+
+
+def _expect(reply: Reply, kind: type[ReplyT]) -> ReplyT:
+    if not isinstance(reply, kind):
+        raise ChannelLostError(f"writer answered {type(reply).__name__} where {kind.__name__} was due")
+    return reply

@@ -1,0 +1,93 @@
+"""The writers of one frontend: their clients, what is placed where, and whether a new session fits anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from media.writer.protocol import SessionFailed
+from recorder.state_dir import StateDir
+from recorder.writer_pool.client import WriterClient
+from recorder.writer_pool.placement import WriterLoad, candidates
+
+_SILENT_S: Final = 3.0
+"""A writer whose loop made no progress for this long takes no new session; six missed flushes at the default."""
+
+
+class WriterPool:
+    """Clients of every writer on this host. `run` keeps their connections."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        state_dir: StateDir,
+        *,
+        epoch: Callable[[], int],
+        on_connected: Callable[[WriterClient], None],
+        on_lost: Callable[[WriterClient], None],
+        on_session_failed: Callable[[WriterClient, SessionFailed], None],
+        clock: Callable[[], float],
+        min_free_bytes: int,
+    ) -> None:
+        self._clock = clock
+        self._min_free_bytes = min_free_bytes
+        self._placed: Counter[str] = Counter()
+        self.clients = {
+            name: WriterClient(
+                name,
+                state_dir.writer_socket(name),
+                epoch=epoch,
+                on_connected=on_connected,
+                on_lost=on_lost,
+                on_session_failed=on_session_failed,
+                clock=clock,
+            )
+            for name in names
+        }
+
+    async def run(self) -> None:
+        """Keep every connection until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for client in self.clients.values():
+                group.create_task(client.run(), name=f"client of {client.name}")
+
+    def place(self, writer: str, streams: int) -> None:
+        """Count streams that are placed on a writer; negative when they leave it."""
+        self._placed[writer] += streams
+
+    def loads(self) -> list[WriterLoad]:
+        """Return each writer's load as it is known here."""
+        now = self._clock()
+        loads = []
+        for client in self.clients.values():
+            beat = client.heartbeat
+            if beat is None:
+                loads.append(WriterLoad(name=client.name, free_ports=0, streams=0, free_bytes=0, healthy=False))
+                continue
+            placed = max(self._placed[client.name], beat.streams)
+            loads.append(
+                WriterLoad(
+                    name=client.name,
+                    free_ports=max(0, beat.free_ports - (placed - beat.streams)),
+                    streams=placed,
+                    free_bytes=beat.free_bytes,
+                    healthy=client.connected and not beat.failed and now - client.heartbeat_at < _SILENT_S,
+                )
+            )
+        return loads
+
+    def choose(self, streams: int, *, avoid: frozenset[str] = frozenset()) -> list[WriterClient]:
+        """Return the writers to try for a session of `streams` streams, best first."""
+        names = candidates(self.loads(), streams=streams, min_free_bytes=self._min_free_bytes, avoid=avoid)
+        return [self.clients[name] for name in names]
+
+    def why_none(self) -> str:
+        """Say why `choose` finds nobody, for logs and the Warning of a 503."""
+        loads = self.loads()
+        if not any(load.healthy for load in loads):
+            return "no writer is running"
+        if all(load.free_bytes < self._min_free_bytes for load in loads if load.healthy):
+            return "the capture disk is below media.min_free_mb"
+        return "every RTP port is in use"
