@@ -1,1 +1,9 @@
-"""The embedded PostgreSQL server: one small module, replaceable (docs/adr)."""
+"""The embedded PostgreSQL server: one small package, replaceable (docs/adr).
+
+`server` creates, starts and stops it, `account` and `launcher` find an unprivileged identity for it when the recorder
+is root, `sockets` places its Unix socket. It knows nothing of the catalog.
+"""
+
+from storage.postgres.server import EmbeddedPostgres
+
+__all__ = ["EmbeddedPostgres"]
