@@ -178,14 +178,21 @@ def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: 
         sips_app_name="SIP_Simulator",
         pauses=options.pauses,
         streams=tuple(
-            _plan_stream(options, index, party, rng, offset, phase + party * int(rng.integers(TICKS_PER_SLOT)))
+            _plan_stream(
+                options,
+                index,
+                party,
+                rng,
+                offset=offset,
+                delay_ticks=phase + party * int(rng.integers(TICKS_PER_SLOT)),
+            )
             for party in range(len(PARTIES))
         ),
     )
 
 
 def _plan_stream(
-    options: ScenarioOptions, index: int, party: int, rng: np.random.Generator, offset: int, delay_ticks: int
+    options: ScenarioOptions, index: int, party: int, rng: np.random.Generator, *, offset: int, delay_ticks: int
 ) -> StreamPlan:
     sequence, timestamp = int(rng.integers(1 << 16)), int(rng.integers(1 << 32))
     if index % 4 == 1:
