@@ -26,7 +26,7 @@ bench: $(VENV)/development
 # Compiles pyproject.toml's ranges into hashed locks that hold for every supported Python.
 lock: $(VENV)/development
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-		pyproject.toml -o requirements.lock
+		pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml --group dev -o requirements-dev.lock
 

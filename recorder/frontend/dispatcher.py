@@ -1,0 +1,90 @@
+"""Give each event of the user agent to its flow: one at a time per dialog, dialogs side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from recorder.frontend.changes import MediaChanges
+from recorder.frontend.ending import SessionEnding
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.options import answer_info, answer_options
+from recorder.frontend.setup import SessionSetup
+from signaling.useragent import (
+    AckReceived,
+    ByeReceived,
+    CancelReceived,
+    DialogEnded,
+    Event,
+    InfoReceived,
+    InviteReceived,
+    MessageDiscarded,
+    OptionsReceived,
+    ReinviteReceived,
+    UpdateReceived,
+)
+
+_log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Runs the flows in the given task group."""
+
+    def __init__(self, frontend: Frontend, group: asyncio.TaskGroup) -> None:
+        self._frontend = frontend
+        self._group = group
+        self._last: dict[str, asyncio.Task[None]] = {}
+        self.setup = SessionSetup(frontend)
+        self.changes = MediaChanges(frontend)
+        self.ending = SessionEnding(frontend)
+
+    def deliver(self, events: list[Event]) -> None:
+        """Start what each event asks for; returns at once."""
+        for event in events:
+            match event:
+                case InviteReceived():
+                    self.run(event.dialog_id, self.setup.invite(event))
+                case CancelReceived():
+                    # Not queued behind the set-up that it cancels.
+                    self.setup.cancel(event)
+                case AckReceived():
+                    self.run(event.dialog_id, self.changes.ack(event))
+                case ReinviteReceived() | UpdateReceived():
+                    self.run(event.dialog_id, self.changes.change(event))
+                case ByeReceived():
+                    self.run(event.dialog_id, self.ending.bye(event))
+                case DialogEnded():
+                    self.run(event.dialog_id, self.ending.lost(event))
+                case OptionsReceived():
+                    answer_options(self._frontend, event)
+                case InfoReceived():
+                    answer_info(self._frontend, event)
+                case MessageDiscarded():
+                    _log.warning(
+                        "message discarded", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
+                    )
+                case _:
+                    _log.debug("event without a flow", event_type=type(event).__name__)
+
+    def run(self, dialog_id: str, flow: Coroutine[Any, Any, None]) -> None:
+        """Run a flow after those of the same dialog that are under way."""
+        before = self._last.get(dialog_id)
+        task = self._group.create_task(self._after(before, flow, dialog_id))
+        self._last[dialog_id] = task
+        task.add_done_callback(lambda done: self._forget(dialog_id, done))
+
+    async def _after(self, before: asyncio.Task[None] | None, flow: Coroutine[Any, Any, None], dialog_id: str) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            await flow
+        except Exception:
+            # One session's fault is that session's alone; the process and all others go on.
+            _log.exception("flow failed", dialog_id=dialog_id)
+
+    def _forget(self, dialog_id: str, task: asyncio.Task[None]) -> None:
+        if self._last.get(dialog_id) is task:
+            del self._last[dialog_id]

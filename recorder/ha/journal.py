@@ -1,0 +1,93 @@
+"""An append-only file of checkpoints that the catalog has not taken yet.
+
+Record: length (u32), CRC-32 of the payload (u32), payload; little-endian. A torn tail is what a crash leaves: reading
+ends there. One writer at a time; `append` returns when the bytes are on the disk, and many waiting appends share one
+fsync. The file is removed once everything in it has been taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Final
+
+_HEADER: Final = struct.Struct("<II")
+_MAX_RECORD: Final = 4 << 20
+"""Bytes; a checkpoint is a few kilobytes, so anything near this is damage."""
+
+
+class Journal:
+    """Checkpoints waiting for the catalog."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    def read(self) -> list[bytes]:
+        """Return the whole records of the file, oldest first; none where there is no file."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        records: list[bytes] = []
+        offset = 0
+        while offset + _HEADER.size <= len(data):
+            length, checksum = _HEADER.unpack_from(data, offset)
+            payload = data[offset + _HEADER.size : offset + _HEADER.size + length]
+            if length > _MAX_RECORD or len(payload) < length or zlib.crc32(payload) != checksum:
+                break
+            records.append(payload)
+            offset += _HEADER.size + length
+        return records
+
+    async def append(self, payload: bytes) -> None:
+        """Make one record durable.
+
+        Raises:
+            OSError: the disk does not take it; the promise that needed it must not be made.
+
+        """
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((_HEADER.pack(len(payload), zlib.crc32(payload)) + payload, durable))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.ensure_future(self._flush())
+        await durable
+
+    async def _flush(self) -> None:
+        # Records that arrive while an fsync is under way share the next one.
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(_append_synced, self._path, b"".join(record for record, _ in batch))
+            except OSError as error:
+                for _, durable in batch:
+                    durable.set_exception(error)
+            else:
+                for _, durable in batch:
+                    durable.set_result(None)
+
+    def clear(self) -> None:
+        """Forget everything: the catalog has it."""
+        self._path.unlink(missing_ok=True)
+
+
+def _append_synced(path: Path, data: bytes) -> None:
+    existed = path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if not existed:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

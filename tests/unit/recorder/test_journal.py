@@ -1,0 +1,57 @@
+"""The journal: what `append` promised is read back, a torn tail is not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recorder.ha.journal import Journal
+
+
+async def test_records_come_back_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    for payload in (b"one", b"", b"three" * 1000):
+        await journal.append(payload)
+    assert Journal(tmp_path / "journal").read() == [b"one", b"", b"three" * 1000]
+
+
+async def test_many_at_once_are_all_there(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    payloads = [f"record {number}".encode() for number in range(300)]
+    await asyncio.gather(*(journal.append(payload) for payload in payloads))
+    assert journal.read() == payloads
+
+
+async def test_clear_forgets(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    await journal.append(b"one")
+    journal.clear()
+    assert journal.read() == []
+    await journal.append(b"two")
+    assert journal.read() == [b"two"]
+
+
+async def test_a_disk_that_refuses_is_an_error_for_each_waiting_append(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "absent" / "journal")
+    results = await asyncio.gather(journal.append(b"1"), journal.append(b"2"), return_exceptions=True)
+    assert [type(result) for result in results] == [FileNotFoundError, FileNotFoundError]
+
+
+@given(cut=st.integers(min_value=0, max_value=60))
+def test_a_torn_tail_costs_only_the_torn_record(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    payloads = [b"a" * 10, b"b" * 20, b"c" * 6]
+    asyncio.run(_append_all(Journal(path), payloads))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - cut])
+    ends = [18, 46, 60]
+    assert Journal(path).read() == payloads[: sum(end <= 60 - cut for end in ends)]
+
+
+async def _append_all(journal: Journal, payloads: list[bytes]) -> None:
+    for payload in payloads:
+        await journal.append(payload)
