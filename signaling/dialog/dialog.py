@@ -1,0 +1,260 @@
+"""One dialog in which the recorder is the UAS: rules of RFC 3261 §12 over `DialogState`.
+
+Creation from an INVITE, sequence numbers in both directions, target refresh, requests of our own, and what a 2xx
+changes. Pure. Does not run transactions and does not decide whether a request is acceptable in other respects.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from signaling.dialog.flow import Flow
+from signaling.dialog.negotiation import Negotiation
+from signaling.dialog.routing import Routing, route_request
+from signaling.dialog.session_timer import SessionTimer
+from signaling.dialog.state import (
+    SEQUENCE_BLOCK,
+    DialogState,
+    Phase,
+    PromisedAnswer,
+    dialog_identifier,
+    encode_snapshot,
+    reserved_sequence,
+)
+from signaling.errors import LocalProtocolError, SipSyntaxError
+from signaling.sip.address import NameAddr
+from signaling.sip.build import build_request
+from signaling.sip.message import Request, Response
+from signaling.sip.syntax import Params
+from signaling.sip.uri import Uri
+from signaling.sip.via import Via
+
+MAX_SEQUENCE: Final = 2**31 - 1
+"""RFC 3261 §8.1.1.5: "The sequence number value MUST be expressible as a 32-bit unsigned integer and MUST be less
+than 2**31"."""
+MAX_ANSWERS: Final = 4
+"""Final responses kept for repetition: the INVITE's, a re-INVITE's, an UPDATE's and the BYE's. A peer that opens
+more transactions than that within 32 s still gets its answers from the live transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class InDialogFields:
+    """What the user agent adds to a request of ours."""
+
+    via: Via
+    contact: str | None
+    """Contact value, for target refresh requests."""
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    content_type: str | None = None
+
+
+class Dialog:
+    """A dialog and what is under way in it."""
+
+    __slots__ = ("flow_is_open", "identifier", "negotiation", "sequence_limit", "session_timer", "state")
+
+    def __init__(self, state: DialogState, *, sequence_limit: int) -> None:
+        self.state = state
+        self.identifier = dialog_identifier(state.call_id, state.local_tag)
+        """The `dialog_id` of events and commands."""
+        self.negotiation = Negotiation()
+        self.session_timer = SessionTimer()
+        self.flow_is_open = True
+        """False once the connection of `state.flow` is known to be gone."""
+        self.sequence_limit = sequence_limit
+        """Highest CSeq number of ours that a takeover is known to step over."""
+
+    @classmethod
+    def from_invite(cls, invite: Request, *, local_tag: str, flow: Flow, recording: bool) -> Dialog:
+        """Make the early dialog of an INVITE (RFC 3261 §12.1.1).
+
+        Args:
+            invite: a request outside of any dialog.
+            local_tag: To-tag of every response to it.
+            flow: how it came.
+            recording: put `+sip.srs` into our Contact.
+
+        """
+        state = DialogState(
+            call_id=invite.call_id,
+            local_tag=local_tag,
+            remote_tag=invite.from_.tag,
+            local_address=_bare(invite.to),
+            remote_address=_bare(invite.from_),
+            remote_target=_first_target(invite, flow),
+            route_set=_route_set(invite),
+            flow=flow,
+            secure=flow.transport == "tls" and invite.uri.scheme == "sips",
+            reuse_connection=flow.reliable and "alias" in invite.via.params,
+            remote_sequence=invite.cseq.number,
+            recording=recording,
+        )
+        remember_capabilities(state, invite)
+        return cls(state, sequence_limit=0)
+
+    @property
+    def needs_sips(self) -> bool:
+        """True if our Contact has to be a SIPS URI (RFC 3261 §12.1.1, §12.2.1.1)."""
+        return self.state.secure
+
+    def accepts_sequence(self, number: int) -> bool:
+        """Take the CSeq number of a request of the peer; False if it is out of order (RFC 3261 §12.2.2).
+
+        Gaps are fine. An equal number is let through: after a takeover it may be the retransmission of a request that
+        the dead process took in but never answered.
+        """
+        highest = self.state.remote_sequence
+        if highest is not None and number < highest:
+            return False
+        self.state.remote_sequence = number
+        return True
+
+    def next_sequence(self) -> tuple[int, bool]:
+        """Use up the next CSeq number of ours; return it, and whether a checkpoint is advised.
+
+        A takeover continues behind the numbers reserved in the snapshot that it finds. The advice comes while there
+        is a whole block left, once per block.
+
+        Raises:
+            LocalProtocolError: the numbers of this dialog are used up.
+
+        """
+        number = self.state.local_sequence + 1
+        if number > MAX_SEQUENCE:
+            raise LocalProtocolError("the CSeq numbers of this dialog are used up")
+        self.state.local_sequence = number
+        if number <= self.sequence_limit - SEQUENCE_BLOCK:
+            return number, False
+        self.sequence_limit = reserved_sequence(number)
+        return number, True
+
+    def routing(self) -> Routing:
+        """Return Request-URI, Route and next hop for a request of ours (RFC 3261 §12.2.1.1)."""
+        return route_request(Uri.parse(self.state.remote_target), self.state.route_set)
+
+    def request(self, method: str, sequence: int, routing: Routing, fields: InDialogFields) -> Request:
+        """Build a request inside this dialog: tags, Call-ID and route are the state's, nothing is an old request's."""
+        state = self.state
+        return build_request(
+            method,
+            routing.request_uri,
+            via=fields.via,
+            from_=_tagged(state.local_address, state.local_tag),
+            to=_tagged(state.remote_address, state.remote_tag),
+            call_id=state.call_id,
+            cseq=sequence,
+            routes=routing.route,
+            contact=fields.contact,
+            headers=fields.headers,
+            body=fields.body,
+            content_type=fields.content_type,
+        )
+
+    def snapshot(self) -> bytes:
+        """Return the dialog as it is now, for another process."""
+        return encode_snapshot(self.state)
+
+    def draft(self) -> DialogState:
+        """Return a copy of the state on which the effect of a message can be tried."""
+        return copy.copy(self.state)
+
+
+def remember_capabilities(state: DialogState, message: Request | Response) -> None:
+    """Keep what the peer says about itself in a message that creates or modifies the dialog.
+
+    Malformed lists are ignored: RFC 3261 §8.2.2, "A UAS SHOULD ignore any malformed header fields that are not
+    necessary for processing requests".
+    """
+    try:
+        if "Allow" in message.headers:
+            state.peer_methods = message.allow
+        if "Supported" in message.headers:
+            state.peer_options = message.supported
+    except SipSyntaxError:
+        return
+
+
+def refresh_target(state: DialogState, message: Request | Response) -> None:
+    """Replace the remote target by the Contact of a target refresh request or its 2xx (RFC 3261 §12.2.1.2, §12.2.2).
+
+    A missing or unusable Contact leaves the old target, which is known to work.
+    """
+    try:
+        contact = message.contact
+    except SipSyntaxError:
+        return
+    if contact is not None and contact.uri.is_sip and contact.uri.host:
+        state.remote_target = contact.uri.text
+
+
+def promise(state: DialogState, data: bytes, *, acknowledged: bool) -> None:
+    """Remember a final response whose bytes must never change any more."""
+    state.answers = (*state.answers, PromisedAnswer(data, acknowledged))[-MAX_ANSWERS:]
+
+
+def acknowledge(state: DialogState, is_meant: Sequence[bytes]) -> None:
+    """Mark answers as acknowledged.
+
+    Args:
+        state: of the dialog.
+        is_meant: the bytes of those answers.
+
+    """
+    state.answers = tuple(
+        msgspec.structs.replace(answer, acknowledged=True) if answer.data in is_meant else answer
+        for answer in state.answers
+    )
+
+
+def forget_answer(state: DialogState, data: bytes) -> None:
+    """Drop an answer that no retransmission can ask for any more."""
+    state.answers = tuple(answer for answer in state.answers if answer.data != data)
+
+
+def end(state: DialogState) -> None:
+    """Turn the state into that of a dialog whose BYE is answered."""
+    state.phase = Phase.ENDED
+    state.session = None
+    state.own_invite = None
+    state.local_description = b""
+
+
+def _first_target(invite: Request, flow: Flow) -> str:
+    """Return the remote target of an INVITE.
+
+    RFC 3261 §8.1.1.8 demands a Contact. Without a usable one the session is recorded all the same: the From URI, or
+    else the source address, is the best guess for the few requests that we may have to send.
+    """
+    try:
+        contact = invite.contact
+    except SipSyntaxError:
+        contact = None
+    for address in (contact, invite.from_):
+        if address is not None and address.uri.is_sip and address.uri.host:
+            return address.uri.text
+    transport = Params((("transport", flow.transport),) if flow.reliable else ())
+    return Uri.build(*flow.remote, params=transport).text
+
+
+def _route_set(invite: Request) -> tuple[str, ...]:
+    """Return the Record-Route elements as they were written (RFC 3261 §12.1.1); none if they cannot be told apart."""
+    try:
+        return tuple(invite.headers.get_list("Record-Route"))
+    except SipSyntaxError:
+        return ()
+
+
+def _bare(address: NameAddr) -> str:
+    """Return display name and URI, without header parameters, as text."""
+    return str(NameAddr(address.uri, address.display_name))
+
+
+def _tagged(address: str, tag: str | None) -> NameAddr:
+    parsed = NameAddr.parse(address, "From")
+    return parsed if tag is None else parsed.with_tag(tag)
