@@ -1,1 +1,5 @@
-"""Placeholder docstring: the owner of this package writes what lives here and what may import it."""
+"""RTP and RTCP as arithmetic over numpy arrays, RFC 3550; no file, no socket, no audio.
+
+`packet` takes headers apart, `sequence` makes numbers continuous, `source` finds restarts, `ordering` undoes reordering
+and duplication, `jitter` and `rtcp` serve measurement and clocks. The writer and the pipeline import it.
+"""

@@ -1,0 +1,261 @@
+"""One RTP source told apart from its own restarts: extended numbers and runs, RFC 3550 §5.1, §8.2 and A.1.
+
+A *run* is a stretch of one SSRC during which sequence numbers and timestamps go on as the wire and the arrival clock
+predict. A restarted sender, a media clock that stood still or leapt, and a sequence number space that began anew each
+start another run; nothing of either side is dropped. Pure: no packet bytes, no files. It puts nothing in order and
+counts no loss (`media.rtp.ordering` does).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.rtp.sequence import (
+    MAX_DROPOUT,
+    MAX_MISORDER,
+    MIN_SEQUENTIAL,
+    SEQUENCE_MODULUS,
+    Extended,
+    extend_sequence_numbers,
+    extend_timestamps,
+    nearest_extended,
+    sequence_steps,
+    signed_distance,
+)
+
+STRAY: Final = -1
+"""Run of a packet that fits nowhere and is followed by nothing of its kind: not valid by RFC 3550 A.1."""
+
+CLOCK_STEP_SECONDS: Final = 0.5
+"""A lasting step of the media clock against the arrival clock above this starts a run. Below it lie jitter buffers of
+gateways and queueing; above it the ear notices that two parties no longer answer each other."""
+
+MAX_LATENESS_SECONDS: Final = 10.0
+"""A packet that fits by both of its numbers belongs to its run although it came so much too late or too early."""
+
+_LEVEL_PACKETS: Final = 100
+"""Latest packets whose least lag is the run's level: two seconds at 50 packets/s, more than a burst lasts."""
+
+_FIRST_CYCLE: Final = SEQUENCE_MODULUS
+"""Extended numbers of a run start in cycle 1, so that packets reordered before its first one stay positive."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """Where packets belong, in order of arrival; all arrays of shape (n,)."""
+
+    runs: NDArray[np.int32]
+    """Number of the run, from 0; `STRAY` for a packet that is not valid."""
+    extended_sequence_numbers: Extended
+    """Continuous inside a run; not comparable between runs."""
+    extended_timestamps: Extended
+    """RTP timestamp units; one space for all runs of the source. Meaningless for strays."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """The run that is going on."""
+
+    number: int
+    highest: int
+    """Highest extended sequence number."""
+    timestamp: int
+    """Extended timestamp of the packet with the highest sequence number."""
+    level: float
+    """Least recent lag, RTP timestamp units: arrival clock minus media clock."""
+    packet_units: int
+    """RTP timestamp units per packet, as last seen."""
+
+
+class SourceTracker:
+    """Locates the packets of one SSRC of one stream, fed in order of arrival.
+
+    Args:
+        clock_rate: Hz.
+
+    """
+
+    def __init__(self, clock_rate: int) -> None:
+        self.clock_rate = clock_rate
+        self._run = _Run(-1, 0, 0, 0.0, 0)
+        self._origin_ns = 0
+        self._last_lag = 0.0
+
+    @property
+    def runs(self) -> int:
+        """Number of runs so far."""
+        return self._run.number + 1
+
+    def locate(
+        self,
+        sequence_numbers: NDArray[np.uint16],
+        timestamps: NDArray[np.uint32],
+        durations: NDArray[np.int64],
+        arrival_ns: NDArray[np.int64],
+        *,
+        final: bool = False,
+    ) -> Located:
+        """Locate the next packets; shape (n,) each.
+
+        The result may be shorter than the input: the last packet is left undecided when only its successor can tell
+        whether it is the start of something. Feed the undecided rest again, in front of what comes next. `final` says
+        that nothing comes next, and decides everything.
+
+        Args:
+            sequence_numbers: as on the wire.
+            timestamps: as on the wire.
+            durations: RTP timestamp units that each packet covers; for telephone-event the duration it tells.
+            arrival_ns: any clock that does not jump.
+            final: no more packets follow.
+
+        """
+        count = len(sequence_numbers)
+        if not count:
+            return _nothing()
+        if self._run.number < 0:
+            self._begin(int(sequence_numbers[0]), int(timestamps[0]), int(durations[0]), int(arrival_ns[0]))
+        run = self._run
+        extended_timestamps = extend_timestamps(timestamps, run.timestamp)
+        lags = self._lags(extended_timestamps, durations, arrival_ns)
+        steps = sequence_steps(sequence_numbers, run.highest)
+        lag_steps = np.abs(np.diff(lags, prepend=self._last_lag))
+        forward = np.diff(extended_timestamps, prepend=run.timestamp) > 0
+        breaks = (lag_steps > self._tolerance) | (steps >= MAX_DROPOUT) | (steps <= -MAX_MISORDER)
+        # A sequence number that does not rise while the timestamp does is a new count, not reordering.
+        breaks |= (steps <= 0) & forward
+        batch = _Batch(sequence_numbers, extended_timestamps, lags)
+        if breaks.any():
+            return self._locate_pieces(batch, np.flatnonzero(breaks), final=final)
+        extended = extend_sequence_numbers(sequence_numbers, run.highest)
+        self._advance(extended, extended_timestamps, lags)
+        return Located(np.full(count, run.number, np.int32), extended, extended_timestamps)
+
+    def _begin(self, sequence_number: int, timestamp: int, duration: int, arrival_ns: int) -> None:
+        self._origin_ns = arrival_ns
+        self._last_lag = float(-timestamp - duration)
+        self._run = _Run(0, _FIRST_CYCLE + sequence_number, timestamp, self._last_lag, 0)
+
+    def _lags(
+        self, extended_timestamps: Extended, durations: NDArray[np.int64], arrival_ns: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return arrival clock minus media clock at the end of each packet, RTP timestamp units."""
+        arrivals = (arrival_ns - self._origin_ns) * (self.clock_rate / 1e9)
+        return arrivals - (extended_timestamps + durations)
+
+    def _advance(self, extended: Extended, extended_timestamps: Extended, lags: NDArray[np.float64]) -> None:
+        """Take accepted packets of the current run into its state; (n,) each, n at least 1."""
+        run = self._run
+        if len(extended) > 1:
+            apart = np.diff(extended_timestamps)
+            usable = np.flatnonzero((np.diff(extended) == 1) & (apart > 0))
+            if usable.size:
+                run.packet_units = int(apart[usable[-1]])
+        last = int(extended.argmax())
+        if extended[last] >= run.highest:
+            run.highest = int(extended[last])
+            run.timestamp = int(extended_timestamps[last])
+        run.level = float(lags[-_LEVEL_PACKETS:].min())
+        self._last_lag = float(lags[-1])
+
+    def _locate_pieces(self, batch: _Batch, breaks: NDArray[np.intp], *, final: bool) -> Located:
+        """Decide piece by piece where the packets between two breaks belong."""
+        count = len(batch.sequence_numbers)
+        runs = np.full(count, STRAY, np.int32)
+        extended = np.zeros(count, np.int64)
+        edges = sorted({0, count, *breaks.tolist()})
+        least = np.minimum.reduceat(batch.lags, edges[:-1])
+        decided = count
+        for position, (start, end) in enumerate(itertools.pairwise(edges)):
+            piece = batch.piece(start, end)
+            lag = float(least[position])
+            returns = bool((np.abs(least[position + 1 :] - self._run.level) <= self._tolerance).any())
+            first = self._place(piece, lag, returns=returns)
+            if first is None:
+                single = end - start < MIN_SEQUENTIAL
+                if single and end == count and not final:
+                    decided = start
+                    break
+                if single and end != count:
+                    continue
+                first = self._restart(piece, lag)
+            runs[start:end] = self._run.number
+            steps = sequence_steps(piece.sequence_numbers, first)
+            extended[start:end] = first + np.cumsum(steps, dtype=np.int64)
+            level = self._run.level
+            self._advance(extended[start:end], piece.extended_timestamps, piece.lags)
+            if abs(lag - level) > self._tolerance:
+                # Packets that came late or early say nothing about where the media clock stands.
+                self._run.level = level
+        return Located(runs[:decided], extended[:decided], batch.extended_timestamps[:decided])
+
+    @property
+    def _tolerance(self) -> float:
+        return CLOCK_STEP_SECONDS * self.clock_rate
+
+    def _place(self, piece: _Batch, least_lag: float, *, returns: bool) -> int | None:
+        """Return the extended sequence number of the piece's first packet, or None if it is not of the current run."""
+        run = self._run
+        number = int(piece.sequence_numbers[0])
+        step = signed_distance(number, run.highest, SEQUENCE_MODULUS)
+        units = int(piece.extended_timestamps[0]) - run.timestamp
+        if abs(least_lag - run.level) <= self._tolerance:
+            if -MAX_MISORDER < step < MAX_DROPOUT:
+                # RFC 3550 A.1: "in order, with permissible gap", or reordered; but both numbers must go the same way.
+                return run.highest + step if self._same_way(step, units) else None
+            return self._after_dropout(number, units)
+        fits = self._same_way(step, units) and abs(step) < MAX_DROPOUT
+        near = abs(units) <= MAX_LATENESS_SECONDS * self.clock_rate
+        if fits and near and (returns or (step < 0 and len(piece.lags) < MIN_SEQUENTIAL)):
+            return run.highest + step
+        return None
+
+    def _same_way(self, step: int, units: int) -> bool:
+        """Say whether sequence number and timestamp agree on the direction in time.
+
+        Forward, the timestamp may stand still or lie a little behind (telephone-event repeats its first one).
+        """
+        return units >= -self._tolerance if step > 0 else units <= 0
+
+    def _after_dropout(self, number: int, units: int) -> int | None:
+        """Return the extended sequence number after a long pause that the media clock confirms.
+
+        The cycles that were missed follow from the time that passed. None if the numbers do not follow from it: the
+        sender began to count anew while its media clock went on.
+        """
+        run = self._run
+        if run.packet_units <= 0:
+            return None
+        packets = round(units / run.packet_units)
+        found = nearest_extended(number, run.highest + packets)
+        if abs(found - run.highest - packets) > MAX_MISORDER + abs(packets) // 4 or found < run.highest - MAX_DROPOUT:
+            return None
+        return found
+
+    def _restart(self, piece: _Batch, level: float) -> int:
+        """Begin a run with the piece and return its first extended sequence number."""
+        first = _FIRST_CYCLE + int(piece.sequence_numbers[0])
+        timestamp = int(piece.extended_timestamps[0])
+        self._run = _Run(self._run.number + 1, first, timestamp, level, self._run.packet_units)
+        return first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Packets in order of arrival, shape (n,) each."""
+
+    sequence_numbers: NDArray[np.uint16]
+    extended_timestamps: Extended
+    lags: NDArray[np.float64]
+
+    def piece(self, start: int, end: int) -> _Batch:
+        return _Batch(self.sequence_numbers[start:end], self.extended_timestamps[start:end], self.lags[start:end])
+
+
+def _nothing() -> Located:
+    empty = np.zeros(0, np.int64)
+    return Located(np.zeros(0, np.int32), empty, empty)
