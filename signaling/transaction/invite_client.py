@@ -16,6 +16,8 @@ from signaling.transaction.timers import Timers
 
 
 class State(enum.Enum):
+    """States of RFC 6026 figure 5."""
+
     CALLING = enum.auto()
     PROCEEDING = enum.auto()
     COMPLETED = enum.auto()
@@ -24,6 +26,8 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
+    """What moves the machine: the labels of RFC 6026 figure 5."""
+
     PROVISIONAL_RECEIVED = enum.auto()
     SUCCESS_RECEIVED = enum.auto()
     FAILURE_RECEIVED = enum.auto()

@@ -18,6 +18,8 @@ from signaling.transaction.timers import Timers
 
 
 class State(enum.Enum):
+    """States of RFC 6026 figure 7."""
+
     PROCEEDING = enum.auto()
     COMPLETED = enum.auto()
     CONFIRMED = enum.auto()
@@ -26,6 +28,8 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
+    """What moves the machine: the labels of RFC 6026 figure 7."""
+
     REQUEST_RETRANSMITTED = enum.auto()
     PROVISIONAL_SENT = enum.auto()
     SUCCESS_SENT = enum.auto()
@@ -132,10 +136,9 @@ class InviteServerTransaction(Machine):
             LocalProtocolError: the transaction has been answered otherwise, or is over.
 
         """
+        given = Input.SUCCESS_SENT if status < 300 else Input.FAILURE_SENT
         if status < 200:
             given = Input.PROVISIONAL_SENT
-        else:
-            given = Input.SUCCESS_SENT if status < 300 else Input.FAILURE_SENT
         before = self.state
         if not self._step(given):
             raise LocalProtocolError("the INVITE has been answered already")

@@ -16,6 +16,8 @@ from signaling.transaction.timers import Timers
 
 
 class State(enum.Enum):
+    """States of RFC 3261 figure 6."""
+
     TRYING = enum.auto()
     PROCEEDING = enum.auto()
     COMPLETED = enum.auto()
@@ -23,6 +25,8 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
+    """What moves the machine: the labels of RFC 3261 figure 6."""
+
     PROVISIONAL_RECEIVED = enum.auto()
     FINAL_RECEIVED = enum.auto()
     TIMER_E = enum.auto()

@@ -17,6 +17,8 @@ from signaling.transaction.timers import Timers
 
 
 class State(enum.Enum):
+    """States of RFC 3261 figure 8."""
+
     TRYING = enum.auto()
     PROCEEDING = enum.auto()
     COMPLETED = enum.auto()
@@ -24,6 +26,8 @@ class State(enum.Enum):
 
 
 class Input(enum.Enum):
+    """What moves the machine: the labels of RFC 3261 figure 8."""
+
     REQUEST_RETRANSMITTED = enum.auto()
     PROVISIONAL_SENT = enum.auto()
     FINAL_SENT = enum.auto()
@@ -31,13 +35,13 @@ class Input(enum.Enum):
     TRANSPORT_FAILED = enum.auto()
 
 
-# RFC 3261 figure 8, except that a transport failure ends nothing: RFC 6026 §8.8 replaces §17.2.4, "MUST remain in the
-# current state". A pair that is absent is absorbed: no transition, nothing sent.
+# RFC 3261 figure 8 with two changes. A transport failure ends nothing: RFC 6026 §8.8 replaces §17.2.4, "MUST remain in
+# the current state". There is no second provisional response: RFC 4320 §4.1 leaves only one 100.
+# A pair that is absent is absorbed: no transition, nothing sent.
 TRANSITIONS: Final[dict[tuple[State, Input], State]] = {
     (State.TRYING, Input.PROVISIONAL_SENT): State.PROCEEDING,
     (State.TRYING, Input.FINAL_SENT): State.COMPLETED,
     (State.PROCEEDING, Input.REQUEST_RETRANSMITTED): State.PROCEEDING,
-    (State.PROCEEDING, Input.PROVISIONAL_SENT): State.PROCEEDING,
     (State.PROCEEDING, Input.FINAL_SENT): State.COMPLETED,
     (State.PROCEEDING, Input.TRANSPORT_FAILED): State.PROCEEDING,
     (State.COMPLETED, Input.REQUEST_RETRANSMITTED): State.COMPLETED,
