@@ -6,16 +6,16 @@ Lenient where real peers need it: spaces inside the brackets, unquoted display n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from signaling.errors import SipSyntaxError
 from signaling.sip.syntax import NO_PARAMS, TOKEN, WHITESPACE, Params, end_of_quoted, quote, unquote
 from signaling.sip.uri import Uri
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
+class NameAddr(msgspec.Struct, frozen=True):
     """One address with its header parameters."""
 
     uri: Uri
@@ -26,7 +26,7 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str, header: str) -> Self:
-        """Read one element of an address header field.
+        """Read one element of an address header field, stripped as `Headers` and `split_list` give it.
 
         Without angle brackets everything from the first semicolon on belongs to the header field, not to the URI
         (RFC 3261 §20).
@@ -36,7 +36,6 @@ class NameAddr:
                 there, or the URI is malformed.
 
         """
-        text = text.strip(WHITESPACE)
         if text.startswith('"'):
             behind = end_of_quoted(text, 0, header)
             display_name = unquote(text[:behind])
@@ -56,8 +55,7 @@ class NameAddr:
         if end < 0:
             raise SipSyntaxError(400, header, start, "angle bracket is not closed")
         uri = Uri.parse(text[start + 1 : end].strip(WHITESPACE), header, start + 1)
-        params = Params.parse(text[end + 1 :].strip(WHITESPACE), header, end + 1)
-        return cls(uri, display_name, params)
+        return cls(uri, display_name, Params.parse(text[end + 1 :], header, end + 1))
 
     @classmethod
     def _parse_addr_spec(cls, text: str, header: str) -> Self:

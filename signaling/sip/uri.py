@@ -10,8 +10,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import string
-from dataclasses import dataclass, field
 from typing import Final, Self
+
+import msgspec
 
 from signaling.errors import LocalProtocolError, SipSyntaxError
 from signaling.sip.syntax import NO_PARAMS, Params
@@ -87,26 +88,25 @@ def escape(text: str, allowed: frozenset[str]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
-    """One URI. Two of them are `==` if their text is; `matches` compares as RFC 3261 §19.1.4 says.
+class Uri(msgspec.Struct, frozen=True):
+    """One URI. `==` compares the text; `matches` compares as RFC 3261 §19.1.4 says.
 
     Make one with `parse` or `build`.
     """
 
     text: str
     """The whole URI as received or built."""
-    scheme: str = field(compare=False)
+    scheme: str
     """Lower case."""
-    user: str | None = field(default=None, compare=False)
+    user: str | None = None
     """As written, escapes included, without the password; None when there is no `@`."""
-    password: str | None = field(default=None, compare=False)
-    host: str = field(default="", compare=False)
+    password: str | None = None
+    host: str = ""
     """As written, an IPv6 address without brackets; empty for a scheme other than sip and sips."""
-    port: int | None = field(default=None, compare=False)
-    params: Params = field(default_factory=Params, compare=False)
+    port: int | None = None
+    params: Params = NO_PARAMS
     """URI parameters, escapes included."""
-    headers: str = field(default="", compare=False)
+    headers: str = ""
     """What follows the question mark, as written."""
 
     @classmethod
@@ -125,11 +125,12 @@ class Uri:
         if found := _FORBIDDEN.search(text):
             raise SipSyntaxError(400, header, offset + found.start(), "character that a URI must not hold")
         scheme, colon, rest = text.partition(":")
-        if not colon or not scheme or not _SCHEME.issuperset(scheme):
-            raise SipSyntaxError(400, header, offset, "URI without a scheme")
-        scheme = scheme.lower()
-        if scheme not in ("sip", "sips"):
-            return cls(text, scheme)
+        if scheme != "sip":
+            if not colon or not scheme or not _SCHEME.issuperset(scheme):
+                raise SipSyntaxError(400, header, offset, "URI without a scheme")
+            scheme = scheme.lower()
+            if scheme not in ("sip", "sips"):
+                return cls(text, scheme)
         user: str | None = None
         password: str | None = None
         userinfo, at, address = rest.partition("@")
@@ -145,11 +146,8 @@ class Uri:
         host, port = parse_hostport(hostport, header, offset)
         params = NO_PARAMS
         if semicolon:
-            params = Params(
-                (name, value if equals else None)
-                for name, equals, value in (piece.partition("=") for piece in tail.split(";"))
-                if name
-            )
+            pieces = [piece.partition("=") for piece in tail.split(";")]
+            params = Params([(name, value if equals else None) for name, equals, value in pieces if name])
         return cls(text, scheme, user, password, host, port, params, headers)
 
     @classmethod

@@ -11,6 +11,8 @@ import string
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
+import msgspec
+
 from signaling.errors import SipSyntaxError
 from signaling.sip.syntax import NO_PARAMS, WHITESPACE, Params, is_token
 
@@ -39,8 +41,7 @@ def parse_number(text: str, header: str, maximum: int) -> int:
     return int(digits)
 
 
-@dataclass(frozen=True, slots=True)
-class CSeq:
+class CSeq(msgspec.Struct, frozen=True):
     """Sequence number and method of a request, RFC 3261 §20.16."""
 
     number: int

@@ -7,8 +7,9 @@ layer does.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Final, Self
+
+import msgspec
 
 from signaling.errors import SipSyntaxError
 from signaling.sip.syntax import NO_PARAMS, WHITESPACE, Params, is_token
@@ -20,8 +21,7 @@ MAGIC_COOKIE: Final = "z9hG4bK"
 _DEFAULT_PORTS: Final = {"TLS": 5061, "TLS-SCTP": 5061, "WSS": 443, "WS": 80}
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(msgspec.Struct, frozen=True):
     """One hop of the response path."""
 
     transport: str
