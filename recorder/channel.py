@@ -25,6 +25,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
 
     role: str
     name: str
+    instance: str
+    """Names the supervisor process; its sockets live exactly as long."""
     settings: str
     """The settings as JSON."""
     dsn: str

@@ -35,6 +35,7 @@ class Assignment:
     """What the supervisor gave to this process."""
 
     name: str
+    instance: str
     settings: Settings
     dsn: str
     writers: list[str]
@@ -60,7 +61,7 @@ def receive_assignment(channel: Channel) -> Assignment:
         raise ChannelLostError("the supervisor speaks another protocol version")
     settings = Settings.model_validate_json(start.settings)
     configure_logging(settings.log, role=start.role, name=start.name)
-    assignment = Assignment(start.name, settings, start.dsn, start.writers, channel)
+    assignment = Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel)
     for _ in range(start.sockets):
         grant, descriptors = channel.receive()
         if not isinstance(grant, SocketGrant):

@@ -51,6 +51,11 @@ class StateDir:
         """Finished recordings, unless `recordings.root` says otherwise."""
         return self.root / "recordings"
 
+    @property
+    def journal(self) -> Path:
+        """Checkpoints that the catalog has not taken yet; outlives the processes."""
+        return self.root / "journal"
+
     def writer_socket(self, writer: str) -> Path:
         """Return the Unix stream socket on which this writer takes commands."""
         return self.run / f"{writer}.sock"

@@ -1,4 +1,4 @@
-"""Routes: /healthz (this process lives), /readyz (able to record, by the same truth as OPTIONS), /metrics, /v1/status."""
+"""Routes: /healthz (this process lives), /readyz (the same truth as OPTIONS), /metrics, /v1/status."""
 
 from __future__ import annotations
 

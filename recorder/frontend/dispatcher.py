@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -15,17 +15,22 @@ from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
 from signaling.useragent import (
     AckReceived,
+    AckTimedOut,
     ByeReceived,
     CancelReceived,
-    DialogEnded,
+    CheckpointAdvised,
+    DialogDoubted,
     Event,
     InfoReceived,
     InviteReceived,
     MessageDiscarded,
     OptionsReceived,
+    RefreshDue,
     ReinviteReceived,
+    SessionExpired,
     UpdateReceived,
 )
+from storage.errors import StaleEpoch
 
 _log = structlog.get_logger()
 
@@ -41,7 +46,7 @@ class Dispatcher:
         self.changes = MediaChanges(frontend)
         self.ending = SessionEnding(frontend)
 
-    def deliver(self, events: list[Event]) -> None:
+    def deliver(self, events: Sequence[Event]) -> None:
         """Start what each event asks for; returns at once."""
         for event in events:
             match event:
@@ -56,8 +61,12 @@ class Dispatcher:
                     self.run(event.dialog_id, self.changes.change(event))
                 case ByeReceived():
                     self.run(event.dialog_id, self.ending.bye(event))
-                case DialogEnded():
-                    self.run(event.dialog_id, self.ending.lost(event))
+                case AckTimedOut() | DialogDoubted() | SessionExpired():
+                    self.run(event.dialog_id, self.ending.doubted(event))
+                case CheckpointAdvised():
+                    self.run(event.dialog_id, self.changes.checkpoint(event.dialog_id))
+                case RefreshDue():
+                    self.changes.refresh(event)
                 case OptionsReceived():
                     answer_options(self._frontend, event)
                 case InfoReceived():
@@ -67,7 +76,13 @@ class Dispatcher:
                         "message discarded", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
                     )
                 case _:
-                    _log.debug("event without a flow", event_type=type(event).__name__)
+                    # Progress that asks for nothing: refreshes, responses to requests of ours, ended dialogs.
+                    _log.debug("event", event_type=type(event).__name__)
+
+    async def settle(self) -> None:
+        """Wait until no flow is under way."""
+        while self._last:
+            await asyncio.wait(list(self._last.values()))
 
     def run(self, dialog_id: str, flow: Coroutine[Any, Any, None]) -> None:
         """Run a flow after those of the same dialog that are under way."""
@@ -81,6 +96,9 @@ class Dispatcher:
             await asyncio.wait([before])
         try:
             await flow
+        except StaleEpoch:
+            # Another frontend is active: whatever this process would still say is wrong.
+            raise
         except Exception:
             # One session's fault is that session's alone; the process and all others go on.
             _log.exception("flow failed", dialog_id=dialog_id)

@@ -1,19 +1,30 @@
-"""The end of a session: by BYE, by a dialog that is lost, or by our own shutdown.
+"""The end of a session: by BYE, by doubt about the peer, or by our own shutdown.
 
 Order: capture durable, catalog row, then the 200 to the BYE (checkpoint before promise).
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.session import Session
-from signaling.useragent import ByeReceived, DialogEnded
+from signaling.useragent import AckTimedOut, ByeReceived, DialogDoubted, SessionExpired
 from storage.catalog.records import SegmentClosing
 
 _log = structlog.get_logger()
+
+
+_MEDIA_FRESH_S: Final = 10.0
+"""A client that paused for longer than this would have said so; comfort noise comes more often."""
+_DOUBTS: Final = {AckTimedOut: "no-ack", DialogDoubted: "dialog-gone", SessionExpired: "session-expired"}
+
+
+def _names(session: Session) -> dict[str, str]:
+    return {"record_identifier": session.record_identifier, "segment": session.segment.hex}
 
 
 class SessionEnding:
@@ -32,11 +43,40 @@ class SessionEnding:
         frontend.agent.send(prepared, frontend.clock())
         frontend.transport.flush()
 
-    async def lost(self, event: DialogEnded) -> None:
-        """Close what a dialog without goodbye leaves behind: session timer expired, peer says 481."""
-        session = self._frontend.remove(event.dialog_id)
-        if session:
-            await self._close(session, event.cause, interrupted=True)
+    async def doubted(self, event: AckTimedOut | DialogDoubted | SessionExpired) -> None:
+        """End a session whose peer seems gone, unless its media prove the contrary.
+
+        The RFCs say SHOULD terminate; but the ACK or the refresh may have reached a frontend that died, and arriving
+        RTP proves that the client goes on. Silence alone ends nothing either (design, section 5).
+        """
+        frontend = self._frontend
+        session = frontend.sessions.get(event.dialog_id)
+        if session is None:
+            return
+        cause = _DOUBTS[type(event)]
+        if await self._media_arrive(session):
+            _log.warning("dialog in doubt, but media arrive: recording on", cause=cause, **_names(session))
+            return
+        frontend.remove(session.dialog_id)
+        frontend.agent.bye(session.dialog_id, frontend.clock())
+        frontend.transport.flush()
+        await self._close(session, cause, interrupted=True)
+
+    async def _media_arrive(self, session: Session) -> bool:
+        try:
+            running = await self._frontend.pool.clients[session.writer].sessions()
+        except (WriterRefusedError, ChannelLostError):
+            return False
+        last = max(
+            (
+                stream.last_arrival_ns
+                for summary in running.sessions
+                if summary.session == session.segment.hex
+                for stream in summary.streams
+            ),
+            default=0,
+        )
+        return self._frontend.wall_clock().timestamp() - last / 1e9 < _MEDIA_FRESH_S
 
     async def shut_down(self, session: Session) -> None:
         """End a session that outlasted the drain limit: BYE, so that the client can record elsewhere."""
@@ -49,7 +89,6 @@ class SessionEnding:
 
     async def _close(self, session: Session, cause: str, *, interrupted: bool, dialog: bytes | None = None) -> None:
         frontend = self._frontend
-        session.ending = True
         warnings: tuple[str, ...] = ()
         try:
             await frontend.pool.clients[session.writer].close(session.segment.hex, cause)
@@ -70,8 +109,7 @@ class SessionEnding:
         )
         _log.info(
             "session ended",
-            record_identifier=session.record_identifier,
-            segment=session.segment.hex,
             cause=cause,
             seconds=round((frontend.wall_clock() - session.opened_at).total_seconds(), 3),
+            **_names(session),
         )

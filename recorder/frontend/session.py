@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -14,45 +13,39 @@ from media.writer.protocol import StreamSpec
 _VERSION: Final = 1
 
 
-@dataclass(slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, kw_only=True):
     """One dialog with a recording client, and the capture that it feeds."""
 
     dialog_id: str
     call_id: str
     record_identifier: str
+    door: str
+    instance: str
+    """Supervisor whose sockets the streams use; under another one the ports are lost."""
     segment: UUID
     writer: str
     capture_path: str
     opened_at: datetime
+    peer: str
+    """Address that the session was opened from; for logs and for the choice of our own address."""
     host: str
     """Address of the writer as the SDP names it."""
     streams: list[StreamSpec]
     """Streams in use, by m-line position; refused m-lines are absent."""
+    participants: dict[int, dict[str, object]]
+    """Who speaks on which m-line."""
     descriptor: dict[str, object]
     """What the capture says about the call; a replacement writer gets the same."""
-    local_sdp: bytes
-    remote_sdp: bytes = b""
-    """Empty while an offer of ours in the 2xx is unanswered."""
-    ending: bool = False
-    """A BYE came, or we decided to end: nothing opens or moves any more."""
+    negotiation: bytes = b""
+    """Snapshot of the state of offer/answer; empty until the first exchange is complete."""
+    pending_offer: bytes = b""
+    """Our offer in the 2xx, until the ACK brings its answer."""
 
 
-class _Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class _Checkpoint(msgspec.Struct, frozen=True):
     version: int
     dialog: bytes
-    dialog_id: str
-    call_id: str
-    record_identifier: str
-    segment: UUID
-    writer: str
-    capture_path: str
-    opened_at: datetime
-    host: str
-    streams: list[StreamSpec]
-    descriptor: dict[str, object]
-    local_sdp: bytes
-    remote_sdp: bytes
+    session: Session
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -61,24 +54,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Checkpoint)
 
 def encode_checkpoint(session: Session, dialog: bytes) -> bytes:
     """Return the session together with the user agent's snapshot of its dialog."""
-    return _ENCODER.encode(
-        _Checkpoint(
-            version=_VERSION,
-            dialog=dialog,
-            dialog_id=session.dialog_id,
-            call_id=session.call_id,
-            record_identifier=session.record_identifier,
-            segment=session.segment,
-            writer=session.writer,
-            capture_path=session.capture_path,
-            opened_at=session.opened_at,
-            host=session.host,
-            streams=session.streams,
-            descriptor=session.descriptor,
-            local_sdp=session.local_sdp,
-            remote_sdp=session.remote_sdp,
-        )
-    )
+    return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session))
 
 
 def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
@@ -91,18 +67,4 @@ def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
     stored = _DECODER.decode(data)
     if stored.version != _VERSION:
         raise msgspec.ValidationError(f"checkpoint version {stored.version}, known is {_VERSION}")
-    session = Session(
-        dialog_id=stored.dialog_id,
-        call_id=stored.call_id,
-        record_identifier=stored.record_identifier,
-        segment=stored.segment,
-        writer=stored.writer,
-        capture_path=stored.capture_path,
-        opened_at=stored.opened_at,
-        host=stored.host,
-        streams=stored.streams,
-        descriptor=stored.descriptor,
-        local_sdp=stored.local_sdp,
-        remote_sdp=stored.remote_sdp,
-    )
-    return session, stored.dialog
+    return stored.session, stored.dialog

@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import structlog
@@ -43,6 +44,7 @@ class Supervisor:
         self._settings = settings
         self._state_dir = StateDir(settings.state_dir)
         self._started_at = datetime.now(UTC)
+        self._instance = token_hex(8)
         self._state = "starting"
         self._children: dict[str, Child] = {}
         self._grants: dict[str, list[tuple[str, list[tuple[socket.socket, ...]], list[int]]]] = {}
@@ -183,6 +185,7 @@ class Supervisor:
             Start(
                 role=child.role,
                 name=child.name,
+                instance=self._instance,
                 settings=self._settings.model_dump_json(),
                 dsn="" if child.role == "writer" else self._dsn,
                 writers=self._writers(),

@@ -52,19 +52,20 @@ class WriterClient:
         *,
         epoch: Callable[[], int],
         on_connected: Callable[[WriterClient], None],
-        on_lost: Callable[[WriterClient], None],
         on_session_failed: Callable[[WriterClient, SessionFailed], None],
         clock: Callable[[], float],
         timeout_s: float = 2.0,
     ) -> None:
         self.name = name
         self.connected = False
+        self.beating = asyncio.Event()
+        """Set while there is a connection and a heartbeat has come over it."""
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_at = 0.0
         """Monotonic seconds of the last heartbeat that showed progress."""
         self._path = path
         self._epoch = epoch
-        self._on_connected, self._on_lost, self._on_session_failed = on_connected, on_lost, on_session_failed
+        self._on_connected, self._on_session_failed = on_connected, on_session_failed
         self._clock = clock
         self._timeout_s = timeout_s
         self._numbers = itertools.count(1)
@@ -93,6 +94,7 @@ class WriterClient:
 
     def _disconnect(self) -> None:
         self.connected, self.heartbeat = False, None
+        self.beating.clear()
         if self._stream:
             self._stream.close()
             self._stream = None
@@ -101,7 +103,6 @@ class WriterClient:
             if not waiter.done():
                 waiter.set_exception(lost)
         self._waiting.clear()
-        self._on_lost(self)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -114,6 +115,7 @@ class WriterClient:
                     if self.heartbeat is None or message.progress > self.heartbeat.progress:
                         self.heartbeat_at = self._clock()
                     self.heartbeat = message
+                    self.beating.set()
                 case SessionFailed():
                     self._on_session_failed(self, message)
                 case _:

@@ -26,7 +26,6 @@ class WriterPool:
         *,
         epoch: Callable[[], int],
         on_connected: Callable[[WriterClient], None],
-        on_lost: Callable[[WriterClient], None],
         on_session_failed: Callable[[WriterClient, SessionFailed], None],
         clock: Callable[[], float],
         min_free_bytes: int,
@@ -40,7 +39,6 @@ class WriterPool:
                 state_dir.writer_socket(name),
                 epoch=epoch,
                 on_connected=on_connected,
-                on_lost=on_lost,
                 on_session_failed=on_session_failed,
                 clock=clock,
             )
@@ -52,6 +50,13 @@ class WriterPool:
         async with asyncio.TaskGroup() as group:
             for client in self.clients.values():
                 group.create_task(client.run(), name=f"client of {client.name}")
+
+    async def wait_until_beating(self, limit_s: float) -> None:
+        """Wait for the first heartbeat of every writer, or the limit."""
+        waits = [asyncio.ensure_future(client.beating.wait()) for client in self.clients.values()]
+        await asyncio.wait(waits, timeout=limit_s)
+        for wait in waits:
+            wait.cancel()
 
     def place(self, writer: str, streams: int) -> None:
         """Count streams that are placed on a writer; negative when they leave it."""

@@ -25,7 +25,7 @@ from recorder.errors import ChannelLostError
 @pytest.mark.parametrize(
     "message",
     [
-        Start(role="writer", name="writer-1", settings="{}", dsn="", writers=["writer-1"], sockets=3),
+        Start(role="writer", name="writer-1", instance="i", settings="{}", dsn="", writers=["writer-1"], sockets=3),
         Drain(limit_s=2.5),
         Stop(),
         WriterDied(writer="writer-2"),

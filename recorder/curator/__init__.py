@@ -1,0 +1,5 @@
+"""The curator: turns finished captures into recordings, at the lowest CPU and I/O priority.
+
+`finalise` renders one recording and publishes it; `process` takes jobs from the catalog's queue until told to stop.
+A job may be interrupted at any point and repeated: the captures are its only input and are never changed.
+"""

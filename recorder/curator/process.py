@@ -1,0 +1,115 @@
+"""The curator process: one job at a time, each in a thread so that its heartbeats go on."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from recorder.child_loop import ChildLoop
+from recorder.curator.finalise import Finaliser
+from recorder.role import Assignment
+from storage.catalog import Catalog, migrate
+from storage.catalog.records import ClaimedJob
+from storage.errors import CatalogUnreachable
+
+_log = structlog.get_logger()
+
+_JOB_LEASE_S: Final = 60.0
+_BEAT_S: Final = 15.0
+_POLL_S: Final = 2.0
+"""A notification wakes the curator at once; this is for one that was missed."""
+_IOPRIO_WHO_PROCESS: Final = 1
+_IOPRIO_IDLE: Final = 3 << 13
+_SYS_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
+
+
+def run(assignment: Assignment) -> None:
+    """Work until told to stop."""
+    _yield_to_the_writers()
+    asyncio.run(_Process(assignment).run())
+
+
+def _yield_to_the_writers() -> None:
+    """Take CPU and disk only when nobody else wants them."""
+    os.nice(19)
+    number = _SYS_IOPRIO_SET.get(os.uname().machine)
+    if number is not None:
+        # Not permitted in some containers; then the nice level has to do.
+        ctypes.CDLL(None, use_errno=True).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)
+
+
+class _Process:
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._worker = f"{assignment.settings.node}/{assignment.name}/{assignment.instance}"
+        self._loop = ChildLoop(assignment.channel)
+        self._finished = 0
+        self._failed = 0
+
+    async def run(self) -> None:
+        self._loop.start()
+        await migrate(self._assignment.dsn)
+        async with await Catalog.connect(self._assignment.dsn, max_size=2, application="tandem-curator") as catalog:
+            self._loop.ready()
+            async with asyncio.TaskGroup() as group:
+                worker = group.create_task(self._work(catalog))
+                await self._loop.stopped.wait()
+                worker.cancel()
+
+    async def _work(self, catalog: Catalog) -> None:
+        finaliser = Finaliser(catalog, self._assignment.settings)
+        deadline: float | None = None
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                job = await catalog.claim_job(self._worker, lease_s=_JOB_LEASE_S)
+                if job:
+                    await self._do(catalog, finaliser, job)
+            except CatalogUnreachable as error:
+                _log.warning("catalog unreachable", reason=str(error))
+                await asyncio.sleep(_POLL_S)
+                job = None
+            if self._loop.draining.is_set():
+                deadline = deadline or clock() + self._loop.drain_limit_s
+                if job is None or clock() > deadline:
+                    self._loop.drained()
+                    return
+            elif job is None:
+                await self._wait(catalog)
+
+    async def _wait(self, catalog: Catalog) -> None:
+        """Wait for a job, for the time to look anyway, or for the order to drain."""
+        waits = [asyncio.ensure_future(catalog.wait_for_job(_POLL_S)), asyncio.ensure_future(self._loop.draining.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        for wait in waits:
+            with suppress(asyncio.CancelledError):
+                await wait
+
+    async def _do(self, catalog: Catalog, finaliser: Finaliser, job: ClaimedJob) -> None:
+        beat = asyncio.ensure_future(self._beat(catalog, job))
+        try:
+            await finaliser.finalise(job)
+            self._finished += 1
+        except CatalogUnreachable:
+            raise
+        except Exception as error:
+            # Whatever is wrong with one recording must not stop the others; the job is retried, then dead-lettered.
+            _log.exception("finalising failed", job=job.job_id, attempt=job.attempt)
+            self._failed += 1
+            fate = await catalog.fail_job(job, f"{type(error).__name__}: {error}")
+            _log.warning("job given back", job=job.job_id, fate=fate.value)
+        finally:
+            beat.cancel()
+        self._loop.state("running", finished=self._finished, failed=self._failed)
+
+    async def _beat(self, catalog: Catalog, job: ClaimedJob) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            await catalog.beat_job(job, lease_s=_JOB_LEASE_S)

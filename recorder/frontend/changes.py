@@ -1,0 +1,199 @@
+"""What happens inside a session: re-INVITE, UPDATE, the answer in an ACK, metadata updates.
+
+Order of a change: decide, command the writer (a pause is in force before it is acknowledged), checkpoint, answer.
+A change that fails leaves the session as it was (RFC 3261 section 14.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from media.writer.protocol import StreamSpec
+from recorder.doors.entrance import Refused, read_change
+from recorder.errors import ChannelLostError, WriterRefusedError
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.session import Session, encode_checkpoint
+from signaling.sdp import SdpSyntaxError, parse_sdp
+from signaling.sdp.offer_answer import Negotiation, conclude, plan
+from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
+from storage.catalog.records import DialogCheckpoint, MetadataRevision, StreamsChange
+
+_log = structlog.get_logger()
+
+
+class MediaChanges:
+    """Changes sessions of one frontend."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self._frontend = frontend
+
+    async def change(self, event: ReinviteReceived | UpdateReceived) -> None:
+        """Answer a re-INVITE or UPDATE, with or without SDP, with or without metadata."""
+        frontend = self._frontend
+        session = frontend.sessions.get(event.dialog_id)
+        cause = "reinvite" if isinstance(event, ReinviteReceived) else "update"
+        if session is None:
+            frontend.agent.respond(event.request_id, 481, now=frontend.clock())
+            frontend.transport.flush()
+            return
+        log = _log.bind(record_identifier=session.record_identifier, segment=session.segment.hex, cause=cause)
+        wanted = read_change(event.request)
+        if isinstance(wanted, Refused):
+            log.warning("change refused", status=wanted.status, reason=wanted.reason)
+            frontend.agent.respond(event.request_id, wanted.status, headers=wanted.headers, now=frontend.clock())
+            frontend.transport.flush()
+            return
+        if wanted.metadata:
+            await frontend.catalog.write(
+                MetadataRevision(
+                    epoch=frontend.catalog.epoch,
+                    segment_id=session.segment,
+                    received_at=frontend.wall_clock(),
+                    content_type=wanted.metadata.content_type,
+                    body=wanted.metadata.body,
+                )
+            )
+        if wanted.offer is not None:
+            await self._offered(session, event, wanted.offer, cause, log)
+        elif isinstance(event, ReinviteReceived):
+            await self._offer_again(session, event)
+        else:
+            # A refresh, or metadata alone: the media stay as they are.
+            prepared = frontend.agent.prepare(event.request_id, 200)
+            await self._checkpoint(session, prepared.snapshot)
+            frontend.agent.send(prepared, frontend.clock())
+            frontend.transport.flush()
+
+    async def _offered(
+        self, session: Session, event: ReinviteReceived | UpdateReceived, offer: bytes, cause: str, log: Any
+    ) -> None:
+        frontend = self._frontend
+        previous = Negotiation.restore(session.negotiation) if session.negotiation else None
+        try:
+            media = plan(parse_sdp(offer), previous)
+        except SdpSyntaxError as error:
+            log.warning("change refused", status=488, reason=str(error))
+            self._answer(event, 488)
+            return
+        if not media.usable:
+            log.warning("change refused", status=488, reason="no stream of the offer can be recorded")
+            self._answer(event, 488)
+            return
+        specs = stream_specs(media.streams, session.streams)
+        try:
+            specs = await self._command(session, specs, cause)
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.error("change refused", status=500, reason=str(error))
+            self._answer(event, 500)
+            return
+        answer = media.to_answer(
+            session.host, {spec.index: spec.port for spec in specs}, session_origin(session.segment, session.host)
+        )
+        changed = msgspec.structs.replace(
+            session, negotiation=media.negotiation(answer).snapshot(), pending_offer=b"", streams=specs
+        )
+        prepared = frontend.agent.prepare(event.request_id, 200, body=answer.encode(), content_type="application/sdp")
+        await self._checkpoint(changed, prepared.snapshot, streams_changed=media.changed)
+        frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
+        log.info(
+            "media changed" if media.changed else "session refreshed",
+            streams={spec.index: "recording" if spec.recording else "paused" for spec in specs},
+            changes={stream.index: sorted(stream.changes) for stream in media.streams if stream.changes},
+        )
+
+    async def _offer_again(self, session: Session, event: ReinviteReceived) -> None:
+        """Answer a re-INVITE without SDP: our present description is the offer, the ACK brings the answer."""
+        frontend = self._frontend
+        if not session.negotiation:
+            self._answer(event, 488)
+            return
+        sdp = Negotiation.restore(session.negotiation).local.encode()
+        prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
+        await self._checkpoint(msgspec.structs.replace(session, pending_offer=sdp), prepared.snapshot)
+        frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
+
+    async def ack(self, event: AckReceived) -> None:
+        """Apply the answer that an ACK brings to an offer of ours; any other ACK changes nothing."""
+        frontend = self._frontend
+        session = frontend.sessions.get(event.dialog_id)
+        if session is None or not session.pending_offer:
+            return
+        log = _log.bind(record_identifier=session.record_identifier, segment=session.segment.hex)
+        offer = parse_sdp(session.pending_offer)
+        if not event.request.body:
+            log.warning("ack without the answer that our offer asked for")
+            return
+        previous = Negotiation.restore(session.negotiation) if session.negotiation else None
+        try:
+            conclusion = conclude(offer, parse_sdp(event.request.body), previous)
+        except SdpSyntaxError as error:
+            log.warning("answer in ack unreadable", reason=str(error))
+            return
+        specs = stream_specs(conclusion.streams, session.streams)
+        try:
+            specs = await self._command(session, specs, "answer")
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.error("answer in ack not applied", reason=str(error))
+            return
+        changed = msgspec.structs.replace(
+            session, negotiation=conclusion.negotiation.snapshot(), pending_offer=b"", streams=specs
+        )
+        await self._checkpoint(changed, frontend.agent.snapshot(event.dialog_id), streams_changed=True)
+        log.info("media agreed", streams={spec.index: spec.port for spec in specs})
+
+    async def checkpoint(self, dialog_id: str) -> None:
+        """Store the dialog as it is now: its reserved CSeq numbers run out."""
+        session = self._frontend.sessions.get(dialog_id)
+        if session:
+            await self._checkpoint(session, self._frontend.agent.snapshot(dialog_id))
+
+    def refresh(self, event: RefreshDue) -> None:
+        """Refresh the session with our unchanged description (RFC 4028 section 7.4)."""
+        frontend = self._frontend
+        session = frontend.sessions.get(event.dialog_id)
+        if session and session.negotiation:
+            sdp = Negotiation.restore(session.negotiation).local.encode()
+            frontend.agent.reinvite(event.dialog_id, sdp, frontend.clock())
+            frontend.transport.flush()
+
+    async def _command(self, session: Session, specs: list[StreamSpec], cause: str) -> list[StreamSpec]:
+        frontend = self._frontend
+        if specs == session.streams:
+            return specs
+        reply = await frontend.pool.clients[session.writer].modify(session.segment.hex, specs, cause)
+        frontend.pool.place(session.writer, len(specs) - len(session.streams))
+        return with_ports(specs, reply.ports)
+
+    async def _checkpoint(self, session: Session, dialog: bytes, *, streams_changed: bool = False) -> None:
+        """Make the changed session durable; it replaces the present one only then."""
+        frontend = self._frontend
+        await frontend.catalog.write(
+            DialogCheckpoint(
+                epoch=frontend.catalog.epoch,
+                dialog_id=session.dialog_id,
+                segment_id=session.segment,
+                writer=session.writer,
+                snapshot=encode_checkpoint(session, dialog),
+            )
+        )
+        if streams_changed:
+            await frontend.catalog.write(
+                StreamsChange(
+                    epoch=frontend.catalog.epoch,
+                    segment_id=session.segment,
+                    streams=stream_openings(session.streams, session.participants),
+                )
+            )
+        if session.dialog_id in frontend.sessions:
+            frontend.sessions[session.dialog_id] = session
+
+    def _answer(self, event: ReinviteReceived | UpdateReceived, status: int) -> None:
+        frontend = self._frontend
+        frontend.agent.respond(event.request_id, status, now=frontend.clock())
+        frontend.transport.flush()

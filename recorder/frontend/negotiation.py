@@ -1,0 +1,84 @@
+"""From what offer/answer decided to what a writer is told and the catalog keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+import msgspec
+
+from media.writer.protocol import Codec, StreamSpec
+from recorder.doors.request import RecordingRequest
+from signaling.sdp import Origin
+from signaling.sdp.offer_answer import StreamPlan
+from storage.catalog.records import StreamOpening
+
+
+def session_origin(segment: UUID, host: str) -> Origin:
+    """Return the origin line of our descriptions of a session; the same in every process that speaks for it."""
+    return Origin.ours(segment.int >> 66, host, username="srs")
+
+
+def stream_specs(streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] = ()) -> list[StreamSpec]:
+    """Return one spec per accepted stream; a stream that was there before keeps its port.
+
+    The party of m-line 1 is the left channel, that of m-line 2 the right one, and so on.
+    """
+    before = {spec.index: spec for spec in previous}
+    specs = []
+    for stream in streams:
+        if not stream.accepted:
+            continue
+        known = before.get(stream.index)
+        specs.append(
+            StreamSpec(
+                index=stream.index,
+                party=stream.index,
+                label=stream.label or "",
+                payload_types={
+                    number: Codec(
+                        name=codec.name, clock_rate=codec.clock_rate, channels=codec.channels, fmtp=codec.fmtp
+                    )
+                    for number, codec in stream.payload_types.items()
+                },
+                ptime_ms=stream.ptime_ms,
+                remote_host=stream.remote_host,
+                remote_port=stream.remote_port,
+                port=known.port if known else 0,
+                rtcp_mux=stream.rtcp_mux,
+                recording=stream.recording,
+            )
+        )
+    return specs
+
+
+def with_ports(specs: Iterable[StreamSpec], ports: Mapping[int, int]) -> list[StreamSpec]:
+    """Return the specs with the ports that the writer gave them."""
+    return [msgspec.structs.replace(spec, port=ports[spec.index]) for spec in specs]
+
+
+def participants(specs: Iterable[StreamSpec], request: RecordingRequest) -> dict[int, dict[str, object]]:
+    """Return who speaks on each stream, as far as the door knows."""
+    known = {spec.index: request.participant(spec.index, spec.label) for spec in specs}
+    return {index: dict(participant) for index, participant in known.items() if participant}
+
+
+def stream_openings(specs: Iterable[StreamSpec], who: Mapping[int, Mapping[str, object]]) -> tuple[StreamOpening, ...]:
+    """Return the catalog's rows for the streams."""
+    return tuple(
+        StreamOpening(
+            index=spec.index,
+            party=spec.party,
+            label=spec.label,
+            participant=who.get(spec.index),
+            payload_types={str(number): msgspec.to_builtins(codec) for number, codec in spec.payload_types.items()},
+            descriptor={
+                "port": spec.port,
+                "remote_host": spec.remote_host,
+                "remote_port": spec.remote_port,
+                "recording": spec.recording,
+                "ptime_ms": spec.ptime_ms,
+            },
+        )
+        for spec in specs
+    )

@@ -1,0 +1,144 @@
+"""Take over what a dead process left: dialogs of a dead frontend, streams of a dead writer.
+
+A replacement writer is given the ports that the supervisor kept; packets wait in the kernel meanwhile, and no SIP
+message is sent. Sessions of another supervisor have lost their ports: they are closed as interrupted.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+
+from media.writer.protocol import SessionFailed
+from recorder.errors import ChannelLostError, WriterRefusedError
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.negotiation import stream_openings, with_ports
+from recorder.frontend.session import Session, decode_checkpoint, encode_checkpoint
+from recorder.writer_pool.client import WriterClient
+from signaling.errors import SignalingError
+from storage.catalog import Catalog
+from storage.catalog.records import CallFacts, Door, SegmentClosing, SegmentOpening, StoredDialog
+
+_log = structlog.get_logger()
+
+
+class Recovery:
+    """Restores sessions of one frontend."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self._frontend = frontend
+
+    async def take_over(self, catalog: Catalog) -> None:
+        """Restore every live dialog of this host; what cannot go on is closed as interrupted."""
+        restored = 0
+        for stored in await catalog.load_dialogs():
+            if await self._restore(stored):
+                restored += 1
+        known = {session.segment for session in self._frontend.sessions.values()}
+        for row in await catalog.open_segments(host=self._frontend.settings.node):
+            if row.segment_id not in known:
+                _log.warning(
+                    "session found without an end", record_identifier=row.record_identifier, segment=row.segment_id.hex
+                )
+                await self._interrupt(row.segment_id, "recorder-restart")
+        if restored:
+            _log.info("dialogs taken over", dialogs=restored)
+
+    async def _restore(self, stored: StoredDialog) -> bool:
+        frontend = self._frontend
+        try:
+            session, dialog = decode_checkpoint(stored.snapshot)
+            if session.instance != frontend.instance or session.writer not in frontend.pool.clients:
+                return False
+            frontend.agent.restore(dialog, frontend.clock())
+        except (msgspec.MsgspecError, SignalingError) as error:
+            # One bad state costs one session, never the process.
+            _log.error("dialog not restored", dialog_id=stored.dialog_id, reason=str(error))
+            return False
+        frontend.add(session)
+        return True
+
+    async def writer_connected(self, client: WriterClient) -> None:
+        """Compare what the writer captures with what it should, and give it what it lacks."""
+        try:
+            running = {summary.session for summary in (await client.sessions()).sessions}
+        except (WriterRefusedError, ChannelLostError) as error:
+            _log.warning("writer did not list its sessions", writer=client.name, reason=str(error))
+            return
+        mine = [session for session in self._frontend.sessions.values() if session.writer == client.name]
+        for session in mine:
+            if session.segment.hex not in running:
+                await self._adopt(session, client)
+        for stranger in running - {session.segment.hex for session in mine}:
+            _log.warning("writer captures a session that no dialog owns", writer=client.name, segment=stranger)
+            try:
+                await client.close(stranger, "no-dialog")
+            except (WriterRefusedError, ChannelLostError) as error:
+                _log.warning("capture not closed", segment=stranger, reason=str(error))
+
+    async def writer_failed_session(self, client: WriterClient, failed: SessionFailed) -> None:
+        """Move a session off a writer whose disk failed, as far as a writer with room exists."""
+        _log.error("writer failed a session", writer=client.name, segment=failed.session, reason=failed.detail)
+
+    async def _adopt(self, session: Session, client: WriterClient) -> None:
+        frontend = self._frontend
+        segment = uuid4()
+        log = _log.bind(record_identifier=session.record_identifier, writer=client.name)
+        try:
+            opened = await client.open(segment.hex, session.descriptor, session.streams, adopt=True)
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.error("streams not adopted", reason=str(error))
+            return
+        adopted = msgspec.structs.replace(
+            session,
+            segment=segment,
+            capture_path=opened.capture_path,
+            opened_at=frontend.wall_clock(),
+            streams=with_ports(session.streams, opened.ports),
+        )
+        frontend.sessions[session.dialog_id] = adopted
+        await frontend.catalog.write(self._segment_row(adopted))
+        await frontend.catalog.write(
+            SegmentClosing(
+                epoch=frontend.catalog.epoch,
+                segment_id=session.segment,
+                closed_at=frontend.wall_clock(),
+                cause="writer-failover",
+            )
+        )
+        log.info("streams adopted by a replacement writer", segment=segment.hex, before=session.segment.hex)
+
+    def _segment_row(self, session: Session) -> SegmentOpening:
+        frontend = self._frontend
+        return SegmentOpening(
+            epoch=frontend.catalog.epoch,
+            segment_id=session.segment,
+            record_identifier=session.record_identifier,
+            door=Door(session.door),
+            call=CallFacts(),
+            opened_at=session.opened_at,
+            writer=session.writer,
+            host=frontend.settings.node,
+            capture_path=session.capture_path,
+            sip_call_id=session.call_id,
+            local_tag="",
+            remote_tag="",
+            dialog_id=session.dialog_id,
+            dialog_snapshot=encode_checkpoint(session, frontend.agent.snapshot(session.dialog_id)),
+            descriptor=session.descriptor,
+            streams=stream_openings(session.streams, session.participants),
+        )
+
+    async def _interrupt(self, segment_id: UUID, cause: str) -> None:
+        frontend = self._frontend
+        await frontend.catalog.write(
+            SegmentClosing(
+                epoch=frontend.catalog.epoch,
+                segment_id=segment_id,
+                closed_at=frontend.wall_clock(),
+                cause=cause,
+                interrupted=True,
+            )
+        )

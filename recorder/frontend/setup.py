@@ -1,0 +1,259 @@
+"""A new INVITE becomes a recording session: door, offer/answer, capture, checkpoint, and only then the 200."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+
+from media.writer.protocol import SessionOpened, StreamSpec
+from recorder.doors.entrance import Refused, read_invite
+from recorder.doors.request import RecordingRequest
+from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
+from recorder.frontend.ability import RETRY_AFTER_BUSY_S
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.negotiation import participants, session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.session import Session, encode_checkpoint
+from signaling.sdp import SdpSyntaxError, parse_sdp
+from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
+from signaling.useragent import CancelReceived, InviteReceived
+from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpening
+
+_log = structlog.get_logger()
+
+_UNKNOWN_PTIME_MS = 20.0
+_LATE_OFFER_STREAMS = 1
+"""A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
+
+
+class SessionSetup:
+    """Opens sessions of one frontend."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self._frontend = frontend
+        self._cancelled: set[str] = set()
+        self._opening: set[str] = set()
+
+    def cancel(self, event: CancelReceived) -> None:
+        """Note that an INVITE is over; its set-up, if it still runs, undoes what it has done."""
+        if event.dialog_id in self._opening:
+            self._cancelled.add(event.dialog_id)
+
+    async def invite(self, event: InviteReceived) -> None:
+        """Answer a new INVITE."""
+        self._opening.add(event.dialog_id)
+        try:
+            await self._invite(event)
+        finally:
+            self._opening.discard(event.dialog_id)
+            self._cancelled.discard(event.dialog_id)
+
+    async def _invite(self, event: InviteReceived) -> None:
+        frontend = self._frontend
+        started = frontend.clock()
+        log = _log.bind(call_id=event.request.call_id, peer=f"{event.flow.remote[0]}:{event.flow.remote[1]}")
+        obstacle = frontend.ability.obstacle()
+        if obstacle:
+            log.warning("session refused", status=503, reason=obstacle.reason)
+            self._refuse(event, 503, [("Retry-After", str(obstacle.retry_after_s))])
+            return
+        request = read_invite(event.request)
+        if isinstance(request, Refused):
+            log.warning("session refused", status=request.status, reason=request.reason)
+            self._refuse(event, request.status, request.headers)
+            return
+        log = log.bind(record_identifier=request.record_identifier, door=request.door.value)
+        try:
+            media = plan(parse_sdp(request.offer)) if request.offer is not None else None
+        except SdpSyntaxError as error:
+            log.warning("session refused", status=488, reason=str(error))
+            self._refuse(event, 488, [_warning("offer is not a session description")])
+            return
+        if media is not None and not media.usable:
+            refusals = [f"m-line {stream.index}: {stream.refusal}" for stream in media.streams if stream.refusal]
+            log.warning("session refused", status=488, reason="; ".join(refusals))
+            self._refuse(event, 488, [_warning("; ".join(refusals))])
+            return
+        await self._open(event, request, media, started, log)
+
+    async def _open(
+        self, event: InviteReceived, request: RecordingRequest, media: MediaPlan | None, started: float, log: Any
+    ) -> None:
+        frontend = self._frontend
+        segment = uuid4()
+        specs = stream_specs(media.streams) if media else _late_offer_specs()
+        descriptor = _descriptor(request, event)
+        try:
+            opened, writer = await self._open_capture(segment, descriptor, specs)
+        except NoWriterError as error:
+            log.error("session refused", status=503, reason=str(error))
+            self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
+            return
+        specs = with_ports(specs, opened.ports)
+        host = frontend.media_host(opened.host, event.flow.remote[0])
+        origin = session_origin(segment, host)
+        session = Session(
+            dialog_id=event.dialog_id,
+            call_id=event.request.call_id,
+            record_identifier=request.record_identifier,
+            door=request.door.value,
+            instance=frontend.instance,
+            segment=segment,
+            writer=writer,
+            capture_path=opened.capture_path,
+            opened_at=frontend.wall_clock(),
+            peer=event.flow.remote[0],
+            host=host,
+            streams=specs,
+            participants=participants(specs, request),
+            descriptor=descriptor,
+        )
+        if media:
+            answer = media.to_answer(host, opened.ports, origin)
+            session.negotiation = media.negotiation(answer).snapshot()
+            sdp = answer.encode()
+        else:
+            sdp = initial_offer(host, [spec.port for spec in specs], origin).encode()
+            session.pending_offer = sdp
+        prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
+        try:
+            await frontend.catalog.write(self._opening_row(session, request, prepared.snapshot, event))
+        except OSError as error:
+            log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
+            await self._discard(session)
+            self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
+            return
+        if request.metadata:
+            await frontend.catalog.write(
+                MetadataRevision(
+                    epoch=frontend.catalog.epoch,
+                    segment_id=segment,
+                    received_at=session.opened_at,
+                    content_type=request.metadata.content_type,
+                    body=request.metadata.body,
+                )
+            )
+        await self._wait_for_slow_client(started)
+        if event.dialog_id in self._cancelled:
+            await self._close_cancelled(session)
+            log.info("session cancelled before its answer", segment=segment.hex)
+            return
+        frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
+        frontend.add(session)
+        log.info(
+            "recording",
+            segment=segment.hex,
+            writer=writer,
+            streams={spec.index: spec.port for spec in specs},
+            media_host=host,
+            set_up_ms=round((frontend.clock() - started) * 1000, 1),
+        )
+
+    async def _open_capture(
+        self, segment: UUID, descriptor: dict[str, object], specs: list[StreamSpec]
+    ) -> tuple[SessionOpened, str]:
+        """Ask the writers, best first.
+
+        Raises:
+            NoWriterError: none of them takes the session.
+
+        """
+        pool = self._frontend.pool
+        for client in pool.choose(len(specs)):
+            try:
+                return await client.open(segment.hex, descriptor, specs), client.name
+            except (WriterRefusedError, ChannelLostError) as error:
+                _log.warning("writer does not take the session", writer=client.name, reason=str(error))
+        raise NoWriterError(pool.why_none())
+
+    def _opening_row(
+        self, session: Session, request: RecordingRequest, snapshot: bytes, event: InviteReceived
+    ) -> SegmentOpening:
+        return SegmentOpening(
+            epoch=self._frontend.catalog.epoch,
+            segment_id=session.segment,
+            record_identifier=request.record_identifier,
+            door=request.door,
+            call=request.call,
+            parameters=request.parameters,
+            warnings=request.warnings,
+            opened_at=session.opened_at,
+            writer=session.writer,
+            host=self._frontend.settings.node,
+            capture_path=session.capture_path,
+            sip_call_id=session.call_id,
+            local_tag=event.dialog_id.rpartition(";")[2],
+            remote_tag=event.request.from_.tag or "",
+            dialog_id=session.dialog_id,
+            dialog_snapshot=encode_checkpoint(session, snapshot),
+            descriptor=session.descriptor,
+            streams=stream_openings(session.streams, session.participants),
+        )
+
+    async def _wait_for_slow_client(self, started: float) -> None:
+        # Some clients lose an answer that comes faster than their own bookkeeping (reference: src-profiles E8).
+        remaining = started + self._frontend.settings.sip.answer_delay_ms / 1000 - self._frontend.clock()
+        if remaining > 0:
+            await asyncio.sleep(remaining)
+
+    async def _discard(self, session: Session) -> None:
+        """Take back a capture that no 200 promised."""
+        with suppress(WriterRefusedError, ChannelLostError):
+            await self._frontend.pool.clients[session.writer].close(session.segment.hex, "rejected")
+            await asyncio.to_thread(_unlink, Path(session.capture_path))
+
+    async def _close_cancelled(self, session: Session) -> None:
+        frontend = self._frontend
+        with suppress(WriterRefusedError, ChannelLostError):
+            await frontend.pool.clients[session.writer].close(session.segment.hex, "cancelled")
+        await frontend.catalog.write(
+            SegmentClosing(
+                epoch=frontend.catalog.epoch,
+                segment_id=session.segment,
+                closed_at=frontend.wall_clock(),
+                cause="cancelled",
+            )
+        )
+
+    def _refuse(self, event: InviteReceived, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        frontend = self._frontend
+        if event.dialog_id in self._cancelled:
+            return
+        frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
+        frontend.transport.flush()
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def _warning(text: str) -> tuple[str, str]:
+    """Return a Warning header field (RFC 3261 section 20.43, code 399: miscellaneous)."""
+    return ("Warning", f'399 tandem "{text}"')
+
+
+def _late_offer_specs() -> list[StreamSpec]:
+    """Return streams that receive, but know nothing of their payload types until the ACK names them."""
+    return [
+        StreamSpec(index=index, party=index, payload_types={}, ptime_ms=_UNKNOWN_PTIME_MS)
+        for index in range(_LATE_OFFER_STREAMS)
+    ]
+
+
+def _descriptor(request: RecordingRequest, event: InviteReceived) -> dict[str, object]:
+    return {
+        "record_identifier": request.record_identifier,
+        "door": request.door.value,
+        "sip_call_id": event.request.call_id,
+        "call": {key: value for key, value in msgspec.to_builtins(request.call).items() if value is not None},
+        "parameters": [list(pair) for pair in request.parameters],
+    }
