@@ -1,0 +1,204 @@
+"""A recorder that runs as a user would run it: its own processes, sockets, PostgreSQL and state directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+BIN: Final = Path(sys.executable).parent
+START_LIMIT_S: Final = 40.0
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """Return a port that is free for UDP and TCP now."""
+    for _ in range(50):
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port: int = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free for UDP and TCP alike")
+
+
+def eventually(probe: Callable[[], T | None], *, limit_s: float, what: str) -> T:
+    """Return the first result of `probe` that is neither None nor False."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        result = probe()
+        if result is not None and result is not False:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
+class RunningRecorder:
+    """Start with `start`, end with `stop`; use as a context manager to be sure."""
+
+    def __init__(self, state_dir: Path, *, environment: Mapping[str, str] | None = None) -> None:
+        self.state_dir = state_dir
+        self.sip_port = free_port()
+        self.http_port = free_port()
+        self.log_path = state_dir.parent / f"{state_dir.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RECORDER_")},
+            "RECORDER_MEDIA_MAX_STREAMS": "60",
+            "RECORDER_MEDIA_MIN_FREE_MB": "1",
+            "RECORDER_MEDIA_PORT_COOLDOWN_S": "0.5",
+            "RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "2",
+            **(environment or {}),
+        }
+
+    def __enter__(self) -> RunningRecorder:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> float:
+        """Start it and wait until it is able to record; returns the seconds that took."""
+        began = time.monotonic()
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    BIN / "recorder", "run", "--state-dir", str(self.state_dir),
+                    "--sip-port", str(self.sip_port), "--http-port", str(self.http_port),
+                ],
+                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        eventually(self._ready, limit_s=START_LIMIT_S, what=f"recorder ready; log:\n{self.log_tail()}")
+        return time.monotonic() - began
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"recorder ended with {self.process.returncode}; log:\n{self.log_tail()}")
+        answer = self.admin("status", check=False)
+        return bool(answer) and answer.get("state") == "running"
+
+    def stop(self, *, limit_s: float = 40.0) -> int | None:
+        """Send SIGTERM and wait for the end; returns the exit code, None if it was not running."""
+        if self.process is None or self.process.poll() is not None:
+            return None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self.kill_everything()
+            raise AssertionError(f"recorder did not end within {limit_s} s; log:\n{self.log_tail()}") from None
+
+    def kill_everything(self) -> None:
+        """End every process of the recorder with SIGKILL, as a power cut would."""
+        assert self.process is not None
+        pids = [self.process.pid, *descendants(self.process.pid)]
+        for pid in pids:
+            kill_if_there(pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in pids:
+            eventually(lambda pid=pid: not alive(pid), limit_s=10, what=f"end of process {pid}")  # type: ignore[misc]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run recorder-admin against this recorder."""
+        return subprocess.run(
+            [BIN / "recorder-admin", "--state-dir", str(self.state_dir), *arguments],
+            env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def admin(self, *arguments: str, check: bool = True) -> Any:
+        """Run recorder-admin with --json and return what it printed."""
+        done = self.command(*arguments, "--json")
+        if check:
+            assert done.returncode == 0, f"recorder-admin {arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return {}
+
+    def status(self) -> Any:
+        """Return `recorder-admin status --json`."""
+        return self.admin("status")
+
+    def pids(self, role: str) -> list[int]:
+        """Return the process ids of a role."""
+        return [one["pid"] for one in self.status()["processes"] if one["role"] == role]
+
+    def recordings(self, *filters: str) -> list[dict[str, Any]]:
+        """Return `recorder-admin recordings list --json`."""
+        listed: list[dict[str, Any]] = self.admin("recordings", "list", *filters)
+        return listed
+
+    def finished(self, identifier: str, *, limit_s: float = 30.0) -> dict[str, Any]:
+        """Wait until a recording is finalised and return its entry in the list."""
+
+        def probe() -> dict[str, Any] | None:
+            found = self.recordings("--record-identifier", identifier)
+            return found[0] if found and found[0]["state"] not in {"recording", "finalising"} else None
+
+        return eventually(probe, limit_s=limit_s, what=f"{identifier} finalised; log:\n{self.log_tail()}")
+
+    def export(self, recording_id: str, target: Path) -> Path:
+        """Export a recording's audio and return its path."""
+        done = self.command("recordings", "export", recording_id, "--out", str(target))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return target
+
+    def log_tail(self, lines: int = 60) -> str:
+        """Return the end of the recorder's log."""
+        try:
+            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return "(no log)"
+
+    def simulate(self, *arguments: str, limit_s: float = 110.0) -> subprocess.CompletedProcess[str]:
+        """Run `recorder simulate` against this recorder."""
+        return subprocess.run(
+            [BIN / "recorder", "simulate", "--target", f"udp:127.0.0.1:{self.sip_port}",
+             "--state-dir", str(self.state_dir), *arguments],
+            env=self._environment, capture_output=True, text=True, timeout=limit_s, check=False,
+        )  # fmt: skip
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        return f"{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0]}" != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below one, nearest first."""
+    found: list[int] = []
+    waiting: Sequence[int] = [pid]
+    while waiting:
+        children = [
+            int(child)
+            for parent in waiting
+            for task in Path(f"/proc/{parent}/task").glob("*/children")
+            for child in task.read_text().split()
+        ]
+        found.extend(children)
+        waiting = children
+    return found
+
+
+def kill_if_there(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that has ended is no error."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
