@@ -42,6 +42,8 @@ def parse_hostport(text: str, header: str, offset: int = 0) -> tuple[str, int | 
     """
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
+        # RFC 5118 §4.10: the grammar of RFC 3261 can be read as if `[2001:db8:::192.0.2.1]` were right.
+        host = host.replace(":::", "::")
         if not bracket or not _is_ipv6(host):
             raise SipSyntaxError(400, header, offset, "IPv6 reference is malformed")
         colon, port = rest[:1], rest[1:]

@@ -38,7 +38,7 @@ def server_key(request: Request) -> TransactionKey:
     method = "INVITE" if request.method == "ACK" else request.method
     via = request.via
     branch = via.branch or ""
-    if not branch.startswith(MAGIC_COOKIE):
+    if not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE:  # the cookie alone: RFC 4475 §3.2.1
         branch = _old_identity(request)
     return TransactionKey(branch, via.sent_by, method)
 
