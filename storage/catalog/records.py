@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -118,7 +118,7 @@ class SegmentOpening:
     local_tag: str
     remote_tag: str
     dialog_id: str
-    dialog_snapshot: bytes
+    dialog_snapshot: bytes = field(repr=False)
     descriptor: Mapping[str, object]
     streams: tuple[StreamOpening, ...]
 
@@ -144,9 +144,11 @@ class DialogCheckpoint:
     dialog_id: str
     segment_id: UUID
     writer: str
-    snapshot: bytes
+    snapshot: bytes = field(repr=False)
+    host: str | None = None
+    """New host when the segment moved; None leaves it."""
     capture_path: str | None = None
-    """New capture path when the segment moved to another writer host; None leaves it."""
+    """New capture when the segment moved; the former one is remembered. None leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +176,7 @@ class SegmentClosing:
     """bye, session-expired, shutdown, crash, ..."""
     interrupted: bool = False
     """True when nobody said goodbye: the recording will be `interrupted` rather than `complete`."""
-    dialog_snapshot: bytes | None = None
+    dialog_snapshot: bytes | None = field(default=None, repr=False)
     """Dialog with its last response, to absorb retransmissions after a takeover; None keeps the stored one."""
     warnings: tuple[str, ...] = ()
 
@@ -201,7 +203,7 @@ class StoredDialog:
     segment_id: UUID
     recording_id: UUID
     record_identifier: str
-    snapshot: bytes
+    snapshot: bytes = field(repr=False)
     updated_at: datetime
     ended_at: datetime | None
     """Set when the dialog is over and kept only to answer retransmissions."""
@@ -230,7 +232,7 @@ class MetadataRevision:
     segment_id: UUID
     received_at: datetime
     content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
     keep_body: bool = True
 
 
@@ -280,14 +282,25 @@ class RecordedStream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureLocation:
+    """Where a capture of a segment was written."""
+
+    writer: str
+    host: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedSegment:
-    """One capture to render."""
+    """One session to render."""
 
     segment_id: UUID
     ordinal: int
     state: SegmentState
-    host: str
-    capture_path: str
+    interrupted: bool
+    """True when nobody said goodbye; stays so when the state is `finalised`."""
+    captures: tuple[CaptureLocation, ...]
+    """In the order of writing; more than one only if the segment moved between writers."""
     opened_at: datetime
     closed_at: datetime | None
     end_cause: str | None

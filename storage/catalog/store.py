@@ -6,14 +6,26 @@ can therefore hold no lock. Reading for people is in `storage.catalog.reading`, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import asyncio
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
+import asyncpg
+
+from storage.catalog import reading
+from storage.catalog.connection import PATH_TAKEN, STALE_EPOCH, Pool, set_up, translated
+from storage.catalog.jobs import JobQueue
+from storage.catalog.migrate import check_schema
 from storage.catalog.records import (
+    FINALISE,
     FRONTEND_LEASE,
+    CallFacts,
     ClaimedJob,
     ClosedSegment,
     DialogCheckpoint,
@@ -22,15 +34,20 @@ from storage.catalog.records import (
     OpenedSegment,
     OpenSegmentRow,
     Publication,
+    PublicationRefusal,
     RecordingSegments,
     RenderedRecording,
     SegmentClosing,
     SegmentOpening,
     SipMessageTrace,
     StoredDialog,
+    StreamOpening,
     StreamsChange,
 )
-from storage.catalog.views import Ambiguous, RecordingDetail, RecordingFilter, RecordingSummary
+from storage.catalog.sql import load_statements
+from storage.catalog.text import key, optional_key, storable
+from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary
+from storage.errors import AlreadyPublished, CatalogUnreachable, StaleEpoch, StorageMisused
 
 
 class Catalog:
@@ -40,6 +57,11 @@ class Catalog:
     call with the same arguments: it takes effect once), `StorageMisused` for wrong arguments.
     """
 
+    def __init__(self, pool: Pool, dsn: str, *, timeout_s: float) -> None:
+        self._pool = pool
+        self._statements = _statements()
+        self._jobs = JobQueue(pool, self._statements, dsn, timeout_s=timeout_s)
+
     @classmethod
     async def connect(
         cls, dsn: str, *, min_size: int = 1, max_size: int = 8, timeout_s: float = 5.0, application: str = "tandem"
@@ -48,11 +70,36 @@ class Catalog:
 
         `timeout_s` bounds connecting and every statement. Call `close` afterwards, or use `async with`.
         """
-        raise NotImplementedError
+        with translated():
+            try:
+                pool = await asyncpg.create_pool(
+                    dsn,
+                    min_size=min_size,
+                    max_size=max_size,
+                    timeout=timeout_s,
+                    command_timeout=timeout_s,
+                    max_inactive_connection_lifetime=0,
+                    reset=_leave_as_is,
+                    init=set_up,
+                    server_settings={"application_name": application},
+                )
+            except ValueError as error:
+                raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
+            try:
+                async with pool.acquire() as connection:
+                    await check_schema(connection)
+            except BaseException:
+                pool.terminate()
+                raise
+        return cls(pool, dsn, timeout_s=timeout_s)
 
-    async def close(self) -> None:
-        """Close all connections; statements under way may finish."""
-        raise NotImplementedError
+    async def close(self, *, timeout_s: float = 5.0) -> None:
+        """Close all connections; statements under way may finish within the given seconds."""
+        await self._jobs.aclose()
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,94 +116,199 @@ class Catalog:
 
         It waits until writes of the former holder that are under way have ended.
         """
-        raise NotImplementedError
+        with translated():
+            return int(await self._pool.fetchval(self._statements["acquire_lease"], name, storable(holder)))
 
     async def open_segment(self, opening: SegmentOpening) -> OpenedSegment:
         """Make a new session durable: recording, segment, streams and dialog snapshot. One round trip."""
-        raise NotImplementedError
+        row = await self._guarded(
+            "open_segment",
+            opening.lease,
+            opening.epoch,
+            opening.segment_id,
+            key(opening.record_identifier),
+            opening.door.value,
+            *_facts(opening.call),
+            opening.parameters,
+            opening.warnings,
+            opening.opened_at,
+            opening.writer,
+            opening.host,
+            opening.capture_path,
+            key(opening.sip_call_id),
+            storable(opening.local_tag),
+            storable(opening.remote_tag),
+            key(opening.dialog_id),
+            opening.dialog_snapshot,
+            opening.descriptor,
+            [_stream(stream) for stream in opening.streams],
+        )
+        return OpenedSegment(
+            recording_id=UUID(str(row["recording_id"])),
+            segment_id=opening.segment_id,
+            ordinal=row["ordinal"],
+            continued=row["ordinal"] > 1,
+        )
 
     async def change_streams(self, change: StreamsChange) -> None:
         """Record the present stream table of a segment."""
-        raise NotImplementedError
+        row = await self._guarded(
+            "change_streams",
+            change.lease,
+            change.epoch,
+            change.segment_id,
+            [_stream(stream) for stream in change.streams],
+            *_facts(change.call),
+            change.warnings,
+        )
+        if not row[0]:
+            raise StorageMisused(f"segment {change.segment_id} does not exist")
 
     async def save_dialog(self, checkpoint: DialogCheckpoint) -> None:
         """Make a dialog snapshot durable before the message that needs it leaves."""
-        raise NotImplementedError
+        row = await self._guarded(
+            "save_dialog",
+            checkpoint.lease,
+            checkpoint.epoch,
+            key(checkpoint.dialog_id),
+            checkpoint.segment_id,
+            checkpoint.snapshot,
+            checkpoint.writer,
+            checkpoint.host,
+            checkpoint.capture_path,
+        )
+        if not row[0]:
+            raise StorageMisused(f"segment {checkpoint.segment_id} does not exist")
 
     async def end_dialog(self, dialog_id: str, epoch: int, *, lease: str = FRONTEND_LEASE) -> None:
         """Mark a dialog as over; it is no longer restored. `close_segment` does this by itself."""
-        raise NotImplementedError
+        await self._guarded("end_dialog", lease, epoch, key(dialog_id))
 
     async def load_dialogs(self, *, ended_within: timedelta | None = None) -> list[StoredDialog]:
         """Return the live dialogs, and those that ended within the given time (to absorb retransmissions)."""
-        raise NotImplementedError
+        since = None if ended_within is None else datetime.now(UTC) - ended_within
+        return [
+            StoredDialog(
+                **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
+            )
+            for row in await self._fetch("load_dialogs", since)
+        ]
 
     async def forget_dialogs(self, ended_before: datetime, epoch: int, *, lease: str = FRONTEND_LEASE) -> int:
         """Delete dialogs that ended before the given time; returns how many."""
-        raise NotImplementedError
+        row = await self._guarded("forget_dialogs", lease, epoch, ended_before)
+        return int(row[0])
 
     async def close_segment(self, closing: SegmentClosing) -> ClosedSegment:
         """Close a segment and its dialog; with the last open one, queue the finalise job in the same transaction."""
-        raise NotImplementedError
+        row = await self._guarded(
+            "close_segment",
+            closing.lease,
+            closing.epoch,
+            closing.segment_id,
+            closing.closed_at,
+            storable(closing.cause),
+            closing.interrupted,
+            closing.dialog_snapshot,
+            closing.warnings,
+        )
+        if row["recording_id"] is None:
+            raise StorageMisused(f"segment {closing.segment_id} does not exist")
+        return ClosedSegment(
+            recording_id=UUID(str(row["recording_id"])), open_segments=row["open_segments"], changed=row["changed"]
+        )
 
     async def mark_interrupted(
         self, segment_id: UUID, epoch: int, *, at: datetime, cause: str, lease: str = FRONTEND_LEASE
     ) -> ClosedSegment:
         """`close_segment` for a session that nobody ended: its process or its peer is gone."""
-        raise NotImplementedError
+        return await self.close_segment(
+            SegmentClosing(lease=lease, epoch=epoch, segment_id=segment_id, closed_at=at, cause=cause, interrupted=True)
+        )
 
     async def open_segments(self, *, host: str | None = None) -> list[OpenSegmentRow]:
         """Return the segments that nobody has closed, oldest first; of one host when given."""
-        raise NotImplementedError
+        return [
+            OpenSegmentRow(
+                **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
+            )
+            for row in await self._fetch("open_segments", host)
+        ]
 
     async def add_metadata(self, revision: MetadataRevision) -> None:
         """Keep a metadata document as it came (or its digest only)."""
-        raise NotImplementedError
+        await self._guarded(
+            "add_metadata",
+            revision.lease,
+            revision.epoch,
+            revision.segment_id,
+            revision.received_at,
+            storable(revision.content_type),
+            revision.body if revision.keep_body else None,
+            hashlib.sha256(revision.body).digest(),
+        )
 
     async def add_trace(
         self, segment_id: UUID, messages: Sequence[SipMessageTrace], epoch: int, *, lease: str = FRONTEND_LEASE
     ) -> None:
-        """Append SIP messages to the trace of a segment."""
-        raise NotImplementedError
+        """Append SIP messages to the trace of a segment. Not idempotent: a repeated call appends again."""
+        await self._guarded(
+            "add_trace",
+            lease,
+            epoch,
+            segment_id,
+            [message.at for message in messages],
+            [message.inbound for message in messages],
+            [storable(message.flow) for message in messages],
+            [message.message for message in messages],
+        )
 
     # Curator: guarded by the job's lock and the recording's state.
 
     async def claim_job(
-        self, worker: str, *, kinds: Sequence[str] = ("finalise",), lease_s: float = 60.0
+        self, worker: str, *, kinds: Sequence[str] = (FINALISE,), lease_s: float = 60.0
     ) -> ClaimedJob | None:
         """Take the oldest job that is due, also one whose worker has stopped beating; None when there is none."""
-        raise NotImplementedError
+        return await self._jobs.claim(worker, kinds, lease_s)
 
     async def wait_for_job(self, timeout_s: float) -> bool:
         """Wait until a job may be due or the time has passed; False on time-out. Poll with it."""
-        raise NotImplementedError
+        return await self._jobs.wait(timeout_s)
 
     async def beat_job(self, job: ClaimedJob, *, lease_s: float = 60.0) -> bool:
         """Keep a job; False when another worker has it since: stop working on it."""
-        raise NotImplementedError
+        return await self._jobs.beat(job, lease_s)
 
     async def complete_job(self, job: ClaimedJob) -> bool:
         """Finish a job; False when another worker has it since."""
-        raise NotImplementedError
+        return await self._jobs.complete(job)
 
     async def fail_job(self, job: ClaimedJob, error: str, *, retry: bool = True) -> JobFate:
         """Give a job back with back-off, or to the dead letter list once its attempts are used up.
 
         A dead finalise job leaves its recording in state `failed`.
         """
-        raise NotImplementedError
+        return await self._jobs.fail(job, error, retry=retry)
 
     async def retry_job(self, job_id: int) -> bool:
         """Queue a dead job again, with all its attempts; False when it is not dead."""
-        raise NotImplementedError
+        return await self._jobs.retry(job_id)
+
+    async def list_jobs(self, *, state: str | None = None, limit: int = 1000) -> list[JobView]:
+        """Return unfinished and dead jobs, oldest first."""
+        return await self._jobs.list(state, limit)
 
     async def enqueue_finalise(self, recording_id: UUID) -> bool:
         """Queue the finalise job of a recording without open segments (again); False when it has one open."""
-        raise NotImplementedError
+        with translated():
+            queued = await self._pool.fetchval(self._statements["enqueue_finalise"], recording_id)
+        if queued is None:
+            raise StorageMisused(f"recording {recording_id} does not exist")
+        return bool(queued)
 
     async def recording_segments(self, recording_id: UUID) -> RecordingSegments | None:
         """Return what the rendering of a recording starts from; None for an unknown one."""
-        raise NotImplementedError
+        return await reading.recording_segments(self._pool, self._statements, recording_id)
 
     async def publish(self, rendered: RenderedRecording, *, job: ClaimedJob | None = None) -> Publication:
         """Replace the result of a recording in one transaction: files, gaps, quality, duration, state.
@@ -164,14 +316,94 @@ class Catalog:
         Idempotent. With `job`, the claim is checked and the job completed in the same transaction. Obligation: remove
         the superseded files afterwards.
         """
-        raise NotImplementedError
+        claim = (None, None, None) if job is None else (job.job_id, job.worker, job.lock)
+        with translated():
+            try:
+                row = await self._pool.fetchrow(
+                    self._statements["publish"],
+                    rendered.recording_id,
+                    rendered.segment_ids,
+                    rendered.state.value,
+                    rendered.started_at,
+                    rendered.duration_s,
+                    [{**dataclasses.asdict(file), "sha256": file.sha256.hex()} for file in rendered.files],
+                    [dataclasses.asdict(gap) for gap in rendered.gaps],
+                    [dataclasses.asdict(stream) for stream in rendered.streams],
+                    rendered.warnings,
+                    *claim,
+                )
+            except asyncpg.PostgresError as error:
+                if error.sqlstate == PATH_TAKEN:
+                    raise AlreadyPublished(
+                        f"a file of recording {rendered.recording_id} has a path that another recording claims"
+                    ) from error
+                raise
+        if row is None:
+            raise CatalogUnreachable("PostgreSQL gave no answer to a publication")
+        return Publication(
+            refused=PublicationRefusal(row["refused"]) if row["refused"] else None,
+            superseded=tuple((store, path) for store, path in row["superseded"]),
+        )
 
     # Reading.
 
     async def list_recordings(self, wanted: RecordingFilter) -> list[RecordingSummary]:
         """Return the newest matching recordings, newest first, with their gaps."""
-        raise NotImplementedError
+        return await reading.list_recordings(self._pool, self._statements, wanted)
 
     async def get_recording(self, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
         """Find one recording by id, unique beginning of its id (4 characters or more) or record identifier."""
-        raise NotImplementedError
+        return await reading.get_recording(self._pool, self._statements, reference)
+
+    async def _guarded(self, name: str, lease: str, epoch: int, *arguments: Any) -> asyncpg.Record:
+        with translated():
+            try:
+                row = await self._pool.fetchrow(self._statements[name], lease, epoch, *arguments)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate == STALE_EPOCH:
+                    raise StaleEpoch(lease, epoch) from error
+                raise
+        if row is None:
+            raise CatalogUnreachable(f"PostgreSQL gave no answer to {name}")
+        return row
+
+    async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        with translated():
+            return await self._pool.fetch(self._statements[name], *arguments)
+
+
+async def _leave_as_is(_: object) -> None:
+    """Our statements leave no session state behind, so that the usual reset would be a round trip for nothing."""
+
+
+@cache
+def _statements() -> dict[str, str]:
+    return load_statements("queries.sql")
+
+
+def _facts(call: CallFacts) -> tuple[str | None, ...]:
+    """Return the call's facts in the order in which the SQL functions take them."""
+    return (
+        optional_key(call.call_uuid),
+        optional_key(call.conn_id),
+        optional_key(call.ani),
+        optional_key(call.dnis),
+        optional_key(call.dn),
+        optional_key(call.other_dn),
+        optional_key(call.record_dn),
+        optional_key(call.agent_id),
+        optional_key(call.sips_app_name),
+        optional_key(call.tenant),
+    )
+
+
+def _stream(stream: StreamOpening) -> Mapping[str, object]:
+    return {
+        "index": stream.index,
+        "party": stream.party,
+        "label": stream.label,
+        "media": stream.media,
+        "participant": stream.participant,
+        "payload_types": stream.payload_types,
+        "descriptor": stream.descriptor,
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from storage.catalog.records import Door, GapKind, RecordingState, SegmentState
+from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, SegmentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,11 @@ class SegmentView:
     segment_id: UUID
     ordinal: int
     state: SegmentState
+    interrupted: bool
     door: Door
     writer: str
     host: str
-    capture_path: str
+    captures: tuple[CaptureLocation, ...]
     sip_call_id: str
     dialog_id: str
     opened_at: datetime
@@ -119,7 +120,6 @@ class RecordingSummary:
     sips_app_name: str | None
     tenant: str | None
     sip_call_ids: tuple[str, ...]
-    segment_count: int
     gaps: tuple[GapView, ...]
 
     @property
@@ -137,6 +137,24 @@ class RecordingDetail:
     warnings: tuple[str, ...]
     segments: tuple[SegmentView, ...]
     files: tuple[FileView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job that waits, runs or is dead; finished jobs are gone."""
+
+    job_id: int
+    kind: str
+    payload: Mapping[str, object]
+    state: str
+    """queued, running or dead."""
+    attempts: int
+    max_attempts: int
+    run_after: datetime
+    locked_by: str | None
+    locked_until: datetime | None
+    last_error: str | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,117 @@
+-- name: acquire_lease
+-- New epoch of the lease; waits for writes of the former holder that are under way.
+SELECT acquire_lease_v1($1, $2)
+
+-- name: open_segment
+-- Recording, segment, streams and dialog in one transaction.
+SELECT recording_id, ordinal FROM open_segment_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
+
+-- name: change_streams
+-- False when the segment is unknown.
+SELECT change_streams_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+
+-- name: save_dialog
+SELECT save_dialog_v1($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: end_dialog
+SELECT end_dialog_v1($1, $2, $3)
+
+-- name: load_dialogs
+-- Live dialogs, and those that ended after $1; oldest first, so that a takeover restores in order.
+SELECT d.dialog_id, d.epoch, d.writer, d.segment_id, s.recording_id, r.record_identifier, d.snapshot, d.updated_at,
+    d.ended_at
+FROM dialogs d JOIN segments s ON s.id = d.segment_id JOIN recordings r ON r.id = s.recording_id
+WHERE d.ended_at IS NULL OR d.ended_at > $1
+ORDER BY s.opened_at, d.dialog_id
+
+-- name: forget_dialogs
+SELECT forget_dialogs_v1($1, $2, $3)
+
+-- name: close_segment
+SELECT recording_id, open_segments, changed FROM close_segment_v1($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: open_segments
+-- Segments that nobody has closed; of one host when $1 is given.
+SELECT s.id AS segment_id, s.recording_id, r.record_identifier, s.host, s.writer, s.capture_path, s.dialog_id,
+    s.opened_at
+FROM segments s JOIN recordings r ON r.id = s.recording_id
+WHERE s.state = 'open' AND ($1::text IS NULL OR s.host = $1)
+ORDER BY s.opened_at, s.id
+
+-- name: add_metadata
+SELECT add_metadata_v1($1, $2, $3, $4, $5, $6, $7)
+
+-- name: add_trace
+SELECT add_trace_v1($1, $2, $3, $4, $5, $6, $7)
+
+-- name: claim_job
+SELECT id, kind, payload, attempts, claims, locked_until FROM claim_job_v1($1, $2, $3)
+
+-- name: beat_job
+SELECT beat_job_v1($1, $2, $3, $4)
+
+-- name: complete_job
+SELECT complete_job_v1($1, $2, $3)
+
+-- name: fail_job
+SELECT fail_job_v1($1, $2, $3, $4, $5)
+
+-- name: retry_job
+SELECT retry_job_v1($1)
+
+-- name: list_jobs
+-- Unfinished and dead jobs, newest last; of one state when $1 is given.
+SELECT id, kind, payload, state, attempts, max_attempts, run_after, locked_by, locked_until, last_error, created_at
+FROM jobs WHERE $1::text IS NULL OR state = $1 ORDER BY id LIMIT $2
+
+-- name: enqueue_finalise
+-- False while a segment is open, null for an unknown recording.
+SELECT enqueue_finalise_v1($1)
+
+-- name: recording_segments
+-- One row for each segment of a recording, streams aggregated.
+SELECT r.id AS recording_id, r.record_identifier, r.state AS recording_state, r.started_at,
+    s.id AS segment_id, s.ordinal, s.state, s.interrupted, s.writer, s.host, s.capture_path, s.earlier_captures,
+    s.opened_at, s.closed_at, s.end_cause,
+    coalesce((
+        SELECT jsonb_agg(jsonb_build_object('index', t.m_line, 'party', t.party, 'label', t.label,
+            'participant', t.participant) ORDER BY t.m_line)
+        FROM streams t WHERE t.segment_id = s.id), '[]') AS streams
+FROM recordings r JOIN segments s ON s.recording_id = r.id
+WHERE r.id = $1 ORDER BY s.ordinal
+
+-- name: publish
+SELECT refused, superseded FROM publish_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: list_recordings
+-- A page of recordings, newest first; the conditions come from storage.catalog.reading.
+SELECT r.*,
+    (SELECT array_agg(s.sip_call_id ORDER BY s.ordinal) FROM segments s WHERE s.recording_id = r.id) AS sip_call_ids,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
+        'kind', g.kind, 'cause', g.cause, 'segment_id', g.segment_id) ORDER BY g.start_s, g.party), '[]')
+     FROM gaps g WHERE g.recording_id = r.id) AS gaps
+FROM (
+    SELECT * FROM recordings WHERE /* conditions */ ORDER BY started_at DESC, id DESC LIMIT /* limit */
+) AS r ORDER BY r.started_at DESC, r.id DESC
+
+-- name: find_by_identifier
+SELECT id FROM recordings WHERE record_identifier = $1
+
+-- name: find_by_id_range
+-- Ids between two bounds: a shortened id is a range.
+SELECT id FROM recordings WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT 6
+
+-- name: segments_of
+SELECT s.*, coalesce((
+        SELECT jsonb_agg(jsonb_build_object('index', t.m_line, 'party', t.party, 'label', t.label, 'media', t.media,
+            'participant', t.participant, 'payload_types', t.payload_types, 'quality', t.quality) ORDER BY t.m_line)
+        FROM streams t WHERE t.segment_id = s.id), '[]') AS streams
+FROM segments s WHERE s.recording_id = $1 ORDER BY s.ordinal
+
+-- name: files_of
+SELECT kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256, created_at
+FROM files WHERE recording_id = $1 ORDER BY kind, store, path
+
+-- name: schema_version
+SELECT max(version) FROM schema_migrations

@@ -1,0 +1,220 @@
+"""Queries for people: listings by filter, and everything about one recording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from storage.catalog.connection import Pool, translated
+from storage.catalog.records import (
+    CaptureLocation,
+    Door,
+    GapKind,
+    RecordedSegment,
+    RecordedStream,
+    RecordingSegments,
+    RecordingState,
+    SegmentState,
+)
+from storage.catalog.text import key, storable
+from storage.catalog.views import (
+    Ambiguous,
+    FileView,
+    GapView,
+    RecordingDetail,
+    RecordingFilter,
+    RecordingSummary,
+    SegmentView,
+    StreamView,
+)
+from storage.errors import StorageMisused
+
+MAX_PAGE: Final = 10_000
+"""Rows; more is a report, which reads page after page."""
+
+_HIGHEST: Final = "\U0010ffff"
+
+_ID_PREFIX: Final = re.compile(r"[0-9a-fA-F-]{4,36}")
+
+
+async def list_recordings(pool: Pool, statements: dict[str, str], wanted: RecordingFilter) -> list[RecordingSummary]:
+    """Return one page, newest first."""
+    if not 1 <= wanted.limit <= MAX_PAGE:
+        raise StorageMisused(f"limit {wanted.limit} is not between 1 and {MAX_PAGE}")
+    conditions, arguments = _conditions(wanted)
+    arguments.append(wanted.limit)
+    statement = (
+        statements["list_recordings"]
+        .replace("/* conditions */", " AND ".join(conditions) or "true")
+        .replace("/* limit */", f"${len(arguments)}")
+    )
+    with translated():
+        rows = await pool.fetch(statement, *arguments)
+    return [_summary(row) for row in rows]
+
+
+def _conditions(wanted: RecordingFilter) -> tuple[list[str], list[Any]]:
+    """Return SQL conditions with placeholders, and their arguments; user text is only ever an argument."""
+    conditions: list[str] = []
+    arguments: list[Any] = []
+
+    def add(condition: str, *values: Any) -> None:
+        numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
+        conditions.append(condition.format(*(f"${number}" for number in numbers)))
+        arguments.extend(values)
+
+    if wanted.started_from is not None:
+        add("started_at >= {}", wanted.started_from)
+    if wanted.started_to is not None:
+        add("started_at < {}", wanted.started_to)
+    if wanted.record_identifier is not None:
+        if wanted.record_identifier.endswith("*"):
+            beginning = storable(wanted.record_identifier[:-1])
+            # The range is what the index can use; byte order is the order of the column's collation.
+            add("record_identifier >= {} AND record_identifier < {}", beginning, beginning + _HIGHEST)
+        else:
+            add("record_identifier = {}", key(wanted.record_identifier))
+    for column in ("call_uuid", "ani", "dnis"):
+        if (value := getattr(wanted, column)) is not None:
+            add(f"{column} = {{}}", key(value))
+    if wanted.dn is not None:
+        add("(dn = {} OR other_dn = {})", key(wanted.dn), key(wanted.dn))
+    for column in ("state", "door"):
+        if (value := getattr(wanted, column)) is not None:
+            add(f"{column} = {{}}", str(value))
+    if wanted.after is not None:
+        add("(started_at, id) < ({}, {})", *wanted.after)
+    return conditions, arguments
+
+
+async def find_recording(pool: Pool, statements: dict[str, str], reference: str | UUID) -> UUID | Ambiguous | None:
+    """Resolve an id, a record identifier, or the unique beginning of an id; identifiers win over shortened ids."""
+    if isinstance(reference, UUID):
+        return reference
+    with translated():
+        if (found := await pool.fetchval(statements["find_by_identifier"], key(reference))) is not None:
+            return UUID(str(found))
+        digits = reference.replace("-", "").lower()
+        if not _ID_PREFIX.fullmatch(reference) or len(digits) > 32:
+            return None
+        low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        rows = await pool.fetch(statements["find_by_id_range"], low, high)
+    if len(rows) > 1:
+        return Ambiguous(prefix=reference, candidates=tuple(UUID(str(row["id"])) for row in rows))
+    return UUID(str(rows[0]["id"])) if rows else None
+
+
+async def get_recording(
+    pool: Pool, statements: dict[str, str], reference: str | UUID
+) -> RecordingDetail | Ambiguous | None:
+    """Return everything about one recording, seen at one moment."""
+    found = await find_recording(pool, statements, reference)
+    if not isinstance(found, UUID):
+        return found
+    statement = statements["list_recordings"].replace("/* conditions */", "id = $1").replace("/* limit */", "1")
+    with translated():
+        async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            row = await connection.fetchrow(statement, found)
+            if row is None:
+                return None
+            segments = await connection.fetch(statements["segments_of"], found)
+            files = await connection.fetch(statements["files_of"], found)
+    return RecordingDetail(
+        summary=_summary(row),
+        parameters=tuple((name, value) for name, value in row["parameters"]),
+        warnings=(*row["warnings"], *row["render_warnings"]),
+        segments=tuple(_segment(segment) for segment in segments),
+        files=tuple(FileView(**dict(file)) for file in files),
+    )
+
+
+async def recording_segments(pool: Pool, statements: dict[str, str], recording_id: UUID) -> RecordingSegments | None:
+    """Return what the rendering of a recording starts from."""
+    with translated():
+        rows = await pool.fetch(statements["recording_segments"], recording_id)
+    if not rows:
+        return None
+    return RecordingSegments(
+        recording_id=UUID(str(rows[0]["recording_id"])),
+        record_identifier=rows[0]["record_identifier"],
+        state=RecordingState(rows[0]["recording_state"]),
+        started_at=rows[0]["started_at"],
+        segments=tuple(
+            RecordedSegment(
+                segment_id=UUID(str(row["segment_id"])),
+                ordinal=row["ordinal"],
+                state=SegmentState(row["state"]),
+                interrupted=row["interrupted"],
+                captures=_captures(row),
+                opened_at=row["opened_at"],
+                closed_at=row["closed_at"],
+                end_cause=row["end_cause"],
+                streams=tuple(RecordedStream(**stream) for stream in row["streams"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _summary(row: asyncpg.Record) -> RecordingSummary:
+    return RecordingSummary(
+        recording_id=UUID(str(row["id"])),
+        record_identifier=row["record_identifier"],
+        door=Door(row["door"]),
+        state=RecordingState(row["state"]),
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        duration_s=row["duration_s"],
+        call_uuid=row["call_uuid"],
+        conn_id=row["conn_id"],
+        ani=row["ani"],
+        dnis=row["dnis"],
+        dn=row["dn"],
+        other_dn=row["other_dn"],
+        record_dn=row["record_dn"],
+        agent_id=row["agent_id"],
+        sips_app_name=row["sips_app_name"],
+        tenant=row["tenant"],
+        sip_call_ids=tuple(row["sip_call_ids"] or ()),
+        gaps=tuple(_gap(gap) for gap in row["gaps"]),
+    )
+
+
+def _gap(gap: Mapping[str, Any]) -> GapView:
+    return GapView(
+        party=gap["party"],
+        start_s=float(gap["start_s"]),
+        duration_s=float(gap["duration_s"]),
+        kind=GapKind(gap["kind"]),
+        cause=gap["cause"],
+        segment_id=UUID(gap["segment_id"]) if gap["segment_id"] else None,
+    )
+
+
+def _segment(row: asyncpg.Record) -> SegmentView:
+    return SegmentView(
+        segment_id=UUID(str(row["id"])),
+        ordinal=row["ordinal"],
+        state=SegmentState(row["state"]),
+        interrupted=row["interrupted"],
+        door=Door(row["door"]),
+        writer=row["writer"],
+        host=row["host"],
+        captures=_captures(row),
+        sip_call_id=row["sip_call_id"],
+        dialog_id=row["dialog_id"],
+        opened_at=row["opened_at"],
+        closed_at=row["closed_at"],
+        end_cause=row["end_cause"],
+        descriptor=row["descriptor"],
+        streams=tuple(StreamView(**stream) for stream in row["streams"]),
+    )
+
+
+def _captures(row: asyncpg.Record) -> tuple[CaptureLocation, ...]:
+    present = CaptureLocation(writer=row["writer"], host=row["host"], path=row["capture_path"])
+    return (*(CaptureLocation(**earlier) for earlier in row["earlier_captures"]), present)

@@ -1,0 +1,81 @@
+"""A real PostgreSQL for the whole test session, and a fresh migrated database for each test that asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from storage.catalog import Catalog, migrate
+from storage.postgres import EmbeddedPostgres
+
+_numbers = itertools.count(1)
+
+TEMPLATE = "migrated_template"
+
+
+def dsn_of(server: EmbeddedPostgres, database: str) -> str:
+    """The server's DSN, pointing at another database."""
+    return server.dsn.replace("/tandem?", f"/{database}?")
+
+
+async def _start(server: EmbeddedPostgres) -> None:
+    await server.start()
+    connection = await asyncpg.connect(dsn_of(server, "postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    finally:
+        await connection.close()
+    await migrate(dsn_of(server, TEMPLATE))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One server for the session. Its event loop outlives the tests', because the server is a child of that loop."""
+    root: Path = tmp_path_factory.mktemp("postgres")
+    server = EmbeddedPostgres(root / "data")
+    with asyncio.Runner() as runner:
+        runner.run(_start(server))
+        try:
+            yield server
+        finally:
+            runner.run(server.stop())
+
+
+async def _database(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    name = f"test_{next(_numbers)}"
+    connection = await asyncpg.connect(dsn_of(server, "postgres"))
+    try:
+        # FILE_COPY makes a checkpoint each time; WAL_LOG is the faster one for small templates.
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        yield dsn_of(server, name)
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        with suppress(asyncpg.InterfaceError, OSError):
+            await connection.close()
+
+
+@pytest.fixture
+async def empty_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A database without any table."""
+    async for dsn in _database(postgres_server, "template0"):
+        yield dsn
+
+
+@pytest.fixture
+async def catalog_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A fresh database with the catalog's schema."""
+    async for dsn in _database(postgres_server, TEMPLATE):
+        yield dsn
+
+
+@pytest.fixture
+async def catalog(catalog_dsn: str) -> AsyncIterator[Catalog]:
+    """A catalog in a fresh database."""
+    async with await Catalog.connect(catalog_dsn) as connected:
+        yield connected
