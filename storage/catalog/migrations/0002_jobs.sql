@@ -6,8 +6,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_id bigint;
 BEGIN
-    INSERT INTO jobs AS j (kind, dedupe_key, payload) VALUES (p_kind, p_key, p_payload)
-    ON CONFLICT (dedupe_key, kind) WHERE state IN ('queued', 'running') DO UPDATE
+    INSERT INTO jobs AS j (kind, dedupe_key, payload) VALUES (p_kind, p_kind || ':' || p_key, p_payload)
+    ON CONFLICT (dedupe_key) WHERE state IN ('queued', 'running') DO UPDATE
         -- A running job may have read its input already: it has to look once more.
         SET again = (j.state = 'running'),
             run_after = CASE WHEN j.state = 'queued' THEN least(j.run_after, now()) ELSE j.run_after END
@@ -31,8 +31,9 @@ BEGIN
 END $$;
 
 -- Take the job that is due longest, or one whose worker has not beaten in time. Null when there is none.
+-- Never by sorting: before its first analyze the planner takes a long queue for a short one.
 CREATE FUNCTION claim_job_v1(p_worker text, p_kinds text[], p_lease interval) RETURNS SETOF jobs
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_sort = off AS $$
 DECLARE
     v_job jobs;
 BEGIN
@@ -128,6 +129,6 @@ BEGIN
         UPDATE recordings SET state = 'finalising'
         WHERE id = (v_job.payload ->> 'recording_id')::uuid AND state = 'failed';
     END IF;
-    PERFORM enqueue_job_v1(v_job.kind, v_job.dedupe_key, v_job.payload);
+    PERFORM enqueue_job_v1(v_job.kind, substr(v_job.dedupe_key, length(v_job.kind) + 2), v_job.payload);
     RETURN true;
 END $$;

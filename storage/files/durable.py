@@ -1,0 +1,263 @@
+"""Writing files so that a crash at any point leaves either the whole file under its name, or nothing.
+
+Temporary name in the target folder, written by the caller, length compared, synced, read-only, linked to its final
+name, folder synced. All calls block; run them in a thread. A published file is never replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Final, Self
+
+from storage.errors import (
+    AlreadyPublished,
+    IntegrityBroken,
+    StorageError,
+    StorageMisused,
+    StoreFailed,
+    StoreForbidden,
+    StoreFull,
+)
+
+TEMPORARY_PREFIX: Final = ".unfinished-"
+BLOCK: Final = 1 << 20
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """Facts of a file that is durable under its final name; only these may go into the catalog."""
+
+    store: str
+    path: str
+    """Relative to the store's root, with forward slashes."""
+    size_bytes: int
+    sha256: bytes
+
+
+class FileStore:
+    """A directory tree of published files.
+
+    Args:
+        root: created when the first file is begun.
+        name: how the catalog calls this store.
+
+    """
+
+    def __init__(self, root: Path, *, name: str = "local") -> None:
+        self.root = root
+        self.name = name
+
+    def begin(self, directory: PurePosixPath) -> PendingFile:
+        """Create a temporary file in a folder of the store. Use it as a context manager: leaving it discards it.
+
+        Errors: `StoreFull`, `StoreForbidden`, `StoreFailed`; `StorageMisused` for a folder outside the store.
+        """
+        folder = self.locate(str(directory))
+        with file_errors(folder):
+            _make_directories(folder)
+            path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return PendingFile(self, folder, path)
+
+    def locate(self, path: str) -> Path:
+        """Return where a published path is; `StorageMisused` for one that would leave the store."""
+        relative = PurePosixPath(path)
+        if relative.is_absolute() or ".." in relative.parts or "\0" in path:
+            raise StorageMisused(f"{path!r} is not a path inside the store")
+        return self.root / relative
+
+    def remove(self, path: str) -> bool:
+        """Remove a published file that the catalog no longer claims; False when it was gone already."""
+        target = self.locate(path)
+        with file_errors(target):
+            try:
+                target.unlink()
+            except FileNotFoundError:
+                return False
+            sync_directory(target.parent)
+        return True
+
+    def discard_unfinished(self, directory: PurePosixPath, *, older_than_s: float, now: float) -> int:
+        """Remove temporary files that a crash left in a folder; `now` is wall time, seconds since 1970."""
+        folder = self.locate(str(directory))
+        removed = 0
+        with file_errors(folder):
+            for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                if now - path.stat().st_mtime >= older_than_s:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+
+class PendingFile:
+    """A file under construction, and its publication."""
+
+    def __init__(self, store: FileStore, folder: Path, path: Path) -> None:
+        self.path = path
+        """Write the content here (replacing it by rename is allowed, too)."""
+        self._store = store
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def publish(self, name: Callable[[bytes], str], *, expected_bytes: int | None = None) -> PublishedFile:
+        """Make the content durable under the name that `name` derives from its SHA-256.
+
+        Publishing the same content again is fine and changes nothing.
+
+        Args:
+            name: file name inside the folder that was begun; see `storage.files.layout.file_name`.
+            expected_bytes: what the caller wrote; another length means that something was cut off.
+
+        Errors: `IntegrityBroken` for another length, `AlreadyPublished` for a name that holds another content.
+
+        """
+        with file_errors(self.path):
+            size, digest = _seal(self.path)
+            if expected_bytes is not None and size != expected_bytes:
+                raise IntegrityBroken(f"{self.path} has {size} bytes instead of {expected_bytes}: not published")
+            final = self._folder / _checked_name(name(digest))
+            if not _link(self.path, final) and digest_file(final) != (size, digest):
+                raise AlreadyPublished(f"{final} exists with another content; it was left as it is")
+            self.path.unlink(missing_ok=True)
+            sync_directory(self._folder)
+        return PublishedFile(self._store.name, final.relative_to(self._store.root).as_posix(), size, digest)
+
+    def discard(self) -> None:
+        """Remove the temporary file if it is still there."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def copy_durably(source: Path, target: Path, *, size_bytes: int, sha256: bytes, replace: bool = False) -> None:
+    """Copy a published file to a place of the user's choice, verified while copying.
+
+    Errors: `AlreadyPublished` when the target exists and `replace` is false, `IntegrityBroken` when the source is
+    missing or is not what the catalog says (the target is then not made), and the errors of the file system.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    try:
+        with file_errors(source):
+            try:
+                reader = source.open("rb")
+            except FileNotFoundError:
+                raise IntegrityBroken(f"{source} is missing, but the catalog claims it") from None
+        with reader, file_errors(target):
+            if not target.parent.is_dir():
+                raise StoreForbidden(f"{target.parent} is not a directory")
+            if target.is_dir():
+                raise AlreadyPublished(f"{target} is a directory: name the file to write")
+            hasher = hashlib.sha256()
+            copied = 0
+            with temporary.open("xb") as writer:
+                while block := reader.read(BLOCK):
+                    hasher.update(block)
+                    copied += writer.write(block)
+                writer.flush()
+                os.fsync(writer.fileno())
+            if (copied, hasher.digest()) != (size_bytes, sha256):
+                raise IntegrityBroken(
+                    f"{source} is not what the catalog says: {copied} bytes, SHA-256 {hasher.hexdigest()}, expected "
+                    f"{size_bytes} bytes, {sha256.hex()}; nothing was exported"
+                )
+            if replace:
+                temporary.replace(target)
+            elif not _link(temporary, target):
+                raise AlreadyPublished(f"{target} exists already")
+            temporary.unlink(missing_ok=True)
+            sync_directory(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def digest_file(path: Path) -> tuple[int, bytes]:
+    """Return length in bytes and SHA-256 of a file."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").digest()
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into ours; `path` names the file when the error does not."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = f"{error.filename or path}: {error.strerror or error}"
+        if error.errno in _FULL:
+            raise StoreFull(f"{reason}: free some space, or move the recordings to a larger disk") from error
+        if error.errno in _FORBIDDEN:
+            raise StoreForbidden(f"{reason}: give this user write access") from error
+        raise StoreFailed(reason) from error
+
+
+def _seal(path: Path) -> tuple[int, bytes]:
+    """Digest, make read-only and sync: in this order, so that what is synced is what was digested."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        os.fchmod(file.fileno(), 0o444)
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size, digest
+
+
+def _checked_name(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise StorageMisused(f"{name!r} is not a file name")
+    return name
+
+
+def _link(temporary: Path, final: Path) -> bool:
+    """Give the file its final name without replacing another; False when the name is taken."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # A file system without hard links: the names are unique by themselves, the look is a second line of defence.
+        if final.exists():
+            return False
+        temporary.rename(final)
+    return True
+
+
+def _make_directories(folder: Path) -> None:
+    """Create missing folders and make each one's name durable in its parent."""
+    missing = []
+    current = folder
+    while not current.is_dir():
+        missing.append(current)
+        current = current.parent
+    for directory in reversed(missing):
+        directory.mkdir(mode=0o755, exist_ok=True)
+        sync_directory(directory.parent)
