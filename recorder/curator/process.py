@@ -84,7 +84,10 @@ class _Process:
 
     async def _wait(self, catalog: Catalog) -> None:
         """Wait for a job, for the time to look anyway, or for the order to drain."""
-        waits = [asyncio.ensure_future(catalog.wait_for_job(_POLL_S)), asyncio.ensure_future(self._loop.draining.wait())]
+        waits = [
+            asyncio.ensure_future(catalog.wait_for_job(_POLL_S)),
+            asyncio.ensure_future(self._loop.draining.wait()),
+        ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()

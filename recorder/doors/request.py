@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from signaling.siprec import RecordingSession
 from storage.catalog.records import CallFacts, Door
 
 
@@ -29,12 +30,8 @@ class RecordingRequest:
     offer: bytes | None
     """SDP; None when the client wants our offer in the 2xx (RFC 3261 section 13.2.1)."""
     metadata: MetadataDocument | None = None
+    metadata_state: RecordingSession | None = None
+    """What the metadata add up to; partial updates are applied to it."""
     participants: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
     """By m-line position: who speaks on that stream, as far as the door knows."""
-    labelled: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """By SDP label: the same, where the door binds by label (RFC 7866 section 7.1.1)."""
     warnings: tuple[str, ...] = ()
-
-    def participant(self, index: int, label: str) -> Mapping[str, object] | None:
-        """Return who speaks on an m-line; the label decides where there is one."""
-        return self.labelled.get(label) or self.participants.get(index)

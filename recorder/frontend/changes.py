@@ -12,7 +12,9 @@ import msgspec
 import structlog
 
 from media.writer.protocol import StreamSpec
+from recorder.doors import siprec
 from recorder.doors.entrance import Refused, read_change
+from recorder.doors.request import MetadataDocument
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
@@ -48,15 +50,7 @@ class MediaChanges:
             frontend.transport.flush()
             return
         if wanted.metadata:
-            await frontend.catalog.write(
-                MetadataRevision(
-                    epoch=frontend.catalog.epoch,
-                    segment_id=session.segment,
-                    received_at=frontend.wall_clock(),
-                    content_type=wanted.metadata.content_type,
-                    body=wanted.metadata.body,
-                )
-            )
+            session = await self._metadata(session, wanted.metadata)
         if wanted.offer is not None:
             await self._offered(session, event, wanted.offer, cause, log)
         elif isinstance(event, ReinviteReceived):
@@ -67,6 +61,33 @@ class MediaChanges:
             await self._checkpoint(session, prepared.snapshot)
             frontend.agent.send(prepared, frontend.clock())
             frontend.transport.flush()
+
+    async def _metadata(self, session: Session, document: MetadataDocument) -> Session:
+        """Keep a metadata document and apply it: participants and call data are never lost by a partial one."""
+        frontend = self._frontend
+        await frontend.catalog.write(
+            MetadataRevision(
+                epoch=frontend.catalog.epoch,
+                segment_id=session.segment,
+                received_at=frontend.wall_clock(),
+                content_type=document.content_type,
+                body=document.body,
+            )
+        )
+        state, warnings = siprec.update(session.metadata, document)
+        labels = {spec.index: spec.label or None for spec in session.streams}
+        found, doubts = siprec.speakers(state, [labels.get(index) for index in range(max(labels, default=-1) + 1)])
+        updated = msgspec.structs.replace(session, metadata=state, participants={**session.participants, **found})
+        await frontend.catalog.write(
+            StreamsChange(
+                epoch=frontend.catalog.epoch,
+                segment_id=session.segment,
+                streams=stream_openings(session.streams, updated.participants),
+                call=siprec.facts(state, updated.participants, None),
+                warnings=(*warnings, *doubts),
+            )
+        )
+        return updated
 
     async def _offered(
         self, session: Session, event: ReinviteReceived | UpdateReceived, offer: bytes, cause: str, log: Any

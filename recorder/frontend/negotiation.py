@@ -8,7 +8,6 @@ from uuid import UUID
 import msgspec
 
 from media.writer.protocol import Codec, StreamSpec
-from recorder.doors.request import RecordingRequest
 from signaling.sdp import Origin
 from signaling.sdp.offer_answer import StreamPlan
 from storage.catalog.records import StreamOpening
@@ -55,12 +54,6 @@ def stream_specs(streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] =
 def with_ports(specs: Iterable[StreamSpec], ports: Mapping[int, int]) -> list[StreamSpec]:
     """Return the specs with the ports that the writer gave them."""
     return [msgspec.structs.replace(spec, port=ports[spec.index]) for spec in specs]
-
-
-def participants(specs: Iterable[StreamSpec], request: RecordingRequest) -> dict[int, dict[str, object]]:
-    """Return who speaks on each stream, as far as the door knows."""
-    known = {spec.index: request.participant(spec.index, spec.label) for spec in specs}
-    return {index: dict(participant) for index, participant in known.items() if participant}
 
 
 def stream_openings(specs: Iterable[StreamSpec], who: Mapping[int, Mapping[str, object]]) -> tuple[StreamOpening, ...]:

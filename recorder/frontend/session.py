@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from media.writer.protocol import StreamSpec
+from signaling.siprec import RecordingSession
 
 _VERSION: Final = 1
 
@@ -36,6 +37,8 @@ class Session(msgspec.Struct, kw_only=True):
     """Who speaks on which m-line."""
     descriptor: dict[str, object]
     """What the capture says about the call; a replacement writer gets the same."""
+    metadata: RecordingSession | None = None
+    """What the SIPREC metadata add up to; None at the other doors."""
     negotiation: bytes = b""
     """Snapshot of the state of offer/answer; empty until the first exchange is complete."""
     pending_offer: bytes = b""

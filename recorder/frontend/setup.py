@@ -19,7 +19,7 @@ from recorder.doors.request import RecordingRequest
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
-from recorder.frontend.negotiation import participants, session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.session import Session, encode_checkpoint
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
@@ -112,7 +112,8 @@ class SessionSetup:
             peer=event.flow.remote[0],
             host=host,
             streams=specs,
-            participants=participants(specs, request),
+            participants={index: dict(who) for index, who in request.participants.items()},
+            metadata=request.metadata_state,
             descriptor=descriptor,
         )
         if media:

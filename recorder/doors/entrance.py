@@ -1,0 +1,81 @@
+"""Take a request's body apart and pick the door: SIPREC by its marks, MSR by its Request-URI, else plain.
+
+RFC 7866 section 6.2 makes a session a recording session only by `siprec` and `+sip.src` together; real clients send
+one, the other or neither, so any mark is enough and the absence of all of them is local policy (section 6.1.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recorder.doors import msr, plain, siprec
+from recorder.doors.request import MetadataDocument, RecordingRequest
+from signaling.errors import SignalingError
+from signaling.sip import Request
+from signaling.siprec import BodyError, Contents, find_contents, parse_body
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request cannot be taken: answer with this."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedChange:
+    """What a re-INVITE or UPDATE brings."""
+
+    offer: bytes | None
+    metadata: MetadataDocument | None
+
+
+def read_invite(request: Request) -> RecordingRequest | Refused:
+    """Read an INVITE that opens a session."""
+    contents = _contents(request)
+    if isinstance(contents, Refused):
+        return contents
+    offer = contents.description.content if contents.description else None
+    if contents.metadata or _marked_siprec(request):
+        return siprec.read(request, contents, offer)
+    if msr.record_identifier(request.uri):
+        return msr.read(request, offer)
+    return plain.read(request, offer)
+
+
+def read_change(request: Request) -> RequestedChange | Refused:
+    """Read a re-INVITE or UPDATE; a body that cannot be read is answered, never met with silence."""
+    contents = _contents(request)
+    if isinstance(contents, Refused):
+        return contents
+    return RequestedChange(
+        offer=contents.description.content if contents.description else None, metadata=siprec.document(contents)
+    )
+
+
+def _contents(request: Request) -> Contents | Refused:
+    headers = request.headers
+    try:
+        body = parse_body(headers.get("Content-Type"), request.body, headers.get("Content-Disposition"))
+    except BodyError as error:
+        # Not 400: that made one client crash in mid-dialog, and says less.
+        return Refused(415, str(error), _ACCEPT)
+    contents = find_contents(body)
+    if contents.unsupported:
+        return Refused(415, "a body part that must be understood is not", _ACCEPT)
+    return contents
+
+
+_ACCEPT = (("Accept", "application/sdp, multipart/mixed, application/rs-metadata+xml, application/rs-metadata"),)
+
+
+def _marked_siprec(request: Request) -> bool:
+    if "siprec" in request.require or "siprec" in request.supported:
+        return True
+    try:
+        contact = request.contact
+    except SignalingError:
+        return False
+    return contact is not None and contact.feature("+sip.src") is not None
