@@ -87,11 +87,14 @@ class _Reader:
         lines = self._text.split("\n")
         if len(lines) > MAX_LINES:
             raise SdpSyntaxError("too many lines", line=MAX_LINES)
+        if "\0" in self._text:
+            lines = self._without_nul(lines)
         attributes = self._attributes
         for index, line in enumerate(lines, 1):
             if line[:2] == "a=":
+                # The common case, in place: four of five lines are attributes.
                 name, colon, value = line[2:].partition(":")
-                if name in _KNOWN and "\0" not in value:
+                if name in _KNOWN:
                     attributes.append(Attribute(name, value if colon else None))
                 else:
                     self._attribute(line[2:], index)
@@ -142,14 +145,23 @@ class _Reader:
         # A lone CR ends a line too: kept inside a value it would break the line of a peer that reads it so.
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
+    def _without_nul(self, lines: list[str]) -> list[str]:
+        """Blank the lines that hold a NUL, but for the one that C programs append to the whole."""
+        lines[-1] = lines[-1].rstrip("\0")
+        for index, line in enumerate(lines):
+            if "\0" in line:
+                self._forgive(Forgiven.MALFORMED_LINE, index + 1)
+                lines[index] = ""
+        return lines
+
     def _forgive(self, code: Forgiven, line: int) -> None:
         self._faults.append(Fault(code, line))
 
     def _line(self, line: str, index: int) -> None:
         kind, equals, value = line.partition("=")
         kind = kind.strip().lower()
-        if not equals or kind not in _LETTERS or "\0" in value:
-            if line.strip(" \t\0"):
+        if not equals or kind not in _LETTERS:
+            if line.strip():
                 self._forgive(Forgiven.MALFORMED_LINE, index)
             return
         if kind == "a":
@@ -173,7 +185,7 @@ class _Reader:
     def _attribute(self, text: str, index: int) -> None:
         name, colon, value = text.partition(":")
         name = name.strip()
-        if not name or "\0" in text:
+        if not name:
             self._forgive(Forgiven.MALFORMED_LINE, index)
             return
         lowered = name.lower()

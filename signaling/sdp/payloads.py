@@ -5,6 +5,8 @@ Does not decide which codec is used (see `offer_answer`) and does not know how t
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Final
 
 import msgspec
@@ -90,7 +92,11 @@ _CLOCK_RATES: Final = {"OPUS": 48000, "AMR-WB": 16000, "EVS": 16000, "G7221": 16
 _DEFAULT_CLOCK_RATE: Final = 8000
 _MAX_CLOCK_RATE: Final = 1_000_000
 _MAX_CHANNELS: Final = 255
-_TOKEN: Final = frozenset("!#$%&'*+-.^_`{|}~")
+_MAX_KNOWN_MAPPINGS: Final = 1024
+"""Distinct rtpmap values kept interpreted; a site uses a few dozen, and strangers must not grow the table."""
+
+_TOKEN: Final = re.compile(r"\s*([0-9A-Za-z!#$%&'*+.^_`{|}~-]+)")
+_NUMBER: Final = re.compile(r"\s*([0-9]{1,9})")
 
 
 def payload_map(media: MediaDescription) -> dict[int, Codec]:
@@ -101,12 +107,10 @@ def payload_map(media: MediaDescription) -> dict[int, Codec]:
     maps: dict[str, str] = {}
     parameters: dict[str, str] = {}
     for attribute in media.attributes:
-        if attribute.name == "rtpmap":
+        name = attribute.name
+        if name in ("rtpmap", "fmtp"):
             payload_type, _, text = (attribute.value or "").strip().partition(" ")
-            maps.setdefault(payload_type, text.strip())
-        elif attribute.name == "fmtp":
-            payload_type, _, text = (attribute.value or "").strip().partition(" ")
-            parameters.setdefault(payload_type, text.strip())
+            (maps if name == "rtpmap" else parameters).setdefault(payload_type, text.strip())
     result: dict[int, Codec] = {}
     for text in media.formats:
         payload = number(text, MAX_PAYLOAD_TYPE)
@@ -119,14 +123,16 @@ def payload_map(media: MediaDescription) -> dict[int, Codec]:
     return result
 
 
+@functools.lru_cache(maxsize=_MAX_KNOWN_MAPPINGS)
 def _codec(payload_type: int, rtpmap: str | None) -> Codec | None:
     static = STATIC.get(payload_type)
     if not rtpmap:
         return static
     fields = rtpmap.split("/")
-    name = _leading_token(fields[0]).upper()
-    if not name:
+    token = _TOKEN.match(fields[0])
+    if token is None:
         return static
+    name = token[1].upper()
     name = _ALIASES.get(name, name)
     clock_rate = _leading_number(fields[1], _MAX_CLOCK_RATE) if len(fields) > 1 else 0
     channels = _leading_number(fields[2], _MAX_CHANNELS) if len(fields) > 2 else 1
@@ -135,19 +141,8 @@ def _codec(payload_type: int, rtpmap: str | None) -> Codec | None:
     return Codec(name, clock_rate or _CLOCK_RATES.get(name, _DEFAULT_CLOCK_RATE), channels or 1)
 
 
-def _leading_token(text: str) -> str:
-    text = text.strip()
-    for index, character in enumerate(text):
-        if not (character.isascii() and (character.isalnum() or character in _TOKEN)):
-            return text[:index]
-    return text
-
-
 def _leading_number(text: str, maximum: int) -> int:
     """Return the number that `text` begins with, 0 when there is none or it is out of range."""
-    text = text.strip()
-    length = 0
-    while length < len(text) and length < 9 and text[length] in "0123456789":
-        length += 1
-    value = int(text[:length] or "0")
+    match = _NUMBER.match(text)
+    value = int(match[1]) if match else 0
     return value if value <= maximum else 0

@@ -98,27 +98,34 @@ def choose_formats(offered: dict[int, Codec], policy: AnswerPolicy) -> tuple[int
 
     One audio codec, or all, as the policy says; with it the telephone-event and comfort noise of its clock rate.
     """
-    audio = [payload_type for payload_type, codec in offered.items() if codec.name in policy.codecs]
+    audio: list[int] = []
+    events: list[int] = []
+    noise: list[int] = []
+    for payload_type, codec in offered.items():
+        if codec.name == TELEPHONE_EVENT:
+            events.append(payload_type)
+        elif codec.name == COMFORT_NOISE:
+            noise.append(payload_type)
+        elif codec.name in policy.codecs:
+            audio.append(payload_type)
     if not audio:
         return ()
     if policy.codec_order == "policy":
         audio.sort(key=lambda payload_type: policy.codecs.index(offered[payload_type].name))
     if policy.answer_codecs == "one":
         del audio[1:]
-    rates = {offered[payload_type].clock_rate for payload_type in audio}
-    extras = []
-    for name in (TELEPHONE_EVENT, COMFORT_NOISE):
-        companions = [payload_type for payload_type, codec in offered.items() if codec.name == name]
-        fitting = [payload_type for payload_type in companions if offered[payload_type].clock_rate in rates]
-        if policy.answer_codecs == "one":
-            # Some clients announce events at 8000 Hz beside a wide-band codec and send them nevertheless.
-            extras += fitting[:1] or (companions[:1] if name == TELEPHONE_EVENT else [])
-        else:
-            extras += companions
+        clock_rate = offered[audio[0]].clock_rate
+        # Some clients announce events at 8000 Hz beside a wide-band codec and send them nevertheless.
+        events = _fitting(events, offered, clock_rate) or events[:1]
+        noise = _fitting(noise, offered, clock_rate)
     if policy.codec_order == "policy":
-        return (*audio, *extras)
-    chosen = {*audio, *extras}
+        return (*audio, *events, *noise)
+    chosen = {*audio, *events, *noise}
     return tuple([payload_type for payload_type in offered if payload_type in chosen])
+
+
+def _fitting(companions: list[int], offered: dict[int, Codec], clock_rate: int) -> list[int]:
+    return [payload_type for payload_type in companions if offered[payload_type].clock_rate == clock_rate][:1]
 
 
 def choose_crypto(media: MediaDescription, policy: AnswerPolicy, index: int, notes: list[Noted]) -> Crypto | None:

@@ -1,0 +1,457 @@
+"""Reads a recording metadata document of any generation (RFC 7865 §5 to §9, and the drafts before it).
+
+Elements are matched by local name, without regard to case, over the namespaces in use; attributes in the RFC's
+style (`session_id`) and the drafts' (`id`, `session`). Whatever else is there is kept as vendor data. Only a
+document that is unreadable as a whole is an error; everything smaller is a doubt. Does not merge documents (see
+`update`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any, Final
+
+from lxml import etree
+
+from signaling.siprec.document import parse_document
+from signaling.siprec.errors import MetadataError
+from signaling.siprec.model import (
+    CommunicationSession,
+    CsGroup,
+    CsRsAssociation,
+    Doubt,
+    Doubted,
+    Extension,
+    MediaStream,
+    Moment,
+    NameId,
+    Participant,
+    ParticipantCsAssociation,
+    ParticipantStreamAssociation,
+    Reason,
+    RecordingMetadata,
+)
+
+NAMESPACE: Final = "urn:ietf:params:xml:ns:recording:1"
+NAMESPACES: Final = frozenset({NAMESPACE, "urn:ietf:params:xml:ns:recording", "urn:ietf:params:xml:ns:siprec"})
+"""RFC 7865 §5.1.1, the drafts, and BroadWorks."""
+
+ROOTS: Final = frozenset({"recording", "recording_metadata", "recording-metadata"})
+
+MAX_DEPTH: Final = 16
+"""Levels of vendor data inside one element; four is the most that was seen."""
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MILLISECOND: Final = datetime.timedelta(milliseconds=1)
+_LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+
+_MAX_NAMES: Final = 1024
+_MAX_CACHED: Final = 128
+"""Characters of a tag that is kept interpreted: a stranger must not fill the memory with names."""
+
+_TIMES: Final = frozenset({"associate-time", "disassociate-time"})
+_KNOWN: Final[dict[str, frozenset[str]]] = {
+    "root": frozenset(
+        {
+            "datamode", "recording", "group", "session", "participant", "stream", "sessionrecordingassoc",
+            "participantsessionassoc", "participantstreamassoc", "extensiondata",
+        }
+    ),
+    "group": _TIMES,
+    "session": _TIMES | {"sipsessionid", "reason", "group-ref", "start-time", "stop-time"},
+    "participant": _TIMES | {"nameid", "aor", "name", "send", "recv"},
+    "stream": _TIMES | {"label", "mode"},
+    "sessionrecordingassoc": _TIMES,
+    "participantsessionassoc": _TIMES | {"param"},
+    "participantstreamassoc": _TIMES | {"send", "recv"},
+}  # fmt: skip
+
+# The RFC's own spelling, which nearly every client uses.
+_ATTRIBUTES: Final = frozenset({"group_id", "session_id", "participant_id", "stream_id", "aor", "id", "session"})
+
+Children = dict[str, list[etree._Element]]
+Defined = CsGroup | CommunicationSession | Participant | MediaStream
+
+
+def parse_metadata(raw: bytes, *, charset: str | None = None) -> RecordingMetadata:
+    """Read one metadata document.
+
+    Args:
+        raw: bytes of the body part.
+        charset: the `charset` parameter of its Content-Type, if any.
+
+    Raises:
+        MetadataError: unreadable as a whole; record without it and flag the recording.
+
+    """
+    doubts: list[Doubted] = []
+    return _Reader(doubts).read(parse_document(raw, charset, doubts))
+
+
+@functools.lru_cache(maxsize=_MAX_NAMES)
+def _split(tag: str) -> tuple[str, str]:
+    namespace, _, local = tag.rpartition("}")
+    # A prefix that was never declared is dropped, as in the AudioCodes manual's own example.
+    return namespace[1:], local.rpartition(":")[2]
+
+
+@functools.lru_cache(maxsize=_MAX_NAMES)
+def _read_time(text: str) -> Moment:
+    """Read a time: RFC 7865 §6.9 asks for RFC 3339; zones without a colon, milliseconds and lower case occur."""
+    try:
+        moment = datetime.datetime.fromisoformat(text.upper())
+    except ValueError:
+        return Moment(text)
+    if moment.tzinfo is None:
+        return Moment(text, zone_known=False)
+    return Moment(text, (moment - _EPOCH) // _MILLISECOND)
+
+
+def _name(tag: str) -> tuple[str, str]:
+    """Split a tag into namespace and local name."""
+    return _split(tag) if len(tag) <= _MAX_CACHED else _split.__wrapped__(tag)
+
+
+@functools.lru_cache(maxsize=_MAX_NAMES)
+def _role(tag: str, kind: str, namespace: str) -> str:
+    found, local = _split.__wrapped__(tag)
+    name = local.lower()
+    ours = not found or found in NAMESPACES or found == namespace
+    return name if ours and name in _KNOWN[kind] else ""
+
+
+class _Reader:
+    """Builds the values of one document."""
+
+    def __init__(self, doubts: list[Doubted]) -> None:
+        self._doubts = doubts
+        self._namespace = ""
+        self._defined: dict[str, Defined] = {}
+        self._groups: list[CsGroup] = []
+        self._sessions: list[CommunicationSession] = []
+        self._participants: list[Participant] = []
+        self._streams: list[MediaStream] = []
+        self._cs_rs: list[CsRsAssociation] = []
+        self._participant_cs: list[ParticipantCsAssociation] = []
+        self._participant_stream: list[ParticipantStreamAssociation] = []
+        self._attached: dict[str, tuple[Extension, ...]] = {}
+
+    def read(self, root: etree._Element) -> RecordingMetadata:
+        namespace, name = _name(root.tag)
+        if namespace and namespace not in NAMESPACES:
+            self._namespace = namespace
+            self._doubt(Doubt.UNKNOWN_NAMESPACE, namespace)
+        children, extensions = self._sort(root, "root")
+        if name.lower() not in ROOTS:
+            if not children:
+                raise MetadataError("not a recording metadata document")
+            self._doubt(Doubt.UNKNOWN_ROOT, name)
+        recording_id = _first(_attributes(root), "recording_id", "id")
+        for element in children.get("recording", ()):
+            recording_id = recording_id or _first(_attributes(element), "recording_id", "id")
+            extensions += self._extensions(element, ("recording",))
+        for element in children.get("extensiondata", ()):
+            extensions += self._extension_data(element)
+        for element in children.get("group", ()):
+            self._group(element)
+        for element in children.get("session", ()):
+            self._session(element)
+        for element in children.get("participant", ()):
+            self._participant(element)
+        for element in children.get("stream", ()):
+            self._stream(element)
+        for element in children.get("sessionrecordingassoc", ()):
+            self._session_recording(element)
+        for element in children.get("participantsessionassoc", ()):
+            self._participant_session(element)
+        for element in children.get("participantstreamassoc", ()):
+            self._participant_stream_association(element)
+        for attached in self._attached.values():
+            extensions += attached
+        return RecordingMetadata(
+            complete=self._data_mode(children),
+            root=name,
+            namespace=namespace,
+            recording_id=recording_id,
+            groups=tuple(self._groups),
+            sessions=tuple(self._sessions),
+            participants=tuple(self._participants),
+            streams=tuple(self._streams),
+            cs_rs_associations=tuple(self._cs_rs),
+            participant_cs_associations=tuple(self._participant_cs),
+            participant_stream_associations=tuple(self._participant_stream),
+            extensions=extensions,
+            doubts=tuple(self._doubts),
+        )
+
+    def _doubt(self, doubt: Doubt, subject: str = "") -> None:
+        self._doubts.append(Doubted(doubt, subject))
+
+    def _data_mode(self, children: Children) -> bool:
+        # RFC 7865 §5.1.2: a missing element means a complete snapshot.
+        for element in children.get("datamode", ()):
+            mode = _text(element).lower()
+            if mode == "partial":
+                return False
+            if mode != "complete":
+                self._doubt(Doubt.BAD_DATA_MODE, mode)
+        return True
+
+    def _sort(self, element: etree._Element, kind: str) -> tuple[Children, tuple[Extension, ...]]:
+        """Group the children that belong to the format by name; flatten the others into vendor data."""
+        children: Children = {}
+        extensions: list[Extension] = []
+        namespace = self._namespace
+        # Only elements can come: comments and instructions were dropped, entities never existed (see `document`).
+        for child in element:
+            tag = child.tag
+            name = _role(tag, kind, namespace) if len(tag) <= _MAX_CACHED else ""
+            if not name:
+                self._flatten(child, (), extensions)
+            elif name in children:
+                children[name].append(child)
+            else:
+                children[name] = [child]
+        return children, tuple(extensions)
+
+    def _flatten(self, element: etree._Element, path: tuple[str, ...], out: list[Extension]) -> None:
+        namespace, name = _name(element.tag)
+        if len(path) == MAX_DEPTH:
+            self._doubt(Doubt.TRUNCATED, name)
+            return
+        text = _text(element)
+        items = element.items()
+        leaf = not len(element)
+        if text or items or leaf:
+            attributes = tuple([(_name(str(key))[1], str(value)) for key, value in items]) if items else ()
+            out.append(Extension(namespace, name, text, attributes, path))
+        if not leaf:
+            inner = (*path, name)
+            for child in element:
+                self._flatten(child, inner, out)
+
+    def _extensions(self, element: etree._Element, path: tuple[str, ...]) -> tuple[Extension, ...]:
+        out: list[Extension] = []
+        for child in element:
+            self._flatten(child, path, out)
+        return tuple(out)
+
+    def _extension_data(self, element: etree._Element) -> tuple[Extension, ...]:
+        """Attach a drafts' `extensiondata` to the element it names, else give it back for the whole session."""
+        found = self._extensions(element, (_name(element.tag)[1],))
+        parent = _first(_attributes(element), "parent")
+        if not parent:
+            return found
+        self._attached[parent] = self._attached.get(parent, ()) + found
+        return ()
+
+    def _define(self, identifier: str, element: Defined, kept: list[Any]) -> bool:
+        """Keep an element under its identifier; False when that belongs to another one (RFC 7865 §6.10).
+
+        An empty identifier identifies nothing and conflicts with nothing. The drafts repeat a participant for each
+        session it is in.
+        """
+        if not identifier:
+            self._doubt(Doubt.EMPTY_IDENTIFIER, type(element).__name__)
+            kept.append(element)
+            return True
+        before = self._defined.setdefault(identifier, element)
+        if before is element:
+            kept.append(element)
+            return True
+        if before == element or (
+            isinstance(before, Participant) and isinstance(element, Participant) and before.name_ids == element.name_ids
+        ):
+            return True
+        self._doubt(Doubt.IDENTIFIER_CONFLICT, identifier)
+        return False
+
+    def _period(self, children: Children) -> tuple[Moment | None, Moment | None]:
+        """Return association and disassociation time."""
+        if not children:
+            return None, None
+        return self._moment(children, "associate-time"), self._moment(children, "disassociate-time")
+
+    def _moment(self, children: Children, name: str) -> Moment | None:
+        elements = children.get(name)
+        if not elements:
+            return None
+        text = _text(elements[0])
+        if not text:
+            return None
+        moment = _read_time(text) if len(text) <= _MAX_CACHED else Moment(text[:_MAX_CACHED])
+        if moment.unix_ms is None:
+            self._doubt(Doubt.BAD_TIME if moment.zone_known else Doubt.NO_ZONE, name)
+        return moment
+
+    def _group(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        identifier = _first(attributes, "group_id", "id")
+        children, extensions = self._sort(element, "group")
+        associate_time, disassociate_time = self._period(children)
+        group = CsGroup(
+            group_id=identifier,
+            associate_time=associate_time,
+            disassociate_time=disassociate_time,
+            extensions=extensions + self._attached.pop(identifier, ()),
+        )
+        self._define(identifier, group, self._groups)
+
+    def _session(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        identifier = _first(attributes, "session_id", "id")
+        children, extensions = self._sort(element, "session")
+        group_refs = children.get("group-ref")
+        session = CommunicationSession(
+            session_id=identifier,
+            group_ref=_text(group_refs[0]) if group_refs else _first(attributes, "group"),
+            sip_session_ids=tuple(["".join(_text(child).split()) for child in children.get("sipsessionid", ())]),
+            reasons=tuple(
+                [
+                    Reason(_text(child), child.get("protocol", "SIP"), child.get("cause", ""))
+                    for child in children.get("reason", ())
+                ]
+            ),
+            start_time=self._moment(children, "start-time"),
+            stop_time=self._moment(children, "stop-time"),
+            extensions=extensions + self._attached.pop(identifier, ()),
+        )
+        if not self._define(identifier, session, self._sessions):
+            return
+        associate_time, disassociate_time = self._period(children)
+        if associate_time is not None or disassociate_time is not None:
+            self._cs_rs.append(
+                CsRsAssociation(
+                    session_id=identifier, associate_time=associate_time, disassociate_time=disassociate_time
+                )
+            )
+
+    def _participant(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        identifier = _first(attributes, "participant_id", "id")
+        children, extensions = self._sort(element, "participant")
+        name_ids = [_name_id(child) for child in children.get("nameid", ())]
+        name_ids += [NameId(_text(child)) for child in children.get("aor", ()) if _text(child)]
+        session_id = _first(attributes, "session_id", "session")
+        participant = Participant(
+            participant_id=identifier,
+            name_ids=tuple(name_ids),
+            extensions=extensions + self._attached.pop(identifier, ()),
+        )
+        if not self._define(identifier, participant, self._participants):
+            return
+        associate_time, disassociate_time = self._period(children)
+        if session_id:
+            self._participant_cs.append(
+                ParticipantCsAssociation(
+                    participant_id=identifier,
+                    session_id=session_id,
+                    associate_time=associate_time,
+                    disassociate_time=disassociate_time,
+                )
+            )
+        if "send" in children or "recv" in children:
+            self._participant_stream.append(
+                ParticipantStreamAssociation(
+                    participant_id=identifier,
+                    send=_references(children, "send"),
+                    recv=_references(children, "recv"),
+                    associate_time=associate_time,
+                    disassociate_time=disassociate_time,
+                )
+            )
+
+    def _stream(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        identifier = _first(attributes, "stream_id", "id")
+        children, extensions = self._sort(element, "stream")
+        labels = children.get("label")
+        modes = children.get("mode")
+        stream = MediaStream(
+            stream_id=identifier,
+            session_id=_first(attributes, "session_id", "session"),
+            label=_text(labels[0]) if labels else "",
+            mode=_text(modes[0]).lower() if modes else "",
+            extensions=extensions + self._attached.pop(identifier, ()),
+        )
+        self._define(identifier, stream, self._streams)
+
+    def _session_recording(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        children, _ = self._sort(element, "sessionrecordingassoc")
+        associate_time, disassociate_time = self._period(children)
+        self._cs_rs.append(
+            CsRsAssociation(
+                session_id=_first(attributes, "session_id", "session"),
+                associate_time=associate_time,
+                disassociate_time=disassociate_time,
+            )
+        )
+
+    def _participant_session(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        children, _ = self._sort(element, "participantsessionassoc")
+        associate_time, disassociate_time = self._period(children)
+        self._participant_cs.append(
+            ParticipantCsAssociation(
+                participant_id=_first(attributes, "participant_id", "participant"),
+                session_id=_first(attributes, "session_id", "session"),
+                associate_time=associate_time,
+                disassociate_time=disassociate_time,
+                params=tuple([(child.get("pname", ""), child.get("pval", "")) for child in children.get("param", ())]),
+            )
+        )
+
+    def _participant_stream_association(self, element: etree._Element) -> None:
+        attributes = _attributes(element)
+        children, _ = self._sort(element, "participantstreamassoc")
+        associate_time, disassociate_time = self._period(children)
+        self._participant_stream.append(
+            ParticipantStreamAssociation(
+                participant_id=_first(attributes, "participant_id", "participant"),
+                send=_references(children, "send"),
+                recv=_references(children, "recv"),
+                associate_time=associate_time,
+                disassociate_time=disassociate_time,
+            )
+        )
+
+
+def _text(element: etree._Element) -> str:
+    return (element.text or "").strip()
+
+
+def _attribute_name(key: str) -> str:
+    return key if key in _ATTRIBUTES else _name(key)[1].lower()
+
+
+def _attributes(element: etree._Element) -> dict[str, str]:
+    """Return the attributes by lower-case local name, white space around the values removed."""
+    return {_attribute_name(str(key)): str(value).strip() for key, value in element.items()}
+
+
+def _first(attributes: dict[str, str], *names: str) -> str:
+    """Return the first of these attributes, "" when there is none."""
+    for name in names:
+        if name in attributes:
+            return attributes[name]
+    return ""
+
+
+def _name_id(element: etree._Element) -> NameId:
+    aor = _first(_attributes(element), "aor")
+    for child in element:
+        if _name(child.tag)[1].lower() == "name":
+            return NameId(aor, _text(child), child.get(_LANGUAGE, ""))
+    return NameId(aor)
+
+
+def _references(children: Children, name: str) -> tuple[str, ...]:
+    """Return the identifiers in `send` or `recv`; the drafts wrap each in an `id` element."""
+    found = []
+    for element in children.get(name, ()):
+        text = _text(element)
+        wrapped = [text] if text else [_text(child) for child in element]
+        found += [identifier for identifier in wrapped if identifier]
+    return tuple(found)
