@@ -57,7 +57,7 @@ class InDialogFields:
 class Dialog:
     """A dialog and what is under way in it."""
 
-    __slots__ = ("flow_is_open", "identifier", "negotiation", "sequence_limit", "session_timer", "state")
+    __slots__ = ("identifier", "negotiation", "sequence_limit", "session_timer", "state")
 
     def __init__(self, state: DialogState, *, sequence_limit: int) -> None:
         self.state = state
@@ -65,8 +65,6 @@ class Dialog:
         """The `dialog_id` of events and commands."""
         self.negotiation = Negotiation()
         self.session_timer = SessionTimer()
-        self.flow_is_open = True
-        """False once the connection of `state.flow` is known to be gone."""
         self.sequence_limit = sequence_limit
         """Highest CSeq number of ours that a takeover is known to step over."""
 
@@ -90,18 +88,14 @@ class Dialog:
             remote_target=_first_target(invite, flow),
             route_set=_route_set(invite),
             flow=flow,
-            secure=flow.transport == "tls" and invite.uri.scheme == "sips",
+            secure=needs_sips(invite),
             reuse_connection=flow.reliable and "alias" in invite.via.params,
             remote_sequence=invite.cseq.number,
             recording=recording,
+            session_uuid=_session_uuid(invite),
         )
         remember_capabilities(state, invite)
         return cls(state, sequence_limit=0)
-
-    @property
-    def needs_sips(self) -> bool:
-        """True if our Contact has to be a SIPS URI (RFC 3261 §12.1.1, §12.2.1.1)."""
-        return self.state.secure
 
     def accepts_sequence(self, number: int) -> bool:
         """Take the CSeq number of a request of the peer; False if it is out of order (RFC 3261 §12.2.2).
@@ -135,8 +129,15 @@ class Dialog:
         return number, True
 
     def routing(self) -> Routing:
-        """Return Request-URI, Route and next hop for a request of ours (RFC 3261 §12.2.1.1)."""
-        return route_request(Uri.parse(self.state.remote_target), self.state.route_set)
+        """Return Request-URI, Route and next hop for a request of ours (RFC 3261 §12.2.1.1).
+
+        A route set whose first element is no route cannot be followed; the remote target is tried directly then.
+        """
+        target = Uri.parse(self.state.remote_target)
+        try:
+            return route_request(target, self.state.route_set)
+        except SipSyntaxError:
+            return route_request(target, ())
 
     def request(self, method: str, sequence: int, routing: Routing, fields: InDialogFields) -> Request:
         """Build a request inside this dialog: tags, Call-ID and route are the state's, nothing is an old request's."""
@@ -163,6 +164,22 @@ class Dialog:
     def draft(self) -> DialogState:
         """Return a copy of the state on which the effect of a message can be tried."""
         return copy.copy(self.state)
+
+
+def needs_sips(request: Request) -> bool:
+    """Say whether our Contact has to be a SIPS URI.
+
+    RFC 3261 §12.1.1: "If the request that initiated the dialog contained a SIPS URI in the Request-URI or in the top
+    Record-Route header field value, if there was any, or the Contact header field if there was no Record-Route header
+    field, the Contact header field in the response MUST be a SIPS URI."
+    """
+    if request.uri.scheme == "sips":
+        return True
+    try:
+        addresses = request.record_routes or request.contacts
+    except SipSyntaxError:
+        return False
+    return bool(addresses) and addresses[0].uri.scheme == "sips"
 
 
 def remember_capabilities(state: DialogState, message: Request | Response) -> None:
@@ -248,6 +265,14 @@ def _route_set(invite: Request) -> tuple[str, ...]:
         return tuple(invite.headers.get_list("Record-Route"))
     except SipSyntaxError:
         return ()
+
+
+def _session_uuid(invite: Request) -> str | None:
+    try:
+        session_id = invite.session_id
+    except SipSyntaxError:
+        return None
+    return None if session_id is None else session_id.local
 
 
 def _bare(address: NameAddr) -> str:

@@ -70,6 +70,7 @@ def answer_as_uas(
     offered: SessionExpires | None,
     peer_minimum: int | None,
     peer_supports: bool,
+    current: SessionInterval | None,
     policy: SessionTimerPolicy,
 ) -> Agreement | IntervalTooSmall:
     """Decide what the 2xx to an INVITE, re-INVITE or UPDATE says about the session timer (RFC 4028 §9).
@@ -78,15 +79,18 @@ def answer_as_uas(
         offered: Session-Expires of the request, or None.
         peer_minimum: Min-SE of the request, or None.
         peer_supports: `timer` is in Supported (or Require) of the request.
+        current: what runs in the dialog so far, or None.
         policy: what we want.
 
     """
     floor = max(MINIMUM_INTERVAL, peer_minimum or 0)
     if offered is None:
-        if not peer_supports or policy.requested is None:
+        # A refresh request that forgets the header must not turn a running timer off (§7.4 says it SHOULD be there).
+        wanted = current.seconds if current is not None else policy.requested
+        if not peer_supports or wanted is None:
             return Agreement(None, None)
-        seconds = max(policy.requested, floor)
-        return _agreed(seconds, refreshed_by_us=False, peer_supports=True)
+        ours = current is not None and current.refreshed_by_us
+        return _agreed(max(wanted, floor), refreshed_by_us=ours, peer_supports=True)
     # "The UAS MUST NOT increase the value of the Session-Expires header field", and must not lower it below the floor.
     seconds = offered.interval if offered.interval <= floor else max(floor, min(offered.interval, policy.maximum))
     if not peer_supports:

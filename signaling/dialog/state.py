@@ -69,7 +69,7 @@ class DialogState(msgspec.Struct, omit_defaults=True):
     """The way by which the peer's latest request came."""
     phase: Phase = Phase.EARLY
     secure: bool = False
-    """Set up over TLS with a SIPS Request-URI: only SIPS from now on."""
+    """Our Contact has to be a SIPS URI (RFC 3261 §12.1.1, §12.2.1.1)."""
     reuse_connection: bool = False
     """The peer offered its connection for our requests (`alias`, RFC 5923 §5)."""
     local_sequence: int = 0

@@ -1,0 +1,147 @@
+"""Transactions as the user agent keeps them: the machine, and what is needed around it, RFC 3261 §17.
+
+Records only. Does not process messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from signaling.dialog.flow import Destination, Flow
+from signaling.sip import Request, Via
+from signaling.transaction import (
+    InviteClientTransaction,
+    InviteServerTransaction,
+    MergeKey,
+    NonInviteClientTransaction,
+    NonInviteServerTransaction,
+    TransactionKey,
+)
+from signaling.useragent.timer_queue import Timer
+
+ServerMachine: TypeAlias = InviteServerTransaction | NonInviteServerTransaction
+ClientMachine: TypeAlias = InviteClientTransaction | NonInviteClientTransaction
+
+
+def is_over(machine: ServerMachine | ClientMachine) -> bool:
+    """Say whether a transaction machine has reached its Terminated state."""
+    return machine.state.name == "TERMINATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request of ours before it has a CSeq number, a branch and a way to go."""
+
+    method: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str | None = None
+
+
+class ServerExchange:
+    """A request of the peer and our answer to it."""
+
+    __slots__ = (
+        "answered",
+        "dialog_id",
+        "flow",
+        "guard",
+        "initial",
+        "key",
+        "local_tag",
+        "machine",
+        "merge",
+        "method",
+        "request",
+        "request_id",
+        "sequence",
+        "timer",
+        "via",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        request: Request,
+        *,
+        key: TransactionKey,
+        merge: MergeKey | None,
+        machine: ServerMachine,
+        flow: Flow,
+        local_tag: str,
+    ) -> None:
+        self.request_id = request_id
+        self.key = key
+        self.merge = merge
+        self.machine = machine
+        self.request: Request | None = request
+        """None once it is finally answered: a 32 s old 3 kB INVITE per call would cost more than the dialog."""
+        self.method = request.method
+        self.sequence = request.cseq.number
+        self.via: Via = request.via
+        """Topmost Via, completed with the source: it leads the responses back."""
+        self.flow = flow
+        self.local_tag = local_tag
+        self.dialog_id: str | None = None
+        self.initial = False
+        """An INVITE that makes a dialog."""
+        self.answered = False
+        """A final response has been sent."""
+        self.timer: Timer | None = None
+        """Runs the machine."""
+        self.guard: Timer | None = None
+        """Ends the wait for the transaction user."""
+
+
+class ClientExchange:
+    """A request of ours and the peer's answer to it."""
+
+    __slots__ = (
+        "ack",
+        "ack_target",
+        "answered",
+        "attempt",
+        "cancelling",
+        "dialog_id",
+        "draft",
+        "guard",
+        "internal",
+        "key",
+        "machine",
+        "provisional",
+        "request_id",
+        "sequence",
+        "targets",
+        "timer",
+    )
+
+    def __init__(self, request_id: str, dialog_id: str, draft: Draft, *, sequence: int, internal: bool) -> None:
+        self.request_id = request_id
+        self.dialog_id = dialog_id
+        self.draft = draft
+        """What was asked for: a change of transport builds the request again."""
+        self.sequence = sequence
+        self.internal = internal
+        """Sent by the user agent on its own account: the transaction user does not know of it."""
+        self.machine: ClientMachine | None = None
+        self.key: TransactionKey | None = None
+        self.targets: tuple[Flow | Destination, ...] = ()
+        """Where the request may go, best first."""
+        self.attempt = 0
+        """Index into `targets`."""
+        self.provisional = False
+        """A 1xx came."""
+        self.answered = False
+        """A final response came, or the wait for one is over."""
+        self.cancelling = False
+        self.ack = b""
+        """The ACK of the 2xx, repeated for each repetition of it."""
+        self.ack_target: Flow | Destination | None = None
+        self.timer: Timer | None = None
+        self.guard: Timer | None = None
+
+    @property
+    def method(self) -> str:
+        """Method of the request."""
+        return self.draft.method

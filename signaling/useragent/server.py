@@ -1,0 +1,169 @@
+"""Server transactions of the user agent: opening, answering, running and forgetting them, RFC 3261 §8.2.6 and §17.2.
+
+Knows how a response leaves, not which one is right. Does not look at dialogs, except to name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from signaling.dialog.dialog import forget_answer
+from signaling.dialog.flow import Flow
+from signaling.errors import LocalProtocolError
+from signaling.sip import Request, build_response
+from signaling.transaction import (
+    InviteServerTransaction,
+    NonInviteServerTransaction,
+    merge_key,
+    server_key,
+)
+from signaling.useragent.core import Core
+from signaling.useragent.exchange import ServerExchange, ServerMachine, is_over
+from signaling.useragent.responses import stateless_tag, write_response
+from signaling.useragent.return_path import response_path
+
+
+def open_exchange(
+    core: Core, request: Request, flow: Flow, now: float, *, local_tag: str, trying: bool = True
+) -> ServerExchange:
+    """Start the server transaction of `request`; call `run` to send the 100 of an INVITE.
+
+    RFC 3261 §17.2.1 wants the 100 within 200 ms. It goes at once: the answer waits for a checkpoint, whose duration
+    nobody can promise.
+
+    Args:
+        core: the user agent's state.
+        request: with its top Via completed.
+        flow: how it came.
+        now: monotonic seconds.
+        local_tag: To-tag of the responses, unless the request has one.
+        trying: False for an INVITE that is refused in the same breath.
+
+    """
+    machine: ServerMachine
+    if request.method == "INVITE":
+        first = build_response(request, 100).encode() if trying else None
+        machine = InviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=first)
+    else:
+        late = build_response(request, 100).encode()
+        machine = NonInviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=late, now=now)
+    exchange = ServerExchange(
+        core.next_identifier("s"),
+        request,
+        key=server_key(request),
+        merge=merge_key(request),
+        machine=machine,
+        flow=flow,
+        local_tag=request.to.tag or local_tag,
+    )
+    core.server[exchange.key] = exchange
+    core.server_by_id[exchange.request_id] = exchange
+    if exchange.merge is not None:
+        core.merged[exchange.merge] = exchange.key
+    return exchange
+
+
+def run(core: Core, exchange: ServerExchange, now: float) -> None:
+    """Send what the machine wants to send, arm its timer, and forget it once it is over."""
+    machine = exchange.machine
+    if machine.deadline is not None and machine.deadline <= now:
+        machine.handle_timer(now)
+    for data in machine.outgoing():
+        path = response_path(exchange.via, exchange.flow, is_open=core.is_open(exchange.flow))
+        core.transmit(data, path, dialog_id=exchange.dialog_id, request_id=exchange.request_id)
+    machine.events()
+    if is_over(machine):
+        forget(core, exchange)
+        return
+    exchange.timer = core.rearm(exchange.timer, machine.deadline, partial(_on_timer, core, exchange))
+
+
+def send_final(core: Core, exchange: ServerExchange, status: int, data: bytes, now: float) -> None:
+    """Send the final response and let the request go."""
+    exchange.machine.send(data, status=status, now=now)
+    exchange.answered = True
+    exchange.request = None
+    core.queue.cancel(exchange.guard)
+    exchange.guard = None
+    run(core, exchange, now)
+
+
+def answer(
+    core: Core, exchange: ServerExchange, status: int, now: float, *, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Refuse, or accept without further ado, on the user agent's own account.
+
+    Raises:
+        LocalProtocolError: it has been answered.
+
+    """
+    if exchange.request is None:
+        raise LocalProtocolError("the request has been answered already")
+    data = write_response(core.identity, exchange.request, status, to_tag=exchange.local_tag, headers=headers)
+    send_final(core, exchange, status, data, now)
+
+
+def refuse(
+    core: Core,
+    request: Request,
+    flow: Flow,
+    status: int,
+    now: float,
+    *,
+    dialog_id: str | None = None,
+    local_tag: str | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Answer by itself, but with a transaction, where a repetition of the request might be judged otherwise."""
+    tag = local_tag or stateless_tag(core.identity, request)
+    exchange = open_exchange(core, request, flow, now, local_tag=tag, trying=False)
+    exchange.dialog_id = dialog_id
+    answer(core, exchange, status, now, headers=headers)
+
+
+def reply_statelessly(
+    core: Core, request: Request, flow: Flow, status: int, *, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Answer without keeping anything: each repetition of the request gets the same bytes again (RFC 3261 §8.2.7)."""
+    if request.method == "ACK":
+        return
+    data = write_response(core.identity, request, status, to_tag=stateless_tag(core.identity, request), headers=headers)
+    core.transmit(data, response_path(request.via, flow, is_open=core.is_open(flow)), dialog_id=None)
+
+
+def retry_after(core: Core) -> tuple[str, str]:
+    """Return a Retry-After of 0 to 10 seconds (RFC 3261 §14.2, RFC 3311 §5.2)."""
+    return "Retry-After", str(min(10, int(core.uniform() * 11)))
+
+
+def forget(core: Core, exchange: ServerExchange) -> None:
+    """Drop a transaction from every table."""
+    core.queue.cancel(exchange.timer)
+    core.queue.cancel(exchange.guard)
+    if core.server_by_id.pop(exchange.request_id, None) is None:
+        return
+    core.server.pop(exchange.key, None)
+    if exchange.merge is not None and core.merged.get(exchange.merge) == exchange.key:
+        del core.merged[exchange.merge]
+    entry = core.dialogs.get(exchange.dialog_id)
+    if entry is not None and exchange.answered and exchange.machine.last_response is not None:
+        # No retransmission of this request can come any more.
+        forget_answer(entry.dialog.state, exchange.machine.last_response)
+
+
+def find(core: Core, request_id: str) -> ServerExchange | None:
+    """Return the exchange if it exists and still waits for its final response."""
+    exchange = core.server_by_id.get(request_id)
+    return None if exchange is None or exchange.answered else exchange
+
+
+def has_room(core: Core) -> bool:
+    """Say whether another transaction may be opened."""
+    return len(core.server) < core.limits.server_transactions
+
+
+def _on_timer(core: Core, exchange: ServerExchange, now: float) -> None:
+    exchange.timer = None
+    exchange.machine.handle_timer(now)
+    run(core, exchange, now)

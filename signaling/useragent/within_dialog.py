@@ -1,0 +1,96 @@
+"""Requests inside a dialog other than INVITE and PRACK: BYE, UPDATE, OPTIONS and INFO.
+
+RFC 3261 §11, §12.2.2 and §15.1.2, RFC 3311 §5.2, RFC 6086. Applies the rules of the dialog and tells the transaction
+user, which answers. Does not inspect what every request has in common (`signaling.useragent.uas`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from signaling.dialog.flow import Flow
+from signaling.dialog.negotiation import Verdict
+from signaling.dialog.session_timer import IntervalTooSmall
+from signaling.sip import Request
+from signaling.useragent.closing import close_dialog, give_up_invite
+from signaling.useragent.core import Core, DialogEntry
+from signaling.useragent.events import ByeReceived, InfoReceived, OptionsReceived, UpdateReceived
+from signaling.useragent.exchange import ServerExchange
+from signaling.useragent.offers import carries_description
+from signaling.useragent.server import answer, find, forget, open_exchange, refuse, retry_after, run
+from signaling.useragent.session_clock import agreement_for
+
+
+def receive_bye(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
+    """Take a BYE (RFC 3261 §15.1.2); requests that are pending in the dialog get 487."""
+    exchange = _open(core, entry, request, flow, now)
+    pending = find(core, entry.dialog.negotiation.their_invite or "")
+    if not entry.is_confirmed:
+        # The caller ends an early dialog: nothing was recorded, so there is nothing to make durable first.
+        answer(core, exchange, 200, now)
+        if pending is not None:
+            give_up_invite(core, pending, 487, "bye", now)
+        return
+    if pending is not None:
+        give_up_invite(core, pending, 487, "bye", now)
+    if entry.our_bye is not None:
+        # Both sides hang up at once. The transaction user has ended the session already.
+        answer(core, exchange, 200, now)
+        close_dialog(core, entry, "bye-received")
+        return
+    entry.byes.append(exchange.request_id)
+    if len(entry.byes) == 1:
+        core.emit(ByeReceived(exchange.request_id, entry.identifier, request, flow))
+
+
+def receive_update(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
+    """Take an UPDATE (RFC 3311 §5.2)."""
+    offers = carries_description(request)
+    match entry.dialog.negotiation.judge_update(offers=offers):
+        case Verdict.REQUEST_PENDING:
+            refuse(core, request, flow, 491, now, dialog_id=entry.identifier)
+            return
+        case Verdict.RETRY_LATER:
+            refuse(core, request, flow, 500, now, dialog_id=entry.identifier, headers=[retry_after(core)])
+            return
+        case Verdict.PROCEED:
+            agreement = agreement_for(core, request, entry.dialog.state.session)
+    if isinstance(agreement, IntervalTooSmall):
+        headers = [("Min-SE", str(agreement.minimum))]
+        refuse(core, request, flow, 422, now, dialog_id=entry.identifier, headers=headers)
+        return
+    exchange = _open(core, entry, request, flow, now)
+    entry.dialog.negotiation.their_update = exchange.request_id
+    entry.dialog.negotiation.their_update_offers = offers
+    core.emit(UpdateReceived(exchange.request_id, entry.identifier, request, flow))
+
+
+def receive_options(core: Core, entry: DialogEntry | None, request: Request, flow: Flow, now: float) -> None:
+    """Take an OPTIONS, inside or outside of a dialog (RFC 3261 §11.2)."""
+    exchange = _open(core, entry, request, flow, now)
+    core.emit(OptionsReceived(exchange.request_id, exchange.dialog_id, request, flow))
+
+
+def receive_info(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
+    """Take an INFO (RFC 6086 §4.2.2)."""
+    exchange = _open(core, entry, request, flow, now)
+    core.emit(InfoReceived(exchange.request_id, entry.identifier, request, flow))
+
+
+def _open(core: Core, entry: DialogEntry | None, request: Request, flow: Flow, now: float) -> ServerExchange:
+    tag = core.identity.tag(core.token()) if entry is None else entry.dialog.state.local_tag
+    exchange = open_exchange(core, request, flow, now, local_tag=tag)
+    exchange.dialog_id = None if entry is None else entry.identifier
+    run(core, exchange, now)
+    if request.method != "BYE":
+        # A BYE waits as long as the transaction user needs: its answer is what ends the dialog.
+        exchange.guard = core.queue.arm(now + core.timers.timeout, partial(_abandon, core, exchange))
+    return exchange
+
+
+def _abandon(core: Core, exchange: ServerExchange, now: float) -> None:
+    """Forget a request that nobody answered until the peer gave up: RFC 4320 §4.2 wants no late response."""
+    entry = core.dialogs.get(exchange.dialog_id)
+    if entry is not None and entry.dialog.negotiation.their_update == exchange.request_id:
+        entry.dialog.negotiation.their_update = None
+    forget(core, exchange)
