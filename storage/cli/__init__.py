@@ -3,3 +3,8 @@
 One module per subcommand, each with an options value and a `run` function that needs no process. `context` says what
 the composing application supplies, `exit_codes` what a script can rely on.
 """
+
+from storage.cli.apps import jobs_app, recordings_app
+from storage.cli.context import CliContext, ContextSource
+
+__all__ = ["CliContext", "ContextSource", "jobs_app", "recordings_app"]

@@ -1,0 +1,20 @@
+"""The typer apps, put together from one module per subcommand."""
+
+from __future__ import annotations
+
+import typer
+
+from storage.cli.jobs_list import list_jobs
+from storage.cli.jobs_retry import retry_job
+from storage.cli.recordings_export import export_recording
+from storage.cli.recordings_list import list_recordings
+from storage.cli.recordings_show import show_recording
+
+recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain and export recordings.")
+recordings_app.command("list")(list_recordings)
+recordings_app.command("show")(show_recording)
+recordings_app.command("export")(export_recording)
+
+jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
+jobs_app.command("list")(list_jobs)
+jobs_app.command("retry")(retry_job)

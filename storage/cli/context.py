@@ -1,0 +1,100 @@
+"""What the composing application supplies to the storage commands, and how a command runs and fails.
+
+The application puts an object with a `storage_context()` method into typer's `ctx.obj`. It is asked only when a
+command runs, so that `--help` works without a recorder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import typer
+from rich.console import Console
+
+from storage.catalog import Catalog
+from storage.cli.exit_codes import ExitCode, exit_code_of
+from storage.errors import StorageError
+
+WIDTH_WITHOUT_TERMINAL = 200
+"""Characters per line when the output goes to a file or a pipe, where rich would assume 80."""
+
+
+class CommandFailed(StorageError):
+    """A command cannot do what was asked; one line says what, and what to do."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class CliContext:
+    """Where the recorder's catalog and files are."""
+
+    dsn: str
+    files_root: Path
+    """Root of the store named "local"."""
+    state_dir: Path
+    """For messages to people."""
+
+    def storage_context(self) -> CliContext:
+        """Return itself: a context is its own source."""
+        return self
+
+
+@runtime_checkable
+class ContextSource(Protocol):
+    """What `ctx.obj` must be. Errors may carry an `exit_code` attribute; their text is shown as it is."""
+
+    def storage_context(self) -> CliContext:
+        """Find the recorder's catalog and files; called when a command runs."""
+        ...
+
+
+def make_console() -> Console:
+    """Return a console for standard output: no highlighting of numbers, wide when it is not a terminal."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
+
+
+def run_command(
+    ctx: typer.Context, *, as_json: bool, command: Callable[[Catalog, CliContext], Awaitable[ExitCode | None]]
+) -> None:
+    """Connect to the catalog, run a command and leave with its exit code; expected errors become one line."""
+    try:
+        code = asyncio.run(_with_catalog(_source_of(ctx).storage_context(), command))
+    except Exception as error:
+        if not isinstance(error, StorageError) and not isinstance(getattr(error, "exit_code", None), int):
+            raise
+        report(error, as_json=as_json)
+        raise typer.Exit(exit_code_of(error)) from None
+    raise typer.Exit(code or ExitCode.OK)
+
+
+def report(error: Exception, *, as_json: bool) -> None:
+    """Say what is wrong: one line on standard error, or one JSON object on standard output."""
+    message = " ".join(str(error).split())
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": int(exit_code_of(error))}))
+    else:
+        typer.echo(f"recorder-admin: {message}", err=True)
+
+
+def _source_of(ctx: typer.Context) -> ContextSource:
+    if not isinstance(ctx.obj, ContextSource):
+        raise CommandFailed("these commands run as part of recorder-admin", ExitCode.UNEXPECTED)
+    return ctx.obj
+
+
+async def _with_catalog(
+    context: CliContext, command: Callable[[Catalog, CliContext], Awaitable[ExitCode | None]]
+) -> ExitCode | None:
+    async with await Catalog.connect(context.dsn, max_size=2, timeout_s=30.0, application="recorder-admin") as catalog:
+        return await command(catalog, context)

@@ -1,0 +1,58 @@
+"""Exit codes of `recorder-admin`'s storage commands: the one table that scripts can rely on (docs/admin-cli.md)."""
+
+from __future__ import annotations
+
+import enum
+
+from storage.errors import (
+    AlreadyPublished,
+    CatalogUnreachable,
+    IntegrityBroken,
+    SchemaMismatch,
+    StorageError,
+    StorageMisused,
+    StoreForbidden,
+    StoreFull,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """What a command's exit status means."""
+
+    OK = 0
+    UNEXPECTED = 1
+    """A defect, or an error without a code of its own: the message says more."""
+    USAGE = 2
+    """The command line is wrong: an unknown option, an unreadable time, an ambiguous id."""
+    NOT_FOUND = 3
+    """No such recording, job or file; or the recording has no audio at all."""
+    NOT_READY = 4
+    """It exists but is not finished; the message says in which state it is."""
+    INTEGRITY = 5
+    """A file is missing, or is not what the catalog says."""
+    UNREACHABLE = 6
+    """No running recorder, or its catalog does not answer."""
+    REFUSED = 7
+    """Refused: the target exists, is not writable or full, or the option is not offered."""
+
+
+_CODES: dict[type[StorageError], ExitCode] = {
+    IntegrityBroken: ExitCode.INTEGRITY,
+    CatalogUnreachable: ExitCode.UNREACHABLE,
+    SchemaMismatch: ExitCode.UNREACHABLE,
+    AlreadyPublished: ExitCode.REFUSED,
+    StoreForbidden: ExitCode.REFUSED,
+    StoreFull: ExitCode.REFUSED,
+    StorageMisused: ExitCode.USAGE,
+}
+
+
+def exit_code_of(error: BaseException) -> ExitCode | int:
+    """Return the code of an error: its own `exit_code` attribute, else by its class."""
+    own = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return ExitCode.UNEXPECTED

@@ -1,0 +1,128 @@
+"""`recorder-admin recordings export`: a verified copy of the master file."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from storage.catalog import Catalog
+from storage.catalog.records import RecordingState
+from storage.catalog.views import FileView, RecordingDetail
+from storage.cli.context import CliContext, CommandFailed, make_console, run_command
+from storage.cli.exit_codes import ExitCode
+from storage.cli.lookup import find_recording
+from storage.cli.presentation import printable, write_json
+from storage.errors import AlreadyPublished
+from storage.files import FileStore, copy_durably
+
+LOCAL_STORE: Final = "local"
+
+_NOT_READY: Final = {
+    RecordingState.RECORDING: "it is still being recorded; export it after the call has ended",
+    RecordingState.FINALISING: "the curator has not finished it yet; try again in a moment",
+    RecordingState.FAILED: "it could not be rendered: `recorder-admin jobs list --state dead` says why, "
+    "`recorder-admin jobs retry` tries again",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Options of the command."""
+
+    reference: str
+    out: Path
+    force: bool = False
+    party: int | None = None
+    format: str = "master"
+    as_json: bool = False
+
+
+async def run(options: ExportOptions, catalog: Catalog, context: CliContext, console: Console) -> ExitCode:
+    """Copy the master file of a finished recording; it is compared with the catalog while it is copied."""
+    if options.party is not None:
+        raise CommandFailed(
+            "single parties are not offered yet: export the two-channel master and take its left or right channel",
+            ExitCode.REFUSED,
+        )
+    if options.format != "master":
+        raise CommandFailed(
+            f"format {printable(options.format)} is not offered yet: only `master`, the file as it is stored",
+            ExitCode.REFUSED,
+        )
+    recording = await find_recording(catalog, options.reference)
+    master = _master_of(recording)
+    if master.store != LOCAL_STORE:
+        raise CommandFailed(f"store {printable(master.store)} cannot be read by this version", ExitCode.REFUSED)
+    source = FileStore(context.files_root).locate(master.path)
+    target = options.out / PurePosixPath(master.path).name if options.out.is_dir() else options.out
+    try:
+        await asyncio.to_thread(
+            copy_durably, source, target, size_bytes=master.size_bytes, sha256=master.sha256, replace=options.force
+        )
+    except AlreadyPublished as error:
+        raise CommandFailed(f"{error}: use --force to replace it", ExitCode.REFUSED) from error
+    _report(recording, master, target, console, as_json=options.as_json)
+    return ExitCode.OK
+
+
+def export_recording(
+    ctx: typer.Context,
+    *,
+    reference: Annotated[
+        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write; or an existing directory.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    party: Annotated[int | None, typer.Option("--party", min=0, max=1, help="Only this party (not yet).")] = None,
+    audio_format: Annotated[
+        str, typer.Option("--format", help="Audio format; `master` is the stored file.")
+    ] = "master",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+) -> None:
+    """Write a verified copy of a recording's audio.
+
+    Example: recorder-admin recordings export 3f2a91c0 --out call.wav
+    """
+    options = ExportOptions(
+        reference=reference, out=out, force=force, party=party, format=audio_format, as_json=as_json
+    )
+
+    async def command(catalog: Catalog, context: CliContext) -> ExitCode:
+        return await run(options, catalog, context, make_console())
+
+    run_command(ctx, as_json=as_json, command=command)
+
+
+def _master_of(recording: RecordingDetail) -> FileView:
+    state = recording.summary.state
+    if state in _NOT_READY:
+        raise CommandFailed(
+            f"recording {recording.summary.recording_id} is {state.value}: {_NOT_READY[state]}", ExitCode.NOT_READY
+        )
+    for file in recording.files:
+        if file.kind == "master":
+            return file
+    raise CommandFailed(
+        f"recording {recording.summary.recording_id} has no audio (state {state.value}): "
+        "`recorder-admin recordings show` says what arrived",
+        ExitCode.NOT_FOUND,
+    )
+
+
+def _report(recording: RecordingDetail, master: FileView, target: Path, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        facts = {
+            "id": str(recording.summary.recording_id),
+            "out": str(target),
+            "format": master.format,
+            "size_bytes": master.size_bytes,
+            "sha256": master.sha256.hex(),
+        }
+        write_json(console, facts)
+        return
+    console.print(f"{printable(target)}: {master.size_bytes} bytes, {master.format}, SHA-256 verified", soft_wrap=True)

@@ -1,0 +1,42 @@
+"""Points in time on the command line: ISO 8601 in UTC, a day, or how long ago. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from storage.cli.context import CommandFailed
+from storage.cli.exit_codes import ExitCode
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def parse_time(text: str, *, now: datetime, end_of_day: bool = False) -> datetime:
+    """Return the point in time that `text` names.
+
+    Args:
+        text: `2026-11-22T09:30:00Z`, with an offset or without (then UTC); `2026-11-22`; `today`; or `90m`, `36h`,
+            `7d` for so long ago.
+        now: what `today` and the relative forms refer to.
+        end_of_day: a day without a time means its end (for `--to`, so that the day is included).
+
+    """
+    text = text.strip()
+    if text == "today":
+        text = now.astimezone(UTC).date().isoformat()
+    try:
+        if match := _AGO.fullmatch(text):
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if _DAY.fullmatch(text):
+            begin = datetime.combine(date.fromisoformat(text), time(), UTC)
+            return begin + timedelta(days=1) if end_of_day else begin
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise CommandFailed(
+            f"{text!r} is not a time: write 2026-11-22, 2026-11-22T09:30:00Z, today, or 90m, 36h, 7d for so long ago",
+            ExitCode.USAGE,
+        ) from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
