@@ -149,7 +149,9 @@ def _format_fault(recorded: RecordedAudio, law: Law, parties: int) -> str:
 def _silent(samples: Octets | Samples, encoding: Encoding) -> Mask:
     if encoding is Encoding.PCM16:
         return np.abs(samples.astype(np.int32)) <= _LARGEST_SILENCE
-    return np.isin(samples, list(_SILENCE[encoding]))
+    table = np.zeros(256, np.bool_)
+    table[list(_SILENCE[encoding])] = True
+    return table[samples]
 
 
 def _compare_channel(call: int, channel: _Channel, tolerance: Tolerance) -> list[Difference]:

@@ -20,8 +20,8 @@ from recorder.simulator.conversation import FRAME_SAMPLES, PARTIES
 from recorder.simulator.g711 import SAMPLE_RATE, Law
 
 PACKETS_PER_SECOND: Final = SAMPLE_RATE // FRAME_SAMPLES
-TICKS_PER_SLOT: Final = 10
-"""Calls are spread over the 20 ms between two packets in steps of 2 ms."""
+TICKS_PER_SLOT: Final = 4
+"""Calls are spread over the 20 ms between two packets in steps of 5 ms."""
 NOTHING: Final = -1
 """In a schedule: nothing leaves in this slot."""
 _OFFSET_STRIDE: Final = 4801
@@ -106,7 +106,7 @@ class StreamPlan:
     speech_offset: int
     """Samples from the beginning of the conversation."""
     delay_ticks: int
-    """Steps of 2 ms between the start of the call's media and this stream's first packet."""
+    """Steps of 5 ms between the start of the call's media and this stream's first packet."""
     schedule: Schedule
 
 
@@ -158,7 +158,7 @@ def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: 
     rng = np.random.default_rng([options.seed, index])
     beginning = int(np.random.default_rng(options.seed).integers(60 * SAMPLE_RATE))
     offset = (beginning + index * _OFFSET_STRIDE) % (60 * SAMPLE_RATE)
-    phase = (index * 7) % TICKS_PER_SLOT
+    phase = index % TICKS_PER_SLOT
     return CallPlan(
         index=index,
         door=options.door,

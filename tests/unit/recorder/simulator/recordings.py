@@ -12,7 +12,7 @@ from recorder.simulator.expectation import ExpectedCall, expected_call
 from recorder.simulator.g711 import Law, decode
 from recorder.simulator.gap_check import DeclaredGap
 from recorder.simulator.journal import DELAYED, DUPLICATE, PACKET_DTYPE, PAUSED, SENT, WITHHELD, CallFacts, Journal
-from recorder.simulator.scenario import NOTHING, Impairments, ScenarioOptions, plan_calls, withheld
+from recorder.simulator.scenario import NOTHING, TICKS_PER_SLOT, Impairments, ScenarioOptions, plan_calls, withheld
 
 START_NS = 1_900_000_000_000_000_000
 SLOT_NS = 20_000_000
@@ -68,7 +68,7 @@ def run_journal(
                 if paused[0] <= packet < paused[1]:
                     flags = PAUSED | flags & DUPLICATE
                 row = np.zeros(1, PACKET_DTYPE)
-                row["at_ns"] = START_NS + stream.delay_ticks * 2_000_000 + slot * SLOT_NS
+                row["at_ns"] = START_NS + stream.delay_ticks * SLOT_NS // TICKS_PER_SLOT + slot * SLOT_NS
                 row["call"], row["stream"], row["packet"], row["flags"] = index, stream.party, packet, flags
                 row["sequence"] = (stream.first_sequence + packet) % 65536
                 row["timestamp"] = (stream.first_timestamp + packet * FRAME_SAMPLES) % 2**32

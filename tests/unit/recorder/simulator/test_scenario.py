@@ -12,6 +12,7 @@ from recorder.simulator.conversation import load_conversation
 from recorder.simulator.g711 import Law
 from recorder.simulator.scenario import (
     NOTHING,
+    TICKS_PER_SLOT,
     CallPlan,
     Door,
     Impairments,
@@ -72,7 +73,7 @@ def test_every_fourth_call_wraps_its_sequence_and_another_its_timestamp() -> Non
 
 def test_calls_are_spread_over_the_slot_and_over_time() -> None:
     calls = planned(calls=20, rate=10.0)
-    assert {call.streams[0].delay_ticks for call in calls} == set(range(10))
+    assert {call.streams[0].delay_ticks for call in calls} == set(range(TICKS_PER_SLOT))
     assert [call.start_after_s for call in calls[:3]] == [0.0, 0.1, 0.2]
 
 

@@ -1,0 +1,234 @@
+"""`recorder simulate`: place recording sessions as a Media Server would, and prove what was recorded.
+
+Exit status: 0 all calls went well (and with --verify every recording equals what was sent); 1 something differs or a
+call failed; 2 wrong options; 6 no recorder runs on the state directory. Everything but the results goes to standard
+error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import resource
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from recorder.admin.context import AdminContext
+from recorder.config import load_settings
+from recorder.errors import RecorderError
+from recorder.simulator.g711 import Law
+from recorder.simulator.journal import Note
+from recorder.simulator.oracle import Verdict
+from recorder.simulator.report import all_good, json_lines, report_lines
+from recorder.simulator.scenario import Door, Impairments, Pause, ScenarioOptions, plan_calls
+from recorder.simulator.simulation import RunOptions, RunOutcome, Target, run_calls
+from recorder.simulator.verification import Patience, verify
+from storage.catalog import Catalog
+from storage.cli.context import CliContext
+from storage.errors import StorageError
+
+_DIFFERS: Final = 1
+_SWITCH_INTERVAL_S: Final = 0.001
+"""The default 5 ms would let the event loop make the sender late by a quarter of a packet."""
+
+
+def parse_target(text: str) -> Target:
+    """Read `udp:HOST:PORT` or `tcp:HOST:PORT`; a name is looked up once, here.
+
+    Raises:
+        typer.BadParameter: it is something else.
+
+    """
+    transport, _, address = text.partition(":")
+    host, _, port = address.rpartition(":")
+    wanted: Literal["udp", "tcp"]
+    if transport == "udp":
+        wanted = "udp"
+    elif transport == "tcp":
+        wanted = "tcp"
+    else:
+        raise typer.BadParameter(f"{text!r}: begin with udp: or tcp:, for example udp:127.0.0.1:5060")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise typer.BadParameter(f"{text!r}: give host and port, for example {wanted}:127.0.0.1:5060")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise typer.BadParameter(f"{text!r}: {host}: {error.strerror}") from None
+    return Target(wanted, str(found[0][4][0]), int(port))
+
+
+def parse_pause(text: str) -> Pause:
+    """Read `AT:FOR`, both in seconds.
+
+    Raises:
+        typer.BadParameter: it is something else.
+
+    """
+    begin, _, length = text.partition(":")
+    try:
+        pause = Pause(float(begin), float(length))
+    except ValueError:
+        pause = Pause(-1, -1)
+    if pause.at_s < 0 or not 0 < pause.for_s < float("inf"):
+        raise typer.BadParameter(f"{text!r}: give AT:FOR in seconds, for example 3:2.5")
+    return pause
+
+
+def simulate(  # noqa: PLR0917 - each is an option of the command
+    target: Annotated[
+        Target,
+        typer.Option(parser=parse_target, metavar="udp|tcp:HOST:PORT", help="Where the recorder takes SIP."),
+    ] = "udp:127.0.0.1:5060",  # type: ignore[assignment] # typer parses the default as well
+    door: Annotated[Door, typer.Option(help="Genesys MSR or SIPREC sessions.")] = Door.MSR,
+    calls: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.02, help="Media time of each call.")] = 10.0,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Compare each recording with what was sent; needs the state directory.")
+    ] = False,
+    state_dir: Annotated[Path | None, typer.Option(help="State directory of the recorder.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The recorder's TOML settings.")] = None,
+    concurrency: Annotated[int, typer.Option(min=0, help="Calls at a time; 0: no limit.")] = 0,
+    rate: Annotated[float, typer.Option(min=0.01, help="Call set-ups per second.")] = 20.0,
+    codec: Annotated[Law, typer.Option(help="Companding law of the media.")] = Law.PCMU,
+    pause: Annotated[
+        list[Pause] | None,
+        typer.Option(parser=parse_pause, metavar="AT:FOR", help="Pause recording by re-INVITE; may be repeated."),
+    ] = None,
+    leak: Annotated[bool, typer.Option("--leak", help="Go on sending RTP during pauses; none may be kept.")] = False,
+    loss: Annotated[float, typer.Option(min=0, max=100, help="Per cent of packets never sent.")] = 0.0,
+    reorder: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent behind their successor.")] = 0.0,
+    duplicate: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent twice.")] = 0.0,
+    record_route: Annotated[
+        bool, typer.Option("--record-route", help="Stand a Genesys Resource Manager in front.")
+    ] = False,
+    local_host: Annotated[str, typer.Option(help="Local address; default: the one that routes to the target.")] = "",
+    session_expires: Annotated[int, typer.Option(min=90, help="Session-Expires in seconds.")] = 1800,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds without progress after which verification gives up.")
+    ] = 60.0,
+    journal: Annotated[Path | None, typer.Option(help="Write what was sent to this .npz file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides what is sent; identifiers are always new.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+) -> None:
+    """Place calls as a Genesys Media Server or a SIPREC client would; verify what was recorded.
+
+    Example: recorder simulate --target udp:127.0.0.1:5060 --calls 20 --seconds 10 --verify
+    """
+    pauses = tuple(sorted(pause or (), key=lambda one: one.at_s))
+    _check_pauses(pauses, seconds)
+    _check_local(local_host)
+    scenario = ScenarioOptions(
+        door=door, calls=calls, seconds=seconds, law=codec, seed=seed, rate=rate, pauses=pauses,
+        impairments=Impairments(loss / 100, reorder / 100, duplicate / 100),
+    )  # fmt: skip
+    options = RunOptions(
+        concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
+        session_expires_s=session_expires, local_host=local_host,
+    )  # fmt: skip
+    try:
+        # Before the first call: a missing recorder is then said at once.
+        where = _find_catalog(config, state_dir) if check else None
+        with _real_time():
+            outcome, verdicts = asyncio.run(
+                _run(scenario, target, options, where=where, timeout_s=timeout, journal=journal)
+            )
+    except RecorderError as error:
+        typer.echo(f"recorder simulate: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (StorageError, OSError) as error:
+        typer.echo(f"recorder simulate: {error}", err=True)
+        raise typer.Exit(_DIFFERS) from None
+    lines = json_lines(outcome, verdicts) if as_json else report_lines(outcome, verdicts, journal)
+    for line in lines:
+        typer.echo(line)
+    raise typer.Exit(0 if all_good(outcome, verdicts) else _DIFFERS)
+
+
+def _check_pauses(pauses: tuple[Pause, ...], seconds: float) -> None:
+    end = 0.0
+    for one in pauses:
+        if one.at_s < end:
+            raise typer.BadParameter(f"--pause {one.at_s:g}:{one.for_s:g} begins before the one before it has ended")
+        end = one.at_s + one.for_s
+    if end >= seconds:
+        raise typer.BadParameter(f"--pause must end before the {seconds:g} s of the call; lengthen it with --seconds")
+
+
+def _check_local(host: str) -> None:
+    try:
+        ipaddress.ip_address(host or "127.0.0.1")
+    except ValueError:
+        raise typer.BadParameter(f"--local-host {host!r}: give an IP address") from None
+
+
+def _find_catalog(config: Path | None, state_dir: Path | None) -> CliContext:
+    settings = load_settings(config, {"state_dir": state_dir} if state_dir else {})
+    return AdminContext(settings).storage_context()
+
+
+@contextmanager
+def _real_time() -> Iterator[None]:
+    """Let the sending thread run when it is due, and open as many sockets as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def _run(
+    scenario: ScenarioOptions,
+    target: Target,
+    options: RunOptions,
+    *,
+    where: CliContext | None,
+    timeout_s: float,
+    journal: Path | None,
+) -> tuple[RunOutcome, list[Verdict] | None]:
+    calls = plan_calls(scenario, started_at=datetime.now(UTC), run=secrets.token_hex(8))
+    typer.echo(
+        f"{scenario.calls} {scenario.door} calls of {scenario.seconds:g} s to {target}, {scenario.law},"
+        f" seed {scenario.seed}",
+        err=True,
+    )
+    outcome = await run_calls(calls, target, options=options, observe=_progress(len(calls)))
+    if journal is not None:
+        outcome.journal.save(journal)
+    if where is None:
+        return outcome, None
+
+    def said(final: int, wanted: int) -> None:
+        typer.echo(f"{final} of {wanted} recordings are final", err=True)
+
+    async with await Catalog.connect(where.dsn, max_size=2, application="tandem-simulate") as catalog:
+        patience = Patience(limit_s=timeout_s, progress=said)
+        return outcome, await verify(outcome.journal, catalog, where.files_root, patience=patience)
+
+
+def _progress(calls: int) -> Callable[[Note], None]:
+    """Return an observer that says how far the run is, about twenty times in all, and every failure."""
+    counted = {"media-started": 0, "ended": 0}
+    step = max(1, calls // 10)
+
+    def observe(note: Note) -> None:
+        if note.what in counted:
+            counted[note.what] += 1
+            if counted[note.what] % step == 0 or counted[note.what] == calls:
+                verb = "answered" if note.what == "media-started" else "over"
+                typer.echo(f"{counted[note.what]} of {calls} calls {verb}", err=True)
+        elif note.what in {"refused", "failed", "bad-sdp", "media-moved"}:
+            typer.echo(f"call {note.call}: {note.what}: {note.detail}", err=True)
+
+    return observe
