@@ -43,7 +43,7 @@ class SocketGrant(msgspec.Struct, frozen=True, kw_only=True, tag="sockets"):
     """
 
     kind: str
-    """sip-udp, sip-tcp, http, control or rtp."""
+    """sip-udp, sip-tcp, http, control, rtp, or arena (memory that outlives a writer, no socket)."""
     ports: list[int]
 
 
@@ -108,17 +108,17 @@ class Channel:
         except OSError as error:
             raise ChannelLostError(f"the other side of the channel is gone: {error.strerror}") from None
 
-    def grant(self, kind: str, sockets: Sequence[Sequence[socket.socket]], ports: Sequence[int]) -> int:
-        """Hand over sockets, in as many messages as the kernel's limit asks for; return how many those were."""
-        width = max((len(group) for group in sockets), default=1)
+    def grant(self, kind: str, groups: Sequence[Sequence[int]], ports: Sequence[int]) -> int:
+        """Hand over descriptors, in as many messages as the kernel's limit asks for; return how many those were."""
+        width = max((len(group) for group in groups), default=1)
         step = _MAX_DESCRIPTORS // width
-        for start in range(0, len(sockets), step):
-            chunk = sockets[start : start + step]
+        for start in range(0, len(groups), step):
+            chunk = groups[start : start + step]
             self.send(
                 SocketGrant(kind=kind, ports=list(ports[start : start + step])),
-                [one.fileno() for group in chunk for one in group],
+                [one for group in chunk for one in group],
             )
-        return grants_needed(len(sockets), width)
+        return grants_needed(len(groups), width)
 
     def receive(self) -> tuple[Message, list[int]]:
         """Return the next message and the descriptors that came with it.

@@ -85,7 +85,9 @@ class MediaSettings(_Table):
     max_streams: int = Field(
         1000, ge=2, le=60000, description="RTP streams of the whole pool; a two-party session needs two"
     )
-    visit_interval_ms: float = Field(100.0, ge=10, le=500, description="time between two visits of the sockets")
+    visit_interval_ms: float = Field(
+        400.0, ge=20, le=1000, description="time between two visits of the same socket; packets wait in the kernel"
+    )
     sync_interval_ms: float = Field(500.0, ge=50, le=10000, description="audio that a power loss may cost, at most")
     port_cooldown_s: float = Field(5.0, ge=0, le=600, description="time before a used port serves another session")
     min_free_mb: int = Field(

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from recorder.channel import Channel, SocketGrant, Start
@@ -42,6 +43,8 @@ class Assignment:
     channel: Channel
     sockets: dict[str, list[tuple[int, socket.socket]]] = field(default_factory=dict)
     """Kind to (port, socket); `rtp` lists each port twice, RTP before RTCP."""
+    arena: Path | None = None
+    """Memory that the supervisor keeps for this writer and its successors."""
 
     @property
     def state_dir(self) -> StateDir:
@@ -61,16 +64,20 @@ def receive_assignment(channel: Channel) -> Assignment:
         raise ChannelLostError("the supervisor speaks another protocol version")
     settings = Settings.model_validate_json(start.settings)
     configure_logging(settings.log, role=start.role, name=start.name)
-    assignment = Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel)
+    sockets: dict[str, list[tuple[int, socket.socket]]] = {}
+    arena: Path | None = None
     for _ in range(start.sockets):
         grant, descriptors = channel.receive()
         if not isinstance(grant, SocketGrant):
             raise ChannelLostError("the supervisor speaks another protocol version")
+        if grant.kind == "arena":
+            arena = Path(f"/proc/self/fd/{descriptors[0]}")
+            continue
         width = len(descriptors) // len(grant.ports)
-        taken = assignment.sockets.setdefault(grant.kind, [])
+        taken = sockets.setdefault(grant.kind, [])
         for position, descriptor in enumerate(descriptors):
             taken.append((grant.ports[position // width], socket.socket(fileno=descriptor)))
-    return assignment
+    return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena)
 
 
 def main() -> None:

@@ -6,8 +6,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from recorder.config import Settings
 from recorder.errors import SetupError
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of the running recorder that its commands need."""
+
+    dsn: str
+    recordings_root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +41,22 @@ class StateDir:
         return self.run / "lock"
 
     @property
-    def dsn_file(self) -> Path:
-        """DSN of the catalog in use, readable by the owner only."""
-        return self.run / "catalog.dsn"
+    def running_file(self) -> Path:
+        """What commands need to know of the running recorder; holds the DSN, readable by the owner only."""
+        return self.run / "running.json"
+
+    def write_running(self, running: Running) -> None:
+        """Tell commands where the running recorder keeps things."""
+        self.running_file.touch(mode=0o600)
+        self.running_file.chmod(0o600)
+        self.running_file.write_bytes(msgspec.json.encode(running))
+
+    def read_running(self) -> Running | None:
+        """Return what the running recorder told; None when none runs here."""
+        try:
+            return msgspec.json.decode(self.running_file.read_bytes(), type=Running)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
     @property
     def postgres(self) -> Path:

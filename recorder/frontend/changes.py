@@ -187,11 +187,11 @@ class MediaChanges:
         frontend = self._frontend
         if specs == session.streams:
             return specs
-        reply = await frontend.pool.clients[session.writer].modify(session.segment.hex, specs, cause)
+        reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
         frontend.pool.place(session.writer, len(specs) - len(session.streams))
         return with_ports(specs, reply.ports)
 
-    async def _checkpoint(self, session: Session, dialog: bytes, *, streams_changed: bool = False) -> None:
+    async def _checkpoint(self, session: Session, dialog: bytes | None, *, streams_changed: bool = False) -> None:
         """Make the changed session durable; it replaces the present one only then."""
         frontend = self._frontend
         await frontend.catalog.write(

@@ -71,7 +71,7 @@ class SessionEnding:
             (
                 stream.last_arrival_ns
                 for summary in running.sessions
-                if summary.session == session.segment.hex
+                if summary.session == session.capture
                 for stream in summary.streams
             ),
             default=0,
@@ -91,7 +91,7 @@ class SessionEnding:
         frontend = self._frontend
         warnings: tuple[str, ...] = ()
         try:
-            await frontend.pool.clients[session.writer].close(session.segment.hex, cause)
+            await frontend.pool.clients[session.writer].close(session.capture, cause)
         except (WriterRefusedError, ChannelLostError) as error:
             # The capture is readable to its last flushed block; only its END block is missing.
             warnings = ("the writer did not confirm the end of the capture",)

@@ -14,12 +14,12 @@ import structlog
 from media.writer.protocol import SessionFailed
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
-from recorder.frontend.negotiation import stream_openings, with_ports
+from recorder.frontend.negotiation import with_ports
 from recorder.frontend.session import Session, decode_checkpoint, encode_checkpoint
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
-from storage.catalog.records import CallFacts, Door, SegmentClosing, SegmentOpening, StoredDialog
+from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
 
 _log = structlog.get_logger()
 
@@ -69,14 +69,14 @@ class Recovery:
             return
         mine = [session for session in self._frontend.sessions.values() if session.writer == client.name]
         for session in mine:
-            if session.segment.hex not in running:
+            if session.capture not in running:
                 await self._adopt(session, client)
-        for stranger in running - {session.segment.hex for session in mine}:
-            _log.warning("writer captures a session that no dialog owns", writer=client.name, segment=stranger)
+        for stranger in running - {session.capture for session in mine}:
+            _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
             try:
                 await client.close(stranger, "no-dialog")
             except (WriterRefusedError, ChannelLostError) as error:
-                _log.warning("capture not closed", segment=stranger, reason=str(error))
+                _log.warning("capture not closed", capture=stranger, reason=str(error))
 
     async def writer_failed_session(self, client: WriterClient, failed: SessionFailed) -> None:
         """Move a session off a writer whose disk failed, as far as a writer with room exists."""
@@ -84,52 +84,32 @@ class Recovery:
 
     async def _adopt(self, session: Session, client: WriterClient) -> None:
         frontend = self._frontend
-        segment = uuid4()
+        capture = uuid4().hex
         log = _log.bind(record_identifier=session.record_identifier, writer=client.name)
         try:
-            opened = await client.open(segment.hex, session.descriptor, session.streams, adopt=True)
+            opened = await client.open(capture, session.descriptor, session.streams, adopt=True)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
             return
         adopted = msgspec.structs.replace(
             session,
-            segment=segment,
+            capture=capture,
             capture_path=opened.capture_path,
-            opened_at=frontend.wall_clock(),
             streams=with_ports(session.streams, opened.ports),
         )
         frontend.sessions[session.dialog_id] = adopted
-        await frontend.catalog.write(self._segment_row(adopted))
         await frontend.catalog.write(
-            SegmentClosing(
+            DialogCheckpoint(
                 epoch=frontend.catalog.epoch,
+                dialog_id=session.dialog_id,
                 segment_id=session.segment,
-                closed_at=frontend.wall_clock(),
-                cause="writer-failover",
+                writer=client.name,
+                host=frontend.settings.node,
+                capture_path=opened.capture_path,
+                snapshot=encode_checkpoint(adopted, frontend.agent.snapshot(session.dialog_id)),
             )
         )
-        log.info("streams adopted by a replacement writer", segment=segment.hex, before=session.segment.hex)
-
-    def _segment_row(self, session: Session) -> SegmentOpening:
-        frontend = self._frontend
-        return SegmentOpening(
-            epoch=frontend.catalog.epoch,
-            segment_id=session.segment,
-            record_identifier=session.record_identifier,
-            door=Door(session.door),
-            call=CallFacts(),
-            opened_at=session.opened_at,
-            writer=session.writer,
-            host=frontend.settings.node,
-            capture_path=session.capture_path,
-            sip_call_id=session.call_id,
-            local_tag="",
-            remote_tag="",
-            dialog_id=session.dialog_id,
-            dialog_snapshot=encode_checkpoint(session, frontend.agent.snapshot(session.dialog_id)),
-            descriptor=session.descriptor,
-            streams=stream_openings(session.streams, session.participants),
-        )
+        log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend

@@ -25,6 +25,8 @@ class Session(msgspec.Struct, kw_only=True):
     """Supervisor whose sockets the streams use; under another one the ports are lost."""
     segment: UUID
     writer: str
+    capture: str
+    """Name of the present capture at its writer; a segment that moves between writers has several."""
     capture_path: str
     opened_at: datetime
     peer: str
@@ -55,8 +57,15 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Checkpoint)
 
 
-def encode_checkpoint(session: Session, dialog: bytes) -> bytes:
-    """Return the session together with the user agent's snapshot of its dialog."""
+def encode_checkpoint(session: Session, dialog: bytes | None) -> bytes:
+    """Return the session together with the user agent's snapshot of its dialog.
+
+    Raises:
+        ValueError: there is no snapshot, so the message at hand promises nothing and needs no checkpoint.
+
+    """
+    if dialog is None:
+        raise ValueError("a message without a promise needs no checkpoint")
     return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session))
 
 

@@ -23,7 +23,7 @@ from recorder.frontend.negotiation import session_origin, stream_openings, strea
 from recorder.frontend.session import Session, encode_checkpoint
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
-from signaling.useragent import CancelReceived, InviteReceived
+from signaling.useragent import CancelReceived, InviteReceived, Prepared
 from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpening
 
 _log = structlog.get_logger()
@@ -107,6 +107,7 @@ class SessionSetup:
             instance=frontend.instance,
             segment=segment,
             writer=writer,
+            capture=segment.hex,
             capture_path=opened.capture_path,
             opened_at=frontend.wall_clock(),
             peer=event.flow.remote[0],
@@ -125,7 +126,7 @@ class SessionSetup:
             session.pending_offer = sdp
         prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
         try:
-            await frontend.catalog.write(self._opening_row(session, request, prepared.snapshot, event))
+            await frontend.catalog.write(self._opening_row(session, request, prepared, event))
         except OSError as error:
             log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
             await self._discard(session)
@@ -176,7 +177,7 @@ class SessionSetup:
         raise NoWriterError(pool.why_none())
 
     def _opening_row(
-        self, session: Session, request: RecordingRequest, snapshot: bytes, event: InviteReceived
+        self, session: Session, request: RecordingRequest, prepared: Prepared, event: InviteReceived
     ) -> SegmentOpening:
         return SegmentOpening(
             epoch=self._frontend.catalog.epoch,
@@ -194,7 +195,7 @@ class SessionSetup:
             local_tag=event.dialog_id.rpartition(";")[2],
             remote_tag=event.request.from_.tag or "",
             dialog_id=session.dialog_id,
-            dialog_snapshot=encode_checkpoint(session, snapshot),
+            dialog_snapshot=encode_checkpoint(session, prepared.snapshot),
             descriptor=session.descriptor,
             streams=stream_openings(session.streams, session.participants),
         )
@@ -208,13 +209,13 @@ class SessionSetup:
     async def _discard(self, session: Session) -> None:
         """Take back a capture that no 200 promised."""
         with suppress(WriterRefusedError, ChannelLostError):
-            await self._frontend.pool.clients[session.writer].close(session.segment.hex, "rejected")
+            await self._frontend.pool.clients[session.writer].close(session.capture, "rejected")
             await asyncio.to_thread(_unlink, Path(session.capture_path))
 
     async def _close_cancelled(self, session: Session) -> None:
         frontend = self._frontend
         with suppress(WriterRefusedError, ChannelLostError):
-            await frontend.pool.clients[session.writer].close(session.segment.hex, "cancelled")
+            await frontend.pool.clients[session.writer].close(session.capture, "cancelled")
         await frontend.catalog.write(
             SegmentClosing(
                 epoch=frontend.catalog.epoch,

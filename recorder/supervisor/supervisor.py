@@ -24,7 +24,7 @@ from recorder import unix_socket
 from recorder.channel import Channel, Drain, Message, Start, Stop, WriterDied, grants_needed
 from recorder.config import Settings
 from recorder.errors import SetupError
-from recorder.state_dir import StateDir
+from recorder.state_dir import Running, StateDir, recordings_root
 from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
 from recorder.supervisor.control import ControlServer
@@ -47,7 +47,8 @@ class Supervisor:
         self._instance = token_hex(8)
         self._state = "starting"
         self._children: dict[str, Child] = {}
-        self._grants: dict[str, list[tuple[str, list[tuple[socket.socket, ...]], list[int]]]] = {}
+        self._grants: dict[str, list[tuple[str, list[tuple[int, ...]], list[int]]]] = {}
+        self._kept: list[socket.socket] = []
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
         self._stop = asyncio.Event()
@@ -111,19 +112,28 @@ class Supervisor:
             mine = pairs[index * share : (index + 1) * share]
             control = unix_socket.listen(self._state_dir.writer_socket(name))
             self._grants[name] = [
-                ("control", [(control,)], [0]),
-                ("rtp", [(pair.rtp, pair.rtcp) for pair in mine], [pair.port for pair in mine]),
+                ("control", [(self._keep(control),)], [0]),
+                ("arena", [(os.memfd_create(name),)], [0]),
+                ("rtp", [(self._keep(pair.rtp), self._keep(pair.rtcp)) for pair in mine], [pair.port for pair in mine]),
             ]
             self._spawn("writer", name)
         await self._start_database()
         port = settings.sip.port
-        self._grants["frontend-a"] = [("sip-udp", [(sip_udp,)], [port]), ("sip-tcp", [(sip_tcp,)], [port])]
+        self._grants["frontend-a"] = [
+            ("sip-udp", [(self._keep(sip_udp),)], [port]),
+            ("sip-tcp", [(self._keep(sip_tcp),)], [port]),
+        ]
         self._spawn("frontend", "frontend-a")
         self._spawn("curator", "curator")
         if http:
-            self._grants["api"] = [("http", [(http,)], [settings.http.port])]
+            self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
             self._spawn("api", "api")
         await self._all_ready()
+
+    def _keep(self, sock: socket.socket) -> int:
+        """Hold a socket open for as long as this process lives; return its descriptor."""
+        self._kept.append(sock)
+        return sock.fileno()
 
     def _writers(self) -> list[str]:
         return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
@@ -151,10 +161,7 @@ class Supervisor:
                 raise SetupError(f"embedded PostgreSQL: {error}") from None
             self._dsn = self._postgres.dsn
             self._watch(self._keep_database())
-        path = self._state_dir.dsn_file
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        path.write_text(self._dsn, encoding="utf-8")
+        self._state_dir.write_running(Running(dsn=self._dsn, recordings_root=str(recordings_root(self._settings))))
 
     async def _keep_database(self) -> None:
         while self._postgres and self._postgres.process:
@@ -256,7 +263,7 @@ class Supervisor:
             await self._postgres.stop()
         if self._control:
             self._control.close()
-        for path in (self._state_dir.control_socket, self._state_dir.dsn_file, *self._sockets_of_writers()):
+        for path in (self._state_dir.control_socket, self._state_dir.running_file, *self._sockets_of_writers()):
             path.unlink(missing_ok=True)
         os.close(self._lock)
         _log.info("ended")

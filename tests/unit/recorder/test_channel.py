@@ -51,7 +51,7 @@ def test_more_sockets_than_one_packet_takes_arrive_in_order() -> None:
             one.bind(("127.0.0.1", 0))
         ports.append(pair[0].getsockname()[1])
     with ours.socket, theirs.socket:
-        sent = ours.grant("rtp", pairs, ports)
+        sent = ours.grant("rtp", [(rtp.fileno(), rtcp.fileno()) for rtp, rtcp in pairs], ports)
         assert sent == grants_needed(130, 2) == 2
         received: list[tuple[int, int]] = []
         for _ in range(sent):

@@ -1,0 +1,47 @@
+"""Compose `recorder-admin` out of its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recorder.admin.context import AdminContext
+from recorder.admin.status import status
+from recorder.config import load_settings
+from recorder.errors import ConfigError
+from storage.cli import jobs_app, recordings_app
+
+app = typer.Typer(
+    name="recorder-admin",
+    help="Administer a Tandem recorder: its recordings, jobs and processes. Exit codes: docs/admin-cli.md.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(recordings_app, name="recordings")
+app.add_typer(jobs_app, name="jobs")
+app.command()(status)
+
+
+@app.callback()
+def select(
+    ctx: typer.Context,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="State directory of the recorder; RECORDER_STATE_DIR without it.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The recorder's TOML settings.")] = None,
+) -> None:
+    """Choose the recorder; the commands below act on it."""
+    try:
+        settings = load_settings(config, {"state_dir": state_dir} if state_dir else {})
+    except ConfigError as error:
+        for line in error.faults:
+            typer.echo(f"recorder-admin: {line}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    ctx.obj = AdminContext(settings)
+
+
+def main() -> None:
+    """Entry point of the `recorder-admin` command."""
+    app()

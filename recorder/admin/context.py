@@ -1,0 +1,55 @@
+"""What every `recorder-admin` command needs to find: the state directory, and through it the running recorder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from recorder.config import Settings
+from recorder.errors import NotRunningError
+from recorder.state_dir import StateDir, recordings_root
+from storage.cli.context import CliContext
+
+
+@dataclass(frozen=True, slots=True)
+class AdminContext:
+    """Given to the commands as `ctx.obj`."""
+
+    settings: Settings
+
+    @property
+    def state_dir(self) -> StateDir:
+        """The state directory that the command line, the environment or the settings name."""
+        return StateDir(self.settings.state_dir)
+
+    def storage_context(self) -> CliContext:
+        """Find catalog and files: those of the recorder that runs here, else the configured database.
+
+        Raises:
+            NotRunningError: no recorder runs on this state directory, and no database is configured.
+
+        """
+        running = self.state_dir.read_running()
+        if running:
+            return CliContext(dsn=running.dsn, files_root=Path(running.recordings_root), state_dir=self.state_dir.root)
+        if self.settings.database.dsn:
+            return CliContext(
+                dsn=self.settings.database.dsn,
+                files_root=recordings_root(self.settings),
+                state_dir=self.state_dir.root,
+            )
+        raise NotRunningError(
+            f"no recorder runs on {self.state_dir.root}:"
+            f" start it with `recorder run --state-dir {self.state_dir.root}`,"
+            " or name the right directory with --state-dir or RECORDER_STATE_DIR"
+        )
+
+
+def state_dir_of(ctx: typer.Context) -> StateDir:
+    """Return the state directory of a command."""
+    context = ctx.obj
+    if not isinstance(context, AdminContext):
+        raise TypeError("this command runs as part of recorder-admin")
+    return context.state_dir

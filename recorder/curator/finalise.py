@@ -1,0 +1,155 @@
+"""Finalise one recording: captures of its segments to one published file and its rows in the catalog.
+
+Order of truth: audio durable under its name, then the catalog's transaction, then the removal of what it replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from media.pipeline import OutputFormat, Rendering, RenderOptions, render
+from media.pipeline.report import RenderingKind
+from recorder.config import Settings
+from recorder.state_dir import recordings_root
+from storage.catalog import Catalog
+from storage.catalog.records import (
+    ClaimedJob,
+    GapKind,
+    RecordedSegment,
+    RecordingSegments,
+    RecordingState,
+    RenderedFile,
+    RenderedGap,
+    RenderedRecording,
+    RenderedStream,
+)
+from storage.files import FileStore, directory_of, file_name
+
+_log = structlog.get_logger()
+
+_FORMATS: Final = {
+    "g711": OutputFormat.AUTO,
+    "pcm16": OutputFormat.WAV_PCM16,
+    "flac": OutputFormat.FLAC,
+    "opus": OutputFormat.OGG_OPUS,
+}
+_SUFFIXES: Final = {OutputFormat.FLAC: ".flac", OutputFormat.OGG_OPUS: ".opus"}
+_MASTER: Final = "master"
+
+
+class Finaliser:
+    """Does the finalise jobs of one curator."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self._catalog = catalog
+        self._options = RenderOptions(format=_FORMATS[settings.recordings.format])
+        self._store = FileStore(recordings_root(settings))
+
+    async def finalise(self, job: ClaimedJob) -> None:
+        """Do one job; a recording that has changed meanwhile is left to the job that follows the change."""
+        recording_id = UUID(str(job.payload["recording_id"]))
+        recording = await self._catalog.recording_segments(recording_id)
+        if recording is None:
+            await self._catalog.complete_job(job)
+            return
+        rendered, rendering = await asyncio.to_thread(self._render, recording)
+        publication = await self._catalog.publish(rendered, job=job)
+        log = _log.bind(record_identifier=recording.record_identifier, recording=str(recording_id))
+        if publication.refused:
+            log.info("rendering not published", reason=publication.refused.value)
+            await self._catalog.complete_job(job)
+            return
+        for store, path in publication.superseded:
+            if store == self._store.name:
+                await asyncio.to_thread(self._store.remove, path)
+        log.info(
+            "recording finalised",
+            state=rendered.state.value,
+            seconds=round(rendered.duration_s, 3),
+            gaps=len(rendered.gaps),
+            path=rendered.files[0].path if rendered.files else "",
+            warnings=rendering.warnings,
+        )
+
+    def _render(self, recording: RecordingSegments) -> tuple[RenderedRecording, Rendering]:
+        captures = [Path(capture.path) for segment in recording.segments for capture in segment.captures]
+        present = [path for path in captures if path.exists()]
+        missing = [f"capture missing: {path}" for path in captures if path not in present]
+        with self._store.begin(directory_of(recording.started_at)) as pending:
+            # Rendering makes its own file; the pending one only reserves the name.
+            pending.path.unlink()
+            rendering = render(present, pending.path, self._options)
+            files: tuple[RenderedFile, ...] = ()
+            if rendering.kind is RenderingKind.AUDIO:
+                suffix = _SUFFIXES.get(rendering.format, ".wav")
+                published = pending.publish(
+                    lambda digest: file_name(recording.record_identifier, recording.recording_id, digest, suffix),
+                    expected_bytes=os.stat(pending.path).st_size,
+                )
+                files = (
+                    RenderedFile(
+                        kind=_MASTER,
+                        store=published.store,
+                        path=published.path,
+                        format=rendering.format.value,
+                        sample_rate=rendering.sample_rate,
+                        channels=rendering.channels,
+                        frames=rendering.frames,
+                        size_bytes=published.size_bytes,
+                        sha256=published.sha256,
+                    ),
+                )
+        return _rendered(recording, rendering, files, missing), rendering
+
+
+def _rendered(
+    recording: RecordingSegments, rendering: Rendering, files: tuple[RenderedFile, ...], missing: list[str]
+) -> RenderedRecording:
+    rate = rendering.sample_rate or 1
+    started_at = (
+        datetime.fromtimestamp(rendering.started_at_ns / 1e9, UTC) if rendering.started_at_ns else recording.started_at
+    )
+    return RenderedRecording(
+        recording_id=recording.recording_id,
+        segment_ids=tuple(segment.segment_id for segment in recording.segments),
+        state=_state(recording.segments, rendering, missing),
+        started_at=started_at,
+        duration_s=rendering.duration_s,
+        files=files,
+        gaps=tuple(
+            RenderedGap(
+                party=gap.party,
+                start_s=gap.start_frame / rate,
+                duration_s=gap.frames / rate,
+                kind=GapKind(gap.kind.value),
+                cause=gap.cause.value,
+            )
+            for gap in rendering.gaps
+        ),
+        streams=_streams(recording.segments, rendering),
+        warnings=(*missing, *rendering.warnings),
+    )
+
+
+def _state(segments: tuple[RecordedSegment, ...], rendering: Rendering, missing: list[str]) -> RecordingState:
+    if any(segment.interrupted for segment in segments) or missing:
+        return RecordingState.INTERRUPTED
+    return RecordingState.COMPLETE if rendering.kind is RenderingKind.AUDIO else RecordingState.NO_MEDIA
+
+
+def _streams(segments: tuple[RecordedSegment, ...], rendering: Rendering) -> tuple[RenderedStream, ...]:
+    """Attach each stream's figures to the last segment that had it; the figures cover all segments."""
+    latest = {stream.index: segment.segment_id for segment in segments for stream in segment.streams}
+    return tuple(
+        RenderedStream(segment_id=latest[quality.stream], index=quality.stream, quality=msgspec.to_builtins(quality))
+        for quality in rendering.streams
+        if quality.stream in latest
+    )
