@@ -7,7 +7,6 @@ carries values as the catalog stores them.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,8 +26,6 @@ from storage.catalog.views import (
 CHANNELS: Final = ("left", "right")
 """Channel of a two-channel file by party; further parties have none."""
 
-_CONTROL_CATEGORIES: Final = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-
 
 def channel_of(party: int) -> str | None:
     """Return `left` or `right`, None for a party beyond the second."""
@@ -36,11 +33,8 @@ def channel_of(party: int) -> str | None:
 
 
 def printable(text: object) -> str:
-    """Return text in which control and direction-changing characters are shown as escapes."""
-    return "".join(
-        character if unicodedata.category(character) not in _CONTROL_CATEGORIES else _escape(character)
-        for character in str(text)
-    )
+    """Return text in which control, direction-changing and unassigned characters are shown as escapes."""
+    return "".join(character if character.isprintable() else _escape(character) for character in str(text))
 
 
 def or_dash(text: object | None) -> str:

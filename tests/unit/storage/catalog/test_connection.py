@@ -1,0 +1,51 @@
+"""Errors of the driver become ours; values become JSON that jsonb can hold."""
+
+import asyncpg
+import pytest
+
+from storage.catalog.connection import encode_json, translated
+from storage.errors import CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ConnectionRefusedError("refused"), CatalogUnreachable),
+        (TimeoutError(), CatalogUnreachable),
+        (asyncpg.ConnectionDoesNotExistError("gone"), CatalogUnreachable),
+        (asyncpg.AdminShutdownError("restarting"), CatalogUnreachable),
+        (asyncpg.CannotConnectNowError("starting up"), CatalogUnreachable),
+        (asyncpg.TooManyConnectionsError("full"), CatalogUnreachable),
+        (asyncpg.DiskFullError("full"), CatalogUnreachable),
+        (asyncpg.ReadOnlySQLTransactionError("standby"), CatalogUnreachable),
+        (asyncpg.InterfaceError("connection is closed"), CatalogUnreachable),
+        (asyncpg.InternalClientError("no primary"), CatalogUnreachable),
+        (asyncpg.UndefinedTableError("no such table"), StorageMisused),
+    ],
+)
+def test_driver_errors_are_translated(raised: Exception, expected: type[StorageError]) -> None:
+    with pytest.raises(expected), translated():
+        raise raised
+
+
+def test_a_violated_constraint_is_explained_in_our_words() -> None:
+    error = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
+    error.constraint_name = "segments_pkey"
+    with pytest.raises(StorageMisused, match="segment id is already used"), translated():
+        raise error
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    with pytest.raises(StaleEpoch), translated():
+        raise StaleEpoch("frontend", 3)
+
+
+def test_json_of_ordinary_values() -> None:
+    assert encode_json({"a": (1, "b")}) == '{"a":[1,"b"]}'
+
+
+@pytest.mark.parametrize("strange", ["\0", "\udcff", {"k\0": ["\udcff"]}])
+def test_json_of_strange_text_holds_neither_nul_nor_surrogates(strange: object) -> None:
+    encoded = encode_json([strange])
+    assert "\\u0000" not in encoded
+    encoded.encode("utf-8")
