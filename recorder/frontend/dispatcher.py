@@ -13,11 +13,11 @@ from recorder.frontend.ending import SessionEnding
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
+from signaling.errors import LostError
 from signaling.useragent import (
     AckReceived,
     AckTimedOut,
     ByeReceived,
-    CancelReceived,
     CheckpointAdvised,
     DialogDoubted,
     Event,
@@ -52,9 +52,6 @@ class Dispatcher:
             match event:
                 case InviteReceived():
                     self.run(event.dialog_id, self.setup.invite(event))
-                case CancelReceived():
-                    # Not queued behind the set-up that it cancels.
-                    self.setup.cancel(event)
                 case AckReceived():
                     self.run(event.dialog_id, self.changes.ack(event))
                 case ReinviteReceived() | UpdateReceived():
@@ -76,7 +73,8 @@ class Dispatcher:
                         "message discarded", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
                     )
                 case _:
-                    # Progress that asks for nothing: refreshes, responses to requests of ours, ended dialogs.
+                    # Progress that asks for nothing: refreshes, answers to requests of ours, ended dialogs. A set-up
+                    # that was cancelled finds out when it sends.
                     _log.debug("event", event_type=type(event).__name__)
 
     async def settle(self) -> None:
@@ -99,6 +97,9 @@ class Dispatcher:
         except StaleEpoch:
             # Another frontend is active: whatever this process would still say is wrong.
             raise
+        except LostError as error:
+            # The request was cancelled, or its dialog ended, while we worked on it: nobody waits for an answer.
+            _log.info("request is over", dialog_id=dialog_id, reason=str(error))
         except Exception:
             # One session's fault is that session's alone; the process and all others go on.
             _log.exception("flow failed", dialog_id=dialog_id)

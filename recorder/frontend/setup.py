@@ -21,9 +21,10 @@ from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.session import Session, encode_checkpoint
+from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
-from signaling.useragent import CancelReceived, InviteReceived, Prepared
+from signaling.useragent import InviteReceived, Prepared
 from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpening
 
 _log = structlog.get_logger()
@@ -38,24 +39,12 @@ class SessionSetup:
 
     def __init__(self, frontend: Frontend) -> None:
         self._frontend = frontend
-        self._cancelled: set[str] = set()
-        self._opening: set[str] = set()
-
-    def cancel(self, event: CancelReceived) -> None:
-        """Note that an INVITE is over; its set-up, if it still runs, undoes what it has done."""
-        if event.dialog_id in self._opening:
-            self._cancelled.add(event.dialog_id)
 
     async def invite(self, event: InviteReceived) -> None:
-        """Answer a new INVITE."""
-        self._opening.add(event.dialog_id)
-        try:
-            await self._invite(event)
-        finally:
-            self._opening.discard(event.dialog_id)
-            self._cancelled.discard(event.dialog_id)
+        """Answer a new INVITE.
 
-    async def _invite(self, event: InviteReceived) -> None:
+        One that is cancelled meanwhile is answered by the user agent; what was set up for it is undone.
+        """
         frontend = self._frontend
         started = frontend.clock()
         log = _log.bind(call_id=event.request.call_id, peer=f"{event.flow.remote[0]}:{event.flow.remote[1]}")
@@ -124,7 +113,12 @@ class SessionSetup:
         else:
             sdp = initial_offer(host, [spec.port for spec in specs], origin).encode()
             session.pending_offer = sdp
-        prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
+        try:
+            prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
+        except LostError:
+            await self._discard(session)
+            log.info("session cancelled before its answer", segment=segment.hex)
+            return
         try:
             await frontend.catalog.write(self._opening_row(session, request, prepared, event))
         except OSError as error:
@@ -143,11 +137,10 @@ class SessionSetup:
                 )
             )
         await self._wait_for_slow_client(started)
-        if event.dialog_id in self._cancelled:
+        if not frontend.agent.send(prepared, frontend.clock()):
             await self._close_cancelled(session)
             log.info("session cancelled before its answer", segment=segment.hex)
             return
-        frontend.agent.send(prepared, frontend.clock())
         frontend.transport.flush()
         frontend.add(session)
         log.info(
@@ -227,10 +220,9 @@ class SessionSetup:
 
     def _refuse(self, event: InviteReceived, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         frontend = self._frontend
-        if event.dialog_id in self._cancelled:
-            return
-        frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
-        frontend.transport.flush()
+        with suppress(LostError):
+            frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
+            frontend.transport.flush()
 
 
 def _unlink(path: Path) -> None:
