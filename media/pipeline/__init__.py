@@ -1,1 +1,41 @@
-"""Placeholder docstring: the owner of this package writes what lives here and what may import it."""
+"""Finalising: captures in, one audio file and its report out. Runs in the curator, never in a writer.
+
+`render` is the whole interface. Inside, a recording passes `intake` (captures to slices of packets), `flow` (slices to
+ordered packets of each source), then twice: `survey` measures, `plan` lays out (`alignment`, `sender_clock`, `gaps`),
+`painting` puts samples in their places, `output` writes them. Codecs live in `codec`.
+"""
+
+from media.pipeline.errors import DecodeFailed, OutputFailed, TimelineTooLong, UnsupportedOutput
+from media.pipeline.render import render
+from media.pipeline.report import (
+    Gap,
+    GapCause,
+    GapKind,
+    Layout,
+    OutputFormat,
+    PartyReport,
+    Rendering,
+    RenderingKind,
+    RenderOptions,
+    SegmentReport,
+    StreamQuality,
+)
+
+__all__ = [
+    "DecodeFailed",
+    "Gap",
+    "GapCause",
+    "GapKind",
+    "Layout",
+    "OutputFailed",
+    "OutputFormat",
+    "PartyReport",
+    "RenderOptions",
+    "Rendering",
+    "RenderingKind",
+    "SegmentReport",
+    "StreamQuality",
+    "TimelineTooLong",
+    "UnsupportedOutput",
+    "render",
+]

@@ -1,0 +1,80 @@
+"""Batches of RTP packets as the pipeline hands them from stage to stage: an index and the bytes it points into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+PACKET: Final = np.dtype(
+    [
+        ("arrival_ns", np.int64),
+        ("payload_start", np.int64),
+        ("extended_sequence_number", np.int64),
+        ("extended_timestamp", np.int64),
+        ("payload_length", np.int32),
+        ("duration", np.int32),
+        ("rtp_timestamp", np.uint32),
+        ("ssrc", np.uint32),
+        ("run", np.int32),
+        ("row", np.int32),
+        ("codec", np.int32),
+        ("sequence_number", np.uint16),
+        ("payload_type", np.uint8),
+        ("kind", np.uint8),
+    ],
+    align=True,
+)
+"""One packet. `row` and `codec` index the stream table, `duration` is in RTP timestamp units; `run` and the extended
+numbers are filled when the packet is located."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packets:
+    """Packets in some order; `payload_start` counts in `octets`."""
+
+    index: NDArray[np.void]
+    """dtype `PACKET`."""
+    octets: NDArray[np.uint8]
+
+    @staticmethod
+    def none() -> Packets:
+        """Return no packets."""
+        return Packets(np.zeros(0, PACKET), np.zeros(0, np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, positions: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Packets:
+        """Return some of the packets; the bytes are shared."""
+        return Packets(self.index[positions], self.octets)
+
+    def compact(self) -> Packets:
+        """Return the same packets with bytes of their own, payloads back to back."""
+        lengths = self.index["payload_length"].astype(np.int64)
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        index = self.index.copy()
+        index["payload_start"] = starts
+        positions = np.arange(int(ends[-1]) if len(ends) else 0)
+        return Packets(index, self.octets[positions + np.repeat(self.index["payload_start"] - starts, lengths)])
+
+
+def joined(parts: Sequence[Packets]) -> Packets:
+    """Return the packets of all parts in the order of the parts."""
+    real = [part for part in parts if len(part)]
+    if not real:
+        return Packets.none()
+    if len(real) == 1:
+        return real[0]
+    base = 0
+    indexes = []
+    for part in real:
+        index = part.index.copy()
+        index["payload_start"] += base
+        base += len(part.octets)
+        indexes.append(index)
+    return Packets(np.concatenate(indexes), np.concatenate([part.octets for part in real]))

@@ -1,0 +1,265 @@
+"""From a survey to a plan: where every packet goes, how long the output is, and what it lacks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from media.container import Capture, Drops
+from media.pipeline.alignment import Anchor, PlacedRun, find_anchors, place
+from media.pipeline.capture_clock import corrected_end, corrected_events
+from media.pipeline.codec import Law, SampleFormat
+from media.pipeline.errors import TimelineTooLong
+from media.pipeline.flow import FlowKey
+from media.pipeline.gaps import PAUSE_SLACK_SECONDS, PartyTimeline, find_gaps, hole_causes
+from media.pipeline.intervals import Intervals
+from media.pipeline.report import Gap, GapCause
+from media.pipeline.sender_clock import SenderClocks, align
+from media.pipeline.stream_table import CodecUse, PacketKind, StreamTable
+from media.pipeline.survey import Survey
+
+MAX_SECONDS: Final = 14 * 24 * 3600
+"""Longest timeline. Only a wrong clock makes a recording longer than two weeks, and it would fill the disk."""
+
+SEAM_SLACK_NS: Final = 200_000_000
+"""Packets of two parties do not end at the same instant; so much around a seam between captures is the seam's."""
+
+_NANOSECONDS: Final = 1_000_000_000
+_DEFAULT_RATE: Final = 8000
+"""Hz of an output without any decodable audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the packets of one run go: `extended_timestamp - origin` is the position in clock units."""
+
+    party: int
+    layer: int
+    origin: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Everything the rendering pass must know."""
+
+    zero_ns: int
+    sample_rate: int
+    """Hz of the timeline's frames."""
+    law: Law | None
+    """The companding law of all audio, if it has one."""
+    frames: int
+    placements: Mapping[tuple[FlowKey, int], Placement]
+    settled: Sequence[int]
+    """For each slice, the second up to which the output is final once the slice has been placed."""
+    audio: Mapping[int, Intervals]
+    """Per party, where there is audio; frames."""
+    gaps: Sequence[Gap]
+    paused_packets: Mapping[FlowKey, int]
+    """Missing sequence numbers that pauses explain."""
+    drifts: Mapping[FlowKey, float | None]
+    """Parts per million, of the longest run of each source."""
+    adjusted_ns: int
+    """Greatest shift that sender reports caused."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _CaptureTimes:
+    """What the captures say by the wall clock, ns."""
+
+    pauses: Mapping[int, Intervals]
+    """Per party."""
+    drops: Mapping[int, Intervals]
+    """Per stream."""
+    seams: Sequence[tuple[GapCause, int, int]]
+
+
+def make_plan(
+    captures: Sequence[Capture],
+    table: StreamTable,
+    survey: Survey,
+    *,
+    slices: int,
+    clocks: SenderClocks,
+    sample_rate: int | None,
+) -> Plan:
+    """Lay out a recording.
+
+    Args:
+        captures: in order of their opening.
+        table: of the captures.
+        survey: complete.
+        slices: number of slices surveyed, the last flush included.
+        clocks: what sender reports said.
+        sample_rate: Hz of the output, None for the highest rate of the audio.
+
+    """
+    anchors = find_anchors(survey.flows)
+    adjusted_ns = align(anchors, clocks)
+    zero_ns = place(anchors)
+    used = _used(table.codecs, survey)
+    rate, law = _rate_and_law(used, sample_rate)
+    layout = _Layout(zero_ns, rate, anchors)
+    times = _capture_times(captures, table)
+    timelines = [layout.timeline(party, times, table) for party in table.parties]
+    frames = max((timeline.heard[1] for timeline in timelines if timeline.heard), default=0)
+    if frames > MAX_SECONDS * rate:
+        raise TimelineTooLong(f"{frames // rate} s of timeline; the clock of a capture must have been wrong")
+    return Plan(
+        zero_ns=zero_ns,
+        sample_rate=rate,
+        law=law,
+        frames=frames,
+        placements=layout.placements(),
+        settled=layout.settled(slices),
+        audio={timeline.party: timeline.audio for timeline in timelines},
+        gaps=[gap for timeline in timelines for gap in find_gaps(timeline, frames, rate)] if frames else [],
+        paused_packets=layout.paused_packets(times),
+        drifts=_drifts(anchors),
+        adjusted_ns=adjusted_ns,
+    )
+
+
+class _Layout:
+    """Anchors seen as frames of the output."""
+
+    def __init__(self, zero_ns: int, sample_rate: int, anchors: Sequence[Anchor]) -> None:
+        self._zero_ns = zero_ns
+        self._rate = sample_rate
+        self._anchors = anchors
+
+    def timeline(self, party: int, times: _CaptureTimes, table: StreamTable) -> PartyTimeline:
+        """Return what is known of a party."""
+        causes: dict[GapCause, list[Intervals]] = {cause: [] for cause in GapCause}
+        audio: list[Intervals] = []
+        heard: list[Intervals] = []
+        for anchor in self._anchors:
+            if anchor.party != party:
+                continue
+            heard.append(self._frames(anchor, Intervals.of((anchor.start, max(anchor.end, anchor.start + 1)))))
+            for placed in anchor.runs:
+                survey = placed.survey
+                audio.append(self._frames(anchor, survey.audio, placed.shift))
+                causes[GapCause.UNDECODABLE].append(self._frames(anchor, survey.undecodable, placed.shift))
+                causes[GapCause.TELEPHONE_EVENT].append(self._frames(anchor, survey.events, placed.shift))
+                for cause, found in self._holes(placed, times, table).items():
+                    causes[cause].append(self._frames(anchor, found, placed.shift))
+        for cause, start, end in times.seams:
+            causes[cause].append(Intervals.of((self._frame(start), self._frame(end))))
+        slack = round(PAUSE_SLACK_SECONDS * _NANOSECONDS)
+        for start, end in times.pauses.get(party, Intervals.empty()).pairs():
+            causes[GapCause.PAUSED].append(Intervals.of((self._frame(start - slack), self._frame(end + slack))))
+        whole = Intervals.merged(*heard)
+        return PartyTimeline(
+            party,
+            Intervals.merged(*audio),
+            {cause: Intervals.merged(*found) for cause, found in causes.items() if found},
+            (int(whole.starts[0]), int(whole.ends[-1])) if len(whole) else None,
+        )
+
+    def placements(self) -> dict[tuple[FlowKey, int], Placement]:
+        """Return where the packets of each run go."""
+        return {
+            (placed.flow, placed.run): Placement(anchor.party, anchor.layer, anchor.origin - placed.shift)
+            for anchor in self._anchors
+            for placed in anchor.runs
+        }
+
+    def settled(self, slices: int) -> list[int]:
+        """Return, per slice, the second before which no later slice places anything."""
+        first = np.full(slices + 1, np.iinfo(np.int64).max)
+        for anchor in self._anchors:
+            for placed in anchor.runs:
+                for extent in placed.survey.extents:
+                    second = (extent.start + placed.shift - anchor.origin) // anchor.clock_rate
+                    first[extent.slice] = min(first[extent.slice], second)
+        later = np.minimum.accumulate(first[::-1])[::-1][1:]
+        return [int(second) for second in later]
+
+    def paused_packets(self, times: _CaptureTimes) -> dict[FlowKey, int]:
+        """Return how many missing sequence numbers of each source fall into pauses."""
+        found: dict[FlowKey, int] = {}
+        for anchor in self._anchors:
+            pauses = times.pauses.get(anchor.party, Intervals.empty())
+            for placed in anchor.runs:
+                holes = placed.survey.holes
+                before, after = holes["arrival_before_ns"], holes["arrival_after_ns"]
+                paused = 2 * pauses.overlap(before, after) > after - before
+                found[placed.flow] = found.get(placed.flow, 0) + int(holes["missing"][paused].sum())
+        return found
+
+    def _holes(self, placed: PlacedRun, times: _CaptureTimes, table: StreamTable) -> dict[GapCause, Intervals]:
+        """Return what the holes of a run say, in extended timestamps."""
+        holes = placed.survey.holes
+        capture_of = np.array([row.capture for row in table.rows])
+        seams = capture_of[holes["row_before"]] != capture_of[holes["row_after"]]
+        drops = times.drops.get(placed.flow.stream, Intervals.empty())
+        found = hole_causes(holes, drops, seams)
+        return {cause: Intervals.union(starts, ends) for cause, (starts, ends) in found.items()}
+
+    def _frames(self, anchor: Anchor, found: Intervals, shift: int = 0) -> Intervals:
+        """Return intervals of extended timestamps as intervals of frames; what touches a frame covers it."""
+        starts = (found.starts + (shift - anchor.origin)) * self._rate // anchor.clock_rate
+        ends = -((anchor.origin - shift - found.ends) * self._rate // anchor.clock_rate)
+        return Intervals.union(starts, ends)
+
+    def _frame(self, wall_ns: int) -> int:
+        return (wall_ns - self._zero_ns) * self._rate // _NANOSECONDS
+
+
+def _used(codecs: Sequence[CodecUse], survey: Survey) -> list[CodecUse]:
+    """Return the codecs of the audio that was received and can be decoded."""
+    found = {position for flow in survey.flows.values() for position in flow.codecs}
+    return [codecs[position] for position in sorted(found) if codecs[position].kind is PacketKind.AUDIO]
+
+
+def _rate_and_law(used: Sequence[CodecUse], sample_rate: int | None) -> tuple[int, Law | None]:
+    rates = {use.format.sample_rate for use in used if use.format is not None}
+    rate = sample_rate or max(rates, default=_DEFAULT_RATE)
+    laws = {use.format.law if isinstance(use.format, SampleFormat) else None for use in used}
+    return rate, laws.pop() if len(laws) == 1 and rates == {rate} else None
+
+
+def _capture_times(captures: Sequence[Capture], table: StreamTable) -> _CaptureTimes:
+    pauses: dict[int, list[Intervals]] = {}
+    drops: dict[int, list[Intervals]] = {}
+    for number, capture in enumerate(captures):
+        end_ns = corrected_end(capture)
+        for party, found in table.pauses(number).items():
+            clipped = Intervals.union(found.starts, np.minimum(found.ends, end_ns))
+            pauses.setdefault(party, []).append(clipped)
+        for at_ns, event in corrected_events(capture):
+            if isinstance(event, Drops):
+                since_ns = at_ns - (event.at_ns - event.since_ns)
+                drops.setdefault(event.stream, []).append(Intervals.of((since_ns, at_ns + 1)))
+    return _CaptureTimes(
+        {party: Intervals.merged(*sets) for party, sets in pauses.items()},
+        {stream: Intervals.merged(*sets) for stream, sets in drops.items()},
+        _seams([(capture.session.wall_ns, corrected_end(capture), capture.end is not None) for capture in captures]),
+    )
+
+
+def _seams(spans: Sequence[tuple[int, int, bool]]) -> list[tuple[GapCause, int, int]]:
+    """Return the times between captures in which none was open."""
+    seams = []
+    latest_ns, ended = 0, True
+    for start_ns, end_ns, complete in sorted(spans):
+        if latest_ns and start_ns > latest_ns:
+            cause = GapCause.NO_SESSION if ended else GapCause.WRITER_FAILOVER
+            slack = 0 if ended else SEAM_SLACK_NS
+            seams.append((cause, latest_ns - slack, start_ns + slack))
+        if end_ns >= latest_ns:
+            latest_ns, ended = end_ns, complete
+    return seams
+
+
+def _drifts(anchors: Sequence[Anchor]) -> dict[FlowKey, float | None]:
+    longest: dict[FlowKey, Anchor] = {}
+    for anchor in anchors:
+        for placed in anchor.runs:
+            known = longest.get(placed.flow)
+            if known is None or anchor.end - anchor.start > known.end - known.start:
+                longest[placed.flow] = anchor
+    return {flow: anchor.drift_ppm for flow, anchor in longest.items()}

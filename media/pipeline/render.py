@@ -1,0 +1,182 @@
+"""Finalising: the captures of one recording become one audio file and a report of everything that is not in it.
+
+Two passes over the captures in windows of bounded size: the first measures, the second writes. The same captures and
+options give the same bytes. It neither fsyncs nor renames, and decides nothing about which captures belong together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from media.container import Capture, read_capture
+from media.errors import CaptureUnreadable
+from media.pipeline.canvas import Rows, mix_samples
+from media.pipeline.codec import CodecRegistry, Law, default_registry
+from media.pipeline.codec.g711 import compress
+from media.pipeline.errors import UnsupportedOutput
+from media.pipeline.flow import Demultiplexer, FlowPackets
+from media.pipeline.intake import Intake
+from media.pipeline.levels import LevelMeter
+from media.pipeline.output import FlacFile, OpusFile, Sink, WavEncoding, WavFile
+from media.pipeline.painting import Painter
+from media.pipeline.plan import Plan, make_plan
+from media.pipeline.quality import Findings, Surveyed, nothing_received, report
+from media.pipeline.report import Layout, OutputFormat, Rendering, RenderOptions
+from media.pipeline.sender_clock import read_sender_clocks
+from media.pipeline.stream_table import StreamTable
+from media.pipeline.survey import Survey
+
+_LOG = logging.getLogger(__name__)
+
+_WAV_ENCODINGS: Final = {
+    OutputFormat.WAV_MULAW: WavEncoding.MULAW,
+    OutputFormat.WAV_ALAW: WavEncoding.ALAW,
+    OutputFormat.WAV_PCM16: WavEncoding.PCM16,
+}
+_LAWS: Final = {OutputFormat.WAV_MULAW: Law.MULAW, OutputFormat.WAV_ALAW: Law.ALAW}
+_FORMAT_OF: Final = {law: format_ for format_, law in _LAWS.items()}
+
+MAX_CHANNELS: Final = 64
+"""Parties of one recording; more m-lines than that no session has."""
+
+
+def render(
+    captures: Sequence[Path], target: Path, options: RenderOptions | None = None, registry: CodecRegistry | None = None
+) -> Rendering:
+    """Render the captures of one recording to one audio file and return what is in it.
+
+    Args:
+        captures: of all segments, in any order; they may overlap in time. A file that is not a capture is left out
+            with a warning.
+        target: created or overwritten; not touched if there is no media (`Rendering.kind` says so).
+        options: how; None for the lossless default.
+        registry: what can be decoded; None for all that is installed.
+
+    Errors:
+        `OutputFailed` if the target cannot be written, `UnsupportedOutput` if its format cannot hold what is asked,
+        `LostError` if a capture cannot be read, `TimelineTooLong`.
+
+    """
+    options = options or RenderOptions()
+    opened, findings = _open(captures)
+    recording = _survey(opened, StreamTable(opened, registry or default_registry()), findings)
+    if not recording.survey.flows:
+        return nothing_received(recording)
+    table = recording.table
+    plan = make_plan(
+        opened,
+        table,
+        recording.survey,
+        slices=recording.slices,
+        clocks=read_sender_clocks(opened),
+        sample_rate=options.sample_rate,
+    )
+    parties = _parties(table, options)
+    format_ = _format(options, plan)
+    law = plan.law if plan.law is not None and _LAWS.get(format_) == plan.law and _copies(options, parties) else None
+    painter = Painter(plan, table.codecs, parties, law)
+    meters = {party: LevelMeter(plan.sample_rate, law) for party in parties}
+    channels = 1 if options.layout is Layout.MIX else len(parties)
+    sink = _sink(target, format_, plan, channels)
+    try:
+        for stretch in _stretches(opened, table, plan, painter):
+            for party, samples in zip(parties, stretch, strict=True):
+                meters[party].feed(samples)
+            sink.write(_frames(stretch, options.layout, law, _LAWS.get(format_)))
+    finally:
+        sink.close()
+    findings.decode_failures = painter.failures
+    return report(recording, plan, meters, written=format_, channels=channels)
+
+
+def _open(paths: Sequence[Path]) -> tuple[list[Capture], Findings]:
+    """Return the captures that can be read, in order of their opening."""
+    findings = Findings()
+    opened = []
+    for path in paths:
+        try:
+            opened.append(read_capture(path))
+        except CaptureUnreadable as error:
+            _LOG.warning("capture left out of a rendering", extra={"path": error.path, "reason": error.reason})
+            findings.unreadable.append(path.name)
+    opened.sort(key=lambda capture: (capture.session.wall_ns, capture.session.session))
+    return opened, findings
+
+
+def _survey(captures: Sequence[Capture], table: StreamTable, findings: Findings) -> Surveyed:
+    survey, flows, intake = Survey(), Demultiplexer(table), Intake(captures, table)
+    number = 0
+    for number, given in _passes(intake, flows):
+        survey.add(given, number)
+    findings.malformed, findings.unknown, findings.refused = intake.malformed, intake.unknown, flows.refused
+    return Surveyed(captures, table, survey, flows, number + 1, findings)
+
+
+def _passes(intake: Intake, flows: Demultiplexer) -> Iterator[tuple[int, FlowPackets]]:
+    """Yield what each slice adds to each flow, with the number of the slice; the last one is the rest."""
+    number = -1
+    for number, packets in enumerate(intake.slices()):
+        for given in flows.feed(packets):
+            yield number, given
+    for given in flows.finish():
+        yield number + 1, given
+
+
+def _stretches(captures: Sequence[Capture], table: StreamTable, plan: Plan, painter: Painter) -> Iterator[list[Rows]]:
+    """Yield the output of all parties, stretch by stretch."""
+    latest = 0
+    for number, given in _passes(Intake(captures, table), Demultiplexer(table)):
+        if number != latest:
+            yield painter.finished(plan.settled[number - 1])
+            latest = number
+        painter.paint(given)
+    yield painter.finished(None)
+
+
+def _parties(table: StreamTable, options: RenderOptions) -> list[int]:
+    """Return the party of each channel: all up to the highest one, so that party 0 is always the left channel."""
+    highest = max(table.parties)
+    if highest >= MAX_CHANNELS or min(table.parties) < 0:
+        raise UnsupportedOutput(f"party {highest} of {MAX_CHANNELS}: the stream table is wrong")
+    if options.party is None:
+        return list(range(highest + 1))
+    if options.party not in table.parties:
+        raise UnsupportedOutput(f"no party {options.party} in this recording, only {sorted(table.parties)}")
+    return [options.party]
+
+
+def _format(options: RenderOptions, plan: Plan) -> OutputFormat:
+    if options.format is not OutputFormat.AUTO:
+        return options.format
+    return OutputFormat.WAV_PCM16 if plan.law is None else _FORMAT_OF[plan.law]
+
+
+def _copies(options: RenderOptions, parties: Sequence[int]) -> bool:
+    """Say whether codes go to the output as they are: a mix of several parties has to be computed."""
+    return options.layout is Layout.PARTIES or len(parties) == 1
+
+
+def _sink(target: Path, format_: OutputFormat, plan: Plan, channels: int) -> Sink:
+    if format_ is OutputFormat.FLAC:
+        return FlacFile(target, plan.sample_rate, channels)
+    if format_ is OutputFormat.OGG_OPUS:
+        return OpusFile(target, plan.sample_rate, channels)
+    return WavFile(target, _WAV_ENCODINGS[format_], plan.sample_rate, channels, plan.frames)
+
+
+def _frames(stretch: list[Rows], layout: Layout, painted: Law | None, wanted: Law | None) -> Rows:
+    """Return interleaved frames, shape (frames, channels), as the sink wants them."""
+    channels = stretch
+    if layout is Layout.MIX and len(stretch) > 1:
+        channels = [mix_samples([row.view(np.int16) for row in stretch])]
+    frames: Rows = np.empty((len(channels[0]), len(channels)), channels[0].dtype)
+    for number, row in enumerate(channels):
+        frames[:, number] = row
+    if painted is None and wanted is not None:
+        return compress(frames.view(np.int16), wanted)
+    return frames

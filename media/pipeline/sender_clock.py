@@ -1,0 +1,113 @@
+"""Sources of one sender aligned by its own clock: RTCP sender reports, RFC 3550 §6.4.1 and §6.5.1.
+
+Arrival times place each source within the jitter of the network. Where the sender tells, for several sources under one
+CNAME, which RTP timestamps belong to which moment of its clock, their relation to each other follows from that; their
+common place in time still comes from arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from media.container import Capture
+from media.pipeline.alignment import Anchor
+from media.pipeline.capture_clock import CaptureClock
+from media.rtp.rtcp import ntp_to_unix_ns, parse_rtcp
+from media.rtp.sequence import TIMESTAMP_MODULUS, nearest_extended
+
+TRUST_SECONDS: Final = 0.25
+"""Sender reports that contradict arrival by more are wrong: a queue holds back all sources of a sender alike."""
+
+MAX_READINGS: Final = 4096
+"""Per source: more than five hours of reports at the usual interval, and a median needs no more."""
+
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One sender report: media and sender clock read together."""
+
+    ntp_ns: int
+    """Sender clock, as nanoseconds since 1970."""
+    rtp_timestamp: int
+    """Wrapped."""
+    arrival_ns: int
+
+
+@dataclass(slots=True)
+class SenderClocks:
+    """What RTCP said about the sources of a recording."""
+
+    readings: dict[tuple[int, int], list[Reading]] = field(default_factory=dict)
+    """By stream and SSRC."""
+    cnames: dict[tuple[int, int], str] = field(default_factory=dict)
+    """By stream and SSRC."""
+
+
+def read_sender_clocks(captures: Iterable[Capture]) -> SenderClocks:
+    """Return what the RTCP packets of all captures say."""
+    clocks = SenderClocks()
+    for capture in captures:
+        clock = CaptureClock(capture)
+        for batch in capture.rtcp():
+            streams = batch.records["stream"].astype("int64")
+            arrivals = clock.arrivals(streams, batch.records["arrival_ns"].astype("int64"))
+            for position, (stream, arrival_ns) in enumerate(zip(streams.tolist(), arrivals.tolist(), strict=True)):
+                _read(clocks, stream, arrival_ns, batch.packet(position))
+    return clocks
+
+
+def align(anchors: Sequence[Anchor], clocks: SenderClocks) -> int:
+    """Move `wall_ns` of anchors whose sources share a sender; return the greatest move, ns."""
+    senders: dict[str, list[tuple[Anchor, int]]] = {}
+    for anchor in anchors:
+        source = (anchor.runs[0].flow.stream, anchor.ssrc)
+        at_base = _sender_time_at_base(anchor, clocks.readings.get(source, []))
+        cname = clocks.cnames.get(source)
+        if cname and at_base is not None:
+            senders.setdefault(cname, []).append((anchor, at_base))
+    greatest = 0
+    for members in senders.values():
+        behind = _median([anchor.wall_ns - at_base for anchor, at_base in members])
+        for anchor, at_base in members:
+            move = at_base + behind - anchor.wall_ns
+            if abs(move) <= TRUST_SECONDS * _NANOSECONDS:
+                anchor.wall_ns += move
+                anchor.adjusted_ns = move
+                greatest = max(greatest, abs(move))
+    return greatest
+
+
+def _read(clocks: SenderClocks, stream: int, arrival_ns: int, datagram: bytes) -> None:
+    compound = parse_rtcp(datagram)
+    if compound is None:
+        return
+    for ssrc, cname in compound.cnames.items():
+        clocks.cnames[stream, ssrc] = cname
+    for report in compound.sender_reports:
+        readings = clocks.readings.setdefault((stream, report.ssrc), [])
+        # RFC 3550 §6.4.1: a sender without a wall clock sets the NTP time to zero.
+        if report.ntp_timestamp and len(readings) < MAX_READINGS:
+            ntp_ns = ntp_to_unix_ns(report.ntp_timestamp, arrival_ns)
+            readings.append(Reading(ntp_ns, report.rtp_timestamp, arrival_ns))
+
+
+def _sender_time_at_base(anchor: Anchor, readings: Sequence[Reading]) -> int | None:
+    """Return the sender's clock at the anchor's base; None if no report of the anchor's time tells."""
+    found = []
+    for reading in readings:
+        if anchor.wall_at(anchor.start) <= reading.arrival_ns <= anchor.wall_at(anchor.end) + _NANOSECONDS:
+            expected = anchor.base + (reading.arrival_ns - anchor.wall_ns) * anchor.clock_rate // _NANOSECONDS
+            timestamp = nearest_extended(reading.rtp_timestamp, expected, TIMESTAMP_MODULUS)
+            found.append(reading.ntp_ns - (timestamp - anchor.base) * _NANOSECONDS // anchor.clock_rate)
+    return _median(found) if found else None
+
+
+def _median(values: Sequence[int]) -> int:
+    """Return the median, rounded down; exact for nanoseconds since 1970."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) // 2
