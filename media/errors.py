@@ -40,3 +40,19 @@ class CaptureUnreadable(RemoteError):
         super().__init__(f"{path}: not a readable capture: {reason}")
         self.path = path
         self.reason = reason
+
+
+class CaptureLost(LostError):
+    """A capture could not be written or synced. The file, and the disk, are not to be trusted by this process again.
+
+    Args:
+        path: the file.
+        error: what the system said, or that it took only a part.
+
+    """
+
+    def __init__(self, path: str, error: OSError | str) -> None:
+        reason = error if isinstance(error, str) else error.strerror or str(error)
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.errno = None if isinstance(error, str) else error.errno

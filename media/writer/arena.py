@@ -1,0 +1,286 @@
+"""The memory into which the kernel writes datagrams, and its rescue by a successor.
+
+One vector of `SLOTS` messages is filled call by call (recvmmsg), looked at as a whole with numpy, and given back. Where
+it lies in a file on tmpfs it outlives the process: before each call the port and the first slot are noted beside the
+packets, so that a successor finds what had been read and not yet appended. Knows nothing of RTP, sessions or disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import itertools
+import logging
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.errors import LocalError, LostError
+from media.writer.kernel import (
+    CONTROL_ROOM,
+    MESSAGE,
+    MSG_DONTWAIT,
+    NAME_ROOM,
+    last_error,
+    receive,
+)
+
+_log: Final = logging.getLogger(__name__)
+
+SLOTS: Final = 4096
+HEAD: Final = 256
+"""Bytes of a datagram in its packed slot: G.711 of 20 ms needs 172, of 30 ms 252. Packed slots keep the cache warm."""
+REST: Final = 1792
+"""Bytes for the rare longer datagram, apart; 2,048 in all: above any Ethernet frame."""
+MAX_DATAGRAM: Final = HEAD + REST
+PER_CALL: Final = 64
+"""Datagrams taken from one socket before the next one has its turn."""
+MAX_CALLS: Final = 4096
+"""Sockets noted in one filling."""
+RTCP_BIT: Final = 1 << 31
+"""In the noted port: the datagrams came from the RTCP socket of that pair."""
+
+_MAGIC: Final = b"TNDMARE1"
+_HEADER: Final = struct.Struct("<8sIIIII")
+"""Magic, slots, head, rest, calls, port rows: a successor of another build sees a layout that it does not know."""
+_HEADER_ROOM: Final = 4096
+_UNUSED: Final = 0xFFFF_FFFF
+_TRANSIENT: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED})
+
+
+@dataclass(slots=True, eq=False)
+class Datagrams:
+    """Datagrams as the kernel left them; views into the arena, valid until it is given back, or copies."""
+
+    heads: NDArray[np.uint8]
+    """Shape (n, HEAD)."""
+    rests: NDArray[np.uint8]
+    """Shape (n, REST)."""
+    names: NDArray[np.uint64]
+    """Packed source addresses, shape (n, 4)."""
+    controls: NDArray[np.int64]
+    """Ancillary data, shape (n, 8)."""
+    messages: NDArray[np.void]
+    """dtype `MESSAGE`."""
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def name(self, position: int) -> bytes:
+        """Return one packed source address."""
+        return bytes(self.names[position].data)
+
+    def take(self, start: int, stop: int) -> Datagrams:
+        """Return the datagrams of a range, without copying."""
+        here = slice(start, stop)
+        return Datagrams(self.heads[here], self.rests[here], self.names[here], self.controls[here], self.messages[here])
+
+    def copy(self) -> Datagrams:
+        """Return the same datagrams in memory of their own."""
+        return Datagrams(
+            self.heads.copy(), self.rests.copy(), self.names.copy(), self.controls.copy(), self.messages.copy()
+        )
+
+
+class Arena:
+    """The message vector and its memory.
+
+    Args:
+        path: file on tmpfs, or None for private memory.
+        port_rows: number of port pairs; for each is kept whether it is busy, and the count of kernel drops already
+            told, so that a successor does not tell it twice.
+
+    Errors: `LocalError` if another live process holds the file.
+
+    """
+
+    def __init__(self, path: Path | None, port_rows: int) -> None:
+        self._fd = -1
+        self.inherited = False
+        """The memory was a predecessor's: `told_drops` go on from there."""
+        sizes = _region_sizes(port_rows)
+        self._memory = self._map(path, _HEADER_ROOM + sum(sizes), port_rows)
+        self.recovered = dict[int, list[Datagrams]]()
+        """Datagrams of a dead predecessor by noted port; copies."""
+        regions = iter(_split(np.frombuffer(self._memory, np.uint8), sizes))
+        heads = next(regions).reshape(SLOTS, HEAD)
+        rests = next(regions).reshape(SLOTS, REST)
+        messages = next(regions).view(MESSAGE)
+        vectors = next(regions).view(np.uint64).reshape(SLOTS, 2, 2)
+        names = next(regions).view(np.uint64).reshape(SLOTS, 4)
+        controls = next(regions).view(np.int64).reshape(SLOTS, CONTROL_ROOM // 8)
+        self._starts = next(regions).view(np.uint32)
+        self._noted = next(regions).view(np.uint32)
+        self.told_drops = next(regions).view(np.uint32)
+        """Per port row and kind (RTP, RTCP), shape (rows, 2): the socket's drop counter when it was last told."""
+        self.told_drops = self.told_drops.reshape(port_rows, 2)
+        self.busy = next(regions)
+        """Per port row: 1 while a session uses the port."""
+        self.all = Datagrams(heads, rests, names, controls, messages)
+        if self._fd >= 0:
+            self._rescue()
+        _wire(self.all, vectors)
+        self._pointers = [ctypes.c_void_p(messages.ctypes.data + slot * MESSAGE.itemsize) for slot in range(SLOTS + 1)]
+        self._notes = self._starts.data.cast("B").cast("I")
+        self._noted_calls = len(self._starts)
+        self.used = 0
+        """Slots filled since the arena was given back."""
+        self.give_back(SLOTS)
+
+    def _map(self, path: Path | None, size: int, port_rows: int) -> mmap.mmap:
+        if path is None:
+            return mmap.mmap(-1, size)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._map_file(size, port_rows)
+        except BlockingIOError as error:
+            raise LocalError(f"{path} belongs to another running writer") from error
+        except OSError as error:
+            # Capturing without a safety net is better than not capturing.
+            _log.warning("no shared memory; a crash will lose packets in flight", extra={"reason": str(error)})
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            return mmap.mmap(-1, size)
+
+    def _map_file(self, size: int, port_rows: int) -> mmap.mmap:
+        header = _HEADER.pack(_MAGIC, SLOTS, HEAD, REST, MAX_CALLS, port_rows)
+        known = os.pread(self._fd, _HEADER.size, 0) == header and os.fstat(self._fd).st_size == size
+        self.inherited = known
+        if not known:
+            os.ftruncate(self._fd, 0)
+            # Reserve every page now: a full tmpfs met later would kill the process with SIGBUS.
+            os.posix_fallocate(self._fd, 0, size)
+        memory = mmap.mmap(self._fd, size)
+        if not known:
+            np.frombuffer(memory, np.uint8, (SLOTS * MESSAGE.itemsize), _HEADER_ROOM + SLOTS * (HEAD + REST)).view(
+                MESSAGE
+            )["name_length"] = NAME_ROOM
+            memory[: len(header)] = header
+        return memory
+
+    def _rescue(self) -> None:
+        """Copy what the noted calls of a predecessor had filled; anything inconsistent is left alone."""
+        filled = self.all.messages["name_length"] != NAME_ROOM
+        calls = np.flatnonzero(self._starts != _UNUSED)
+        starts = [*self._starts[calls].tolist(), SLOTS]
+        for call, start, following in zip(calls.tolist(), starts[:-1], starts[1:], strict=True):
+            run = filled[start : min(following, start + PER_CALL)]
+            if not run.size or not run[0]:
+                continue
+            stop = start + (len(run) if run.all() else int(np.argmin(run)))
+            self.recovered.setdefault(int(self._noted[call]), []).append(self.all.take(start, stop).copy())
+
+    def note(self, ports: NDArray[np.uint32]) -> None:
+        """Say which sockets the next calls are for, in their order; at most `MAX_CALLS`."""
+        self._noted_calls = len(ports)
+        self._noted[: len(ports)] = ports
+
+    def fill(self, sockets: Sequence[int], first: int) -> int:
+        """Receive from sockets[first:], `PER_CALL` datagrams at most from each, until the arena may not hold more.
+
+        Returns the index of the first socket that had no turn. `counts(first, that)` then tells what each one gave.
+        """
+        used = self.used
+        notes, pointers, call = self._notes, self._pointers, first
+        for call in range(first, len(sockets)):
+            if used > SLOTS - PER_CALL:
+                break
+            notes[call] = used
+            got = receive(sockets[call], pointers[used], PER_CALL, MSG_DONTWAIT, None)
+            if got > 0:
+                used += got
+            elif got < 0 and last_error() not in _TRANSIENT:
+                raise LostError(f"receiving: {os.strerror(last_error())}")
+        else:
+            call = len(sockets)
+        self.used = used
+        return call
+
+    def counts(self, first: int, stop: int) -> NDArray[np.int64]:
+        """Return how many datagrams each of the calls [first, stop) brought."""
+        edges = np.empty(stop - first + 1, np.int64)
+        edges[:-1] = self._starts[first:stop]
+        edges[-1] = self.used
+        return np.diff(edges)
+
+    def filled(self) -> Datagrams:
+        """Return views of everything received since the arena was given back."""
+        return self.all.take(0, self.used)
+
+    def give_back(self, slots: int | None = None) -> None:
+        """Forget the datagrams: they are in their captures, or are not wanted."""
+        used = self.used if slots is None else slots
+        messages = self.all.messages
+        # The marks of receipt go first: from here on a successor would find nothing.
+        messages["name_length"][:used] = NAME_ROOM
+        messages["control_length"][:used] = CONTROL_ROOM
+        self._starts[: self._noted_calls] = _UNUSED
+        self.used = 0
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _region_sizes(port_rows: int) -> list[int]:
+    return [
+        SLOTS * HEAD,
+        SLOTS * REST,
+        SLOTS * MESSAGE.itemsize,
+        SLOTS * 32,
+        SLOTS * NAME_ROOM,
+        SLOTS * CONTROL_ROOM,
+        (MAX_CALLS + 2) * 4,
+        (MAX_CALLS + 2) * 4,
+        port_rows * 8,
+        port_rows,
+    ]
+
+
+def _split(memory: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.uint8]]:
+    edges = _HEADER_ROOM + np.cumsum([0, *sizes])
+    return [memory[start:stop] for start, stop in itertools.pairwise(edges)]
+
+
+def _wire(datagrams: Datagrams, vectors: NDArray[np.uint64]) -> None:
+    """Point every message at its slot, name and control space: addresses of this process, so anew at every start."""
+    slot = np.arange(SLOTS, dtype=np.uint64)
+    vectors[:, 0, 0] = datagrams.heads.ctypes.data + slot * np.uint64(HEAD)
+    vectors[:, 0, 1] = HEAD
+    vectors[:, 1, 0] = datagrams.rests.ctypes.data + slot * np.uint64(REST)
+    vectors[:, 1, 1] = REST
+    messages = datagrams.messages
+    messages["name"] = datagrams.names.ctypes.data + slot * np.uint64(NAME_ROOM)
+    messages["vectors"] = vectors.ctypes.data + slot * np.uint64(32)
+    messages["vector_count"] = 2
+    messages["control"] = datagrams.controls.ctypes.data + slot * np.uint64(CONTROL_ROOM)
+
+
+class Discarder:
+    """Empties sockets whose payload is not wanted: the kernel is given no memory to copy it into."""
+
+    def __init__(self) -> None:
+        self._messages = np.zeros(PER_CALL, MESSAGE)
+        self._pointer = ctypes.c_void_p(self._messages.ctypes.data)
+
+    def discard(self, fd: int, limit: int) -> int:
+        """Drop what waits in a socket, `limit` datagrams at most (rounded up to a whole call); return how many."""
+        dropped = 0
+        while dropped < limit:
+            got = receive(fd, self._pointer, PER_CALL, MSG_DONTWAIT, None)
+            dropped += max(got, 0)
+            if got < PER_CALL:
+                break
+        return dropped

@@ -1,0 +1,469 @@
+"""Commands on sessions, durability, and what to do when a disk fails: the writer's decisions.
+
+Synchronous: each method does a bounded piece of work and returns, so that one loop can do everything. Owns captures and
+ports; knows no connection, and no timer but the turns of its visits. docs/storage-format.md; media/writer/protocol.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from media.container import model
+from media.container.layout import FILE_SUFFIX
+from media.errors import CaptureLost, LostError
+from media.writer.arena import Arena
+from media.writer.capture_file import CaptureFile
+from media.writer.carousel import Carousel
+from media.writer.config import PortPair, WriterConfig
+from media.writer.intake import Intake
+from media.writer.kernel import dropped_datagrams, prepare_socket
+from media.writer.protocol import (
+    CloseSession,
+    Command,
+    Heartbeat,
+    ListSessions,
+    ModifySession,
+    OpenSession,
+    RefusalReason,
+    Refused,
+    Reply,
+    SessionClosed,
+    SessionFailed,
+    SessionList,
+    SessionModified,
+    SessionOpened,
+    SessionSummary,
+)
+from media.writer.reception import Reception
+from media.writer.roster import CommandRefused, Roster, check_command
+from media.writer.sources import SwitchPolicy
+from media.writer.stream import LiveSession, LiveStream, stored_stream, stream_report, stream_totals
+from media.writer.syncing import Outcome, Syncer
+from media.writer.table import PortTable
+
+_log: Final = logging.getLogger(__name__)
+
+Answer = Callable[[Reply], None]
+"""Sends one reply to whoever asked; harmless when the asker has gone."""
+
+_LATE_S: Final = 1.0
+"""A visit so late is told in the capture."""
+_CLOCK_STEP_NS: Final = 20_000_000
+"""Slewing moves the clock by less than 1 ms in a sync interval; this is a step."""
+_REMEMBERED: Final = 1024
+"""Ended sessions whose last answer is kept for a frontend that asks again after a takeover."""
+_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+_STOP_S: Final = 10.0
+"""Seconds for the last syncs when the writer stops."""
+_S_TO_NS: Final = 1_000_000_000
+
+
+class Engine:
+    """Captures sessions on the granted ports.
+
+    Args:
+        config: settings.
+        pairs: granted ports.
+        max_sessions: captures that may be open at once (file descriptors).
+        clock: monotonic seconds.
+        wall_ns: wall clock, nanoseconds since the epoch.
+
+    Obligation: call `visit` whenever `next_turn` has come, `collect` when `syncer.fd` is readable, `flush` every sync
+    interval, and send what `announcements` gives to every frontend. After a disk error `failed` says why, nothing is
+    read from any socket, and the packets wait for another process.
+
+    """
+
+    def __init__(
+        self,
+        config: WriterConfig,
+        pairs: Sequence[PortPair],
+        *,
+        max_sessions: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._config = config
+        self._max_sessions = max_sessions
+        self._clock = clock
+        self._wall_ns = wall_ns
+        for pair in pairs:
+            for sock in (pair.rtp, pair.rtcp):
+                if sock is not None:
+                    prepare_socket(sock)
+        self._arena = Arena(config.arena_path, len(pairs))
+        table = PortTable(len(pairs))
+        self._table = table
+        told = self._arena.told_drops
+        self._roster = Roster(
+            pairs,
+            table,
+            told,
+            trust_told=self._arena.inherited,
+            busy=self._arena.busy,
+            cooldown_s=config.cooldown_s,
+            reserved_until=clock() + config.recovery_s,
+        )
+        policy = SwitchPolicy(
+            same_host_ns=int(config.same_host_silence_s * _S_TO_NS),
+            same_ssrc_ns=int(config.same_ssrc_silence_s * _S_TO_NS),
+            other_host_ns=int(config.other_host_silence_s * _S_TO_NS),
+        )
+        self._intake = Intake(
+            table, self._roster.slots, self._roster.streams, told_drops=told, policy=policy, wall_ns=wall_ns
+        )
+        self._reception = Reception(self._arena, self._intake, self._roster)
+        self._carousel = Carousel(config.visit_interval_s)
+        self.syncer = Syncer()
+        self._root = os.open(config.capture_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._day = ("", -1)
+        self._syncing = False
+        self._epoch = 0
+        self._closing: dict[str, list[tuple[Answer, int]]] = {}
+        self._ended = OrderedDict[str, SessionClosed]()
+        self._announcements: list[SessionFailed] = []
+        self._started = clock()
+        self._clock_offset_ns = self._offset_ns()
+        self._progress = 0
+        self._free_bytes = 0
+        self._measure_disk()
+        self.failed = ""
+        """Empty, or why this writer has stopped capturing."""
+
+    # Visits
+
+    def next_turn(self) -> float | None:
+        """Return the monotonic seconds at which `visit` has something to do, or None."""
+        return None if self.failed else self._carousel.next_turn()
+
+    def visit(self) -> bool:
+        """Visit the group whose turn it is; say whether there was one."""
+        self._progress += 1
+        due = None if self.failed else self._carousel.due(self._clock())
+        if due is None:
+            return False
+        group, late_s = due
+        try:
+            if late_s > _LATE_S:
+                stalled = int((late_s + self._config.visit_interval_s) * _S_TO_NS)
+                for session in group.sessions.values():
+                    session.file.event(model.Late(at_ns=self._wall_ns(), stalled_ns=stalled))
+            self._reception.visit(group)
+            for session in group.sessions.values():
+                session.file.flush()
+        except LostError as error:
+            self._fail(str(error))
+        return True
+
+    def flush(self) -> Heartbeat:
+        """Start a sync of the file system unless one is still under way; return the heartbeat of this moment."""
+        if not self.failed and not self._syncing:
+            self._syncing = True
+            self.syncer.sync_file_system(self._root, self._synced)
+        now = self._clock()
+        if now - self._started > self._config.recovery_s:
+            self._reception.forget_saved()
+        self._measure_disk()
+        self._watch_clock()
+        return Heartbeat(
+            writer=self._config.writer,
+            progress=self._progress,
+            sessions=len(self._roster.by_name),
+            streams=sum(len(session.streams) for session in self._roster.by_name.values()),
+            free_ports=self._roster.available_ports(now) if not self.failed else 0,
+            packets=self._intake.packets,
+            kernel_drops=self._intake.kernel_drops,
+            free_bytes=self._free_bytes,
+            cpu_seconds=time.process_time(),
+            failed=self.failed,
+        )
+
+    def collect(self) -> None:
+        """Take the results of syncs, and send the answers that waited for them."""
+        self.syncer.collect()
+
+    def announcements(self) -> list[SessionFailed]:
+        """Return and forget what every frontend must be told."""
+        found, self._announcements = self._announcements, []
+        return found
+
+    # Commands
+
+    def handle(self, command: Command, answer: Answer) -> None:
+        """Carry out a command; `answer` is called once, now or when a sync has finished."""
+        try:
+            self._fence(command.epoch)
+            match command:
+                case OpenSession():
+                    self._open(command, answer)
+                case ModifySession():
+                    answer(self._modify(command))
+                case CloseSession():
+                    self._close(command, answer)
+                case ListSessions():
+                    answer(self._list(command))
+        except CommandRefused as refused:
+            answer(Refused(request=command.request, reason=refused.reason, detail=refused.detail))
+        except LostError as error:
+            self._fail(str(error))
+            answer(Refused(request=command.request, reason=RefusalReason.DISK_FAILED, detail=str(error)))
+
+    def _fence(self, epoch: int) -> None:
+        if epoch < self._epoch:
+            raise CommandRefused(RefusalReason.STALE_EPOCH, f"epoch {epoch} is older than {self._epoch}")
+        self._epoch = epoch
+
+    def _open(self, command: OpenSession, answer: Answer) -> None:
+        self._require_working()
+        check_command(command.session, command.streams)
+        session = self._roster.by_name.get(command.session)
+        if session is None:
+            session = self._create(command)
+        elif session.requested != command.streams:
+            raise CommandRefused(RefusalReason.SESSION_EXISTS, "open with other streams")
+        reply = partial(self._opened, session, command.request)
+        if session.waiting is None:
+            answer(reply())
+        else:
+            session.waiting.append((answer, reply))
+
+    def _opened(self, session: LiveSession, request: int) -> Reply:
+        if self.failed:
+            return Refused(request=request, reason=RefusalReason.DISK_FAILED, detail=self.failed)
+        return SessionOpened(
+            request=request,
+            session=session.identifier,
+            host=session.host,
+            ports=session.ports(),
+            capture_path=str(session.file.path),
+        )
+
+    def _create(self, command: OpenSession) -> LiveSession:
+        if self._free_bytes < self._config.min_free_bytes:
+            raise CommandRefused(RefusalReason.DISK_FULL, f"{self._free_bytes} bytes free")
+        if len(self._roster.by_name) >= self._max_sessions:
+            raise CommandRefused(RefusalReason.NO_FREE_PORT, "no file descriptor left for another capture")
+        now = self._clock()
+        streams = self._roster.allocate(command.streams, now)
+        host = self._config.advertised_host or streams[0].pair.host
+        try:
+            file = self._create_file(command, streams, host)
+        except BaseException:
+            self._roster.give_back(streams)
+            raise
+        session = LiveSession(
+            identifier=command.session, slot=-1, requested=list(command.streams), file=file, host=host, streams={}
+        )
+        self._roster.enter(session)
+        for stream in streams:
+            self._roster.connect(session, stream, adopt=command.adopt)
+        if command.adopt:
+            self._adopt(session, streams)
+        else:
+            self._reception.disown(streams)
+        self._carousel.add(session, now)
+        self.syncer.sync_files((file.fd, self._day[1], self._root), partial(self._open_synced, session))
+        return session
+
+    def _create_file(self, command: OpenSession, streams: Sequence[LiveStream], host: str) -> CaptureFile:
+        body = model.Session(
+            session=command.session,
+            writer=self._config.writer,
+            host=host,
+            wall_ns=self._wall_ns(),
+            monotonic_ns=int(self._clock() * _S_TO_NS),
+            adopted=command.adopt,
+            descriptor=command.descriptor,
+            streams=[stored_stream(stream.spec) for stream in streams],
+        )
+        try:
+            return CaptureFile(self._directory(body.wall_ns) / (command.session + FILE_SUFFIX), body)
+        except FileExistsError:
+            raise CommandRefused(RefusalReason.SESSION_EXISTS, "a capture of this name exists") from None
+        except (TypeError, msgspec.MsgspecError, UnicodeError) as error:
+            raise CommandRefused(RefusalReason.MALFORMED, f"descriptor: {error}") from error
+        except OSError as error:
+            if error.errno in _DISK_ERRORS:
+                raise CaptureLost(str(self._config.capture_dir), error) from error
+            raise CommandRefused(RefusalReason.DISK_FAILED, str(error)) from error
+
+    def _directory(self, wall_ns: int) -> Path:
+        day = datetime.fromtimestamp(wall_ns / _S_TO_NS, UTC).date().isoformat()
+        path = self._config.capture_dir / day
+        if self._day[0] != day:
+            path.mkdir(exist_ok=True)
+            before = self._day[1]
+            self._day = (day, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            if before >= 0:
+                # Behind every sync that still uses it.
+                self.syncer.sync_files((), lambda _: os.close(before))
+        return path
+
+    def _adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
+        saved = self._reception.saved(streams)
+        if saved:
+            session.file.event(model.Recovered(packets=saved, at_ns=self._wall_ns()))
+            self._reception.adopt(streams)
+
+    def _open_synced(self, session: LiveSession, outcome: Outcome) -> None:
+        if outcome is not None:
+            self._fail(f"{session.file.path}: {outcome.strerror}")
+        waiting, session.waiting = session.waiting, None
+        for answer, reply in waiting or ():
+            answer(reply())
+
+    def _modify(self, command: ModifySession) -> Reply:
+        self._require_working()
+        check_command(command.session, command.streams)
+        session = self._find(command.session)
+        # What has arrived until now belongs to the old table: recorded if it was recording, discarded if it was paused.
+        self._reception.drain(session)
+        now = self._clock()
+        wanted = {spec.index: spec for spec in command.streams}
+        staying = {
+            index
+            for index, stream in session.streams.items()
+            if index in wanted and wanted[index].port in {0, stream.spec.port}
+        }
+        fresh = self._roster.allocate([spec for spec in command.streams if spec.index not in staying], now)
+        for index in [index for index in session.streams if index not in staying]:
+            self._finish_stream(session, session.streams[index], now)
+        for index in staying:
+            self._roster.change(session.streams[index], wanted[index])
+        for stream in fresh:
+            self._roster.connect(session, stream, adopt=False)
+        session.streams = dict(sorted(session.streams.items()))
+        self._carousel.refresh(session)
+        table = [stored_stream(stream.spec) for stream in session.streams.values()]
+        session.file.event(model.Streams(at_ns=self._wall_ns(), cause=command.cause, streams=table))
+        session.file.flush()
+        return SessionModified(
+            request=command.request, session=session.identifier, host=session.host, ports=session.ports()
+        )
+
+    def _close(self, command: CloseSession, answer: Answer) -> None:
+        ended = self._ended.get(command.session)
+        if ended is not None:
+            answer(msgspec.structs.replace(ended, request=command.request))
+            return
+        if command.session not in self._closing:
+            self._require_working()
+            self._end(self._find(command.session), command.cause)
+        self._closing[command.session].append((answer, command.request))
+
+    def _end(self, session: LiveSession, cause: str) -> None:
+        self._reception.drain(session)
+        now = self._clock()
+        for stream in list(session.streams.values()):
+            self._finish_stream(session, stream, now)
+        totals = sorted(session.finished, key=lambda one: one.index)
+        session.file.end(model.End(cause=cause, at_ns=self._wall_ns(), streams=totals))
+        self._carousel.remove(session)
+        self._roster.leave(session)
+        closed = SessionClosed(
+            request=0,
+            session=session.identifier,
+            capture_path=str(session.file.path),
+            streams=[stream_report(one) for one in totals],
+        )
+        self._closing[session.identifier] = []
+        self.syncer.sync_files((session.file.fd,), partial(self._end_synced, session, closed))
+
+    def _end_synced(self, session: LiveSession, closed: SessionClosed, outcome: Outcome) -> None:
+        session.file.close()
+        waiting = self._closing.pop(session.identifier)
+        if outcome is not None:
+            self._fail(f"{session.file.path}: {outcome.strerror}")
+            for answer, request in waiting:
+                answer(Refused(request=request, reason=RefusalReason.DISK_FAILED, detail=self.failed))
+            return
+        self._ended[session.identifier] = closed
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        for answer, request in waiting:
+            answer(msgspec.structs.replace(closed, request=request))
+
+    def _finish_stream(self, session: LiveSession, stream: LiveStream, now: float) -> None:
+        dropped = dropped_datagrams(stream.pair.rtp) - int(self._arena.told_drops[stream.row, 0]) & 0xFFFF_FFFF
+        if 0 < dropped < 1 << 31:
+            # Dropped behind the last packet that could have told it.
+            since = int(self._table.last_arrival_ns[stream.row])
+            self._intake.sifter.tell_drops(stream.row, 0, dropped, since, self._wall_ns())
+        session.finished.append(self._roster.disconnect(session, stream, now))
+
+    def _list(self, command: ListSessions) -> Reply:
+        return SessionList(
+            request=command.request,
+            sessions=[
+                SessionSummary(
+                    session=session.identifier,
+                    capture_path=str(session.file.path),
+                    streams=[stream_report(stream_totals(self._table, stream)) for stream in session.streams.values()],
+                )
+                for session in self._roster.by_name.values()
+            ],
+        )
+
+    def _find(self, identifier: str) -> LiveSession:
+        session = self._roster.by_name.get(identifier)
+        if session is None:
+            raise CommandRefused(RefusalReason.UNKNOWN_SESSION, "no such session in this writer")
+        return session
+
+    def _require_working(self) -> None:
+        if self.failed:
+            raise CommandRefused(RefusalReason.DISK_FAILED, self.failed)
+
+    # Faults and the end
+
+    def _fail(self, reason: str) -> None:
+        """Stop capturing for good: after an error the kernel may have thrown away what it said it had taken."""
+        if self.failed:
+            return
+        self.failed = reason
+        _log.critical("writer failed", extra={"writer": self._config.writer, "reason": reason})
+        for session in self._roster.by_name.values():
+            self._announcements.append(SessionFailed(session=session.identifier, detail=reason))
+
+    def _synced(self, outcome: Outcome) -> None:
+        self._syncing = False
+        if outcome is not None:
+            self._fail(f"{self._config.capture_dir}: {outcome.strerror}")
+
+    def _measure_disk(self) -> None:
+        found = os.statvfs(self._root)
+        self._free_bytes = found.f_bavail * found.f_frsize
+
+    def _offset_ns(self) -> int:
+        return self._wall_ns() - int(self._clock() * _S_TO_NS)
+
+    def _watch_clock(self) -> None:
+        offset = self._offset_ns()
+        step = offset - self._clock_offset_ns
+        self._clock_offset_ns = offset
+        if abs(step) < _CLOCK_STEP_NS or self.failed:
+            return
+        _log.warning("wall clock stepped", extra={"writer": self._config.writer, "step_ns": step})
+        for session in self._roster.by_name.values():
+            session.file.event(model.Clock(at_ns=self._wall_ns(), step_ns=step))
+
+    def stop(self, cause: str) -> None:
+        """End every capture that is still open, with this cause, and make it durable."""
+        try:
+            for session in [] if self.failed else list(self._roster.by_name.values()):
+                self._end(session, cause)
+        except LostError as error:
+            self._fail(str(error))
+        self.syncer.close(_STOP_S)
+        self._arena.close()

@@ -1,0 +1,186 @@
+"""The open sessions of a writer, their streams and their ports. No receiving, no commands, no disk but the new file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from media.container import model
+from media.errors import ResourceError
+from media.writer.arena import PER_CALL, Discarder
+from media.writer.config import PortPair
+from media.writer.kernel import datagram_waits, dropped_datagrams, numeric_address
+from media.writer.ports import PortAllocator
+from media.writer.protocol import RefusalReason, StreamSpec
+from media.writer.sources import SourceLock
+from media.writer.stream import LiveSession, LiveStream, stream_totals
+from media.writer.table import NO_SESSION, PAYLOAD_TYPES, PortTable
+
+MAX_STREAMS: Final = 64
+"""Streams of one session; a conference that is recorded per party has a dozen."""
+_SESSION_NAME: Final = re.compile(r"[0-9a-f]{32}")
+_STALE_LIMIT: Final = 64 * PER_CALL
+"""Datagrams discarded when a port is taken; more than any receive buffer holds of one stream."""
+
+
+class CommandRefused(ResourceError):
+    """A command that has no effect; becomes a `Refused`."""
+
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def check_command(session: str, streams: Sequence[StreamSpec]) -> None:
+    """Raise `CommandRefused` for values that no frontend of ours sends; the session becomes a file name."""
+    if not _SESSION_NAME.fullmatch(session):
+        raise CommandRefused(RefusalReason.MALFORMED, "session is not 32 hexadecimal digits")
+    indices = [stream.index for stream in streams]
+    if not 0 < len(indices) <= MAX_STREAMS or len(set(indices)) != len(indices):
+        raise CommandRefused(RefusalReason.MALFORMED, f"1 to {MAX_STREAMS} streams with different indices are needed")
+    for stream in streams:
+        types = stream.payload_types
+        if not 0 <= stream.index < 1 << 16 or not all(0 <= number < PAYLOAD_TYPES for number in types):
+            raise CommandRefused(RefusalReason.MALFORMED, f"stream {stream.index}: index or payload type out of range")
+
+
+class Roster:
+    """Who uses which port.
+
+    Args:
+        pairs: the granted ports; the position is the port row.
+        table: columns by port row.
+        told_drops: drop counters already told, shape (rows, 2).
+        trust_told: the counters come from a predecessor, so drops since then are still to be told.
+        busy: per port row, 1 while a session uses it; what a predecessor left at 1 is reserved for adoption.
+        cooldown_s: see `WriterConfig`.
+        reserved_until: monotonic seconds until which ports of a predecessor are reserved.
+
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[PortPair],
+        table: PortTable,
+        told_drops: NDArray[np.uint32],
+        *,
+        trust_told: bool,
+        busy: NDArray[np.uint8],
+        cooldown_s: float,
+        reserved_until: float,
+    ) -> None:
+        self._pairs = pairs
+        self._table = table
+        self._told_drops = told_drops
+        self._trust_told = trust_told
+        self._rows = {pair.port: row for row, pair in enumerate(pairs)}
+        self._busy = busy
+        self._allocator = PortAllocator(len(pairs), cooldown_s)
+        for row, pair in enumerate(pairs):
+            # Packets that wait in a socket at our start belong to a session that somebody will want to adopt.
+            if busy[row] or datagram_waits(pair.rtp):
+                self._allocator.reserve(row, reserved_until)
+        busy[:] = 0
+        self._discarder = Discarder()
+        self.slots: list[LiveSession | None] = []
+        """Sessions by slot; the numbers in `PortTable.session`."""
+        self.streams: list[LiveStream | None] = [None] * len(pairs)
+        """Streams by port row."""
+        self.by_name: dict[str, LiveSession] = {}
+        self._free_slots: list[int] = []
+
+    def available_ports(self, now: float) -> int:
+        """Return how many ports a new stream could take."""
+        return self._allocator.available(now)
+
+    def allocate(self, specs: Sequence[StreamSpec], now: float) -> list[LiveStream]:
+        """Take ports for new streams, all or none; raises `CommandRefused`."""
+        streams: list[LiveStream] = []
+        try:
+            for spec in specs:
+                streams.append(self._new_stream(spec, now))
+        except CommandRefused:
+            self.give_back(streams)
+            raise
+        return streams
+
+    def give_back(self, streams: Sequence[LiveStream]) -> None:
+        """Free ports that `allocate` took and nobody used."""
+        for stream in streams:
+            self._allocator.give_back(stream.row)
+
+    def _new_stream(self, spec: StreamSpec, now: float) -> LiveStream:
+        if spec.port:
+            wanted = self._rows.get(spec.port)
+            if wanted is None:
+                raise CommandRefused(RefusalReason.PORT_TAKEN, f"port {spec.port} is not one of this writer")
+            if not self._allocator.take_exactly(wanted):
+                raise CommandRefused(RefusalReason.PORT_TAKEN, f"port {spec.port} is in use")
+            row = wanted
+        else:
+            free = self._allocator.take(now)
+            if free is None:
+                raise CommandRefused(RefusalReason.NO_FREE_PORT, "every port is in use or cooling down")
+            row = free
+        pair = self._pairs[row]
+        family = pair.rtp.family
+        announced = numeric_address(spec.remote_host, spec.remote_port, family=family)
+        placed = msgspec.structs.replace(spec, port=pair.port)
+        return LiveStream(placed, row, pair, family, SourceLock(announced))
+
+    def enter(self, session: LiveSession) -> None:
+        """Make a session with its streams known; its `slot` is set."""
+        session.slot = self._free_slots.pop() if self._free_slots else len(self.slots)
+        if session.slot == len(self.slots):
+            self.slots.append(None)
+        self.slots[session.slot] = session
+        self.by_name[session.identifier] = session
+
+    def connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
+        """Let a stream's port receive for a session; what waits in its sockets is discarded unless adopted."""
+        session.streams[stream.spec.index] = stream
+        self.streams[stream.row] = stream
+        self._busy[stream.row] = 1
+        self._table.clear(stream.row, session=session.slot, stream=stream.spec.index)
+        self._table.payload_known[stream.row, list(stream.spec.payload_types)] = True
+        for kind, sock in enumerate((stream.pair.rtp, stream.pair.rtcp)):
+            if sock is None:
+                continue
+            if not adopt:
+                self._discarder.discard(sock.fileno(), _STALE_LIMIT)
+            if not (adopt and self._trust_told):
+                self._told_drops[stream.row, kind] = dropped_datagrams(sock)
+
+    def change(self, stream: LiveStream, spec: StreamSpec) -> None:
+        """Put a new specification of a connected stream in force; its port stays."""
+        stream.spec = msgspec.structs.replace(spec, port=stream.pair.port)
+        self._table.payload_known[stream.row] = False
+        self._table.payload_known[stream.row, list(spec.payload_types)] = True
+        stream.lock.announce(numeric_address(spec.remote_host, spec.remote_port, family=stream.family))
+
+    def disconnect(self, session: LiveSession, stream: LiveStream, now: float) -> model.StreamTotals:
+        """Let a stream's port rest, and return its counters."""
+        totals = stream_totals(self._table, stream)
+        del session.streams[stream.spec.index]
+        self.streams[stream.row] = None
+        self._busy[stream.row] = 0
+        self._table.clear(stream.row, session=NO_SESSION, stream=0)
+        self._allocator.release(stream.row, now)
+        return totals
+
+    def leave(self, session: LiveSession) -> None:
+        """Forget a session whose streams are disconnected."""
+        del self.by_name[session.identifier]
+        self.slots[session.slot] = None
+        self._free_slots.append(session.slot)
+
+    def discard_paused(self, paused: Sequence[tuple[int, int]], limit: int) -> None:
+        """Drop and count what waits in the sockets of paused streams; (descriptor, row) each."""
+        for fd, row in paused:
+            self._table.paused[row] += self._discarder.discard(fd, limit)

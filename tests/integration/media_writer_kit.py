@@ -1,0 +1,327 @@
+"""What writer tests need: a supervisor's sockets, real writer processes, a frontend's connection, an RTP sender."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from media.container import Capture, read_capture
+from media.writer.framing import FrameBuffer, decode_reply, encode_frame
+from media.writer.protocol import (
+    CloseSession,
+    Codec,
+    Command,
+    Heartbeat,
+    ListSessions,
+    ModifySession,
+    OpenSession,
+    Refused,
+    Reply,
+    SessionClosed,
+    SessionFailed,
+    SessionList,
+    SessionModified,
+    SessionOpened,
+    StreamSpec,
+)
+
+PCMU = {0: Codec(name="PCMU", clock_rate=8000), 101: Codec(name="TELEPHONE-EVENT", clock_rate=8000)}
+LIMIT_S = 10.0
+"""How long a test waits for what must happen."""
+
+
+def rtp(sequence: int, *, ssrc: int = 0x1234, payload_type: int = 0, size: int = 160, fill: int = 0) -> bytes:
+    """An RTP packet whose payload tells SSRC, sequence number and fill."""
+    header = struct.pack(">BBHII", 0x80, payload_type, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, ssrc)
+    told = struct.pack(">III", ssrc, sequence, fill)
+    return header + (told * (size // 12 + 1))[:size]
+
+
+def rtcp_report(ssrc: int = 0x1234) -> bytes:
+    """An empty receiver report."""
+    return struct.pack(">BBHI", 0x80, 201, 1, ssrc)
+
+
+def stream(index: int = 0, **changes: object) -> StreamSpec:
+    values: dict[str, object] = {"index": index, "party": index, "payload_types": PCMU, "label": str(index + 1)}
+    return StreamSpec(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def new_session() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass
+class Sender:
+    """One source of RTP."""
+
+    host: str = "127.0.0.1"
+    ssrc: int = 0x1234
+    socket: socket.socket = field(init=False)
+    sent: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((self.host, 0))
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+    def send(self, port: int, *sequences: int, **changes: int) -> list[bytes]:
+        packets = [rtp(sequence, ssrc=self.ssrc, **changes) for sequence in sequences]
+        for packet in packets:
+            self.send_raw(port, packet)
+        self.sent += packets
+        return packets
+
+    def send_raw(self, port: int, data: bytes) -> None:
+        self.socket.sendto(data, ("127.0.0.1", port))
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@dataclass
+class Ports:
+    """The sockets that a supervisor would own; they outlive every writer."""
+
+    pairs: list[tuple[int, socket.socket, socket.socket | None]]
+
+    @classmethod
+    def bind(cls, count: int, *, rtcp: bool = True, receive_buffer: int = 0) -> Self:
+        pairs: list[tuple[int, socket.socket, socket.socket | None]] = []
+        while len(pairs) < count:
+            media = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            media.bind(("127.0.0.1", 0))
+            port = media.getsockname()[1]
+            control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                if port % 2:
+                    raise OSError
+                control.bind(("127.0.0.1", port + 1))
+            except OSError:
+                media.close()
+                control.close()
+                continue
+            if receive_buffer:
+                media.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if not rtcp:
+                control.close()
+            pairs.append((port, media, control if rtcp else None))
+        return cls(pairs)
+
+    def close(self) -> None:
+        for _, media, control in self.pairs:
+            media.close()
+            if control is not None:
+                control.close()
+
+
+class Frontend:
+    """A blocking connection to a writer."""
+
+    def __init__(self, path: Path, epoch: int = 1) -> None:
+        self.epoch = epoch
+        self.heartbeats: list[Heartbeat] = []
+        self.failures: list[SessionFailed] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(str(path))
+        self._frames = FrameBuffer()
+        self._replies: dict[int, Reply] = {}
+        self._number = 0
+
+    def pump(self, timeout: float) -> bool:
+        """Read what comes within the timeout; False when the writer has hung up."""
+        if not select.select([self._socket], [], [], timeout)[0]:
+            return True
+        data = self._socket.recv(1 << 16)
+        for body in self._frames.feed(data):
+            reply = decode_reply(body)
+            if isinstance(reply, Heartbeat):
+                self.heartbeats.append(reply)
+            elif isinstance(reply, SessionFailed):
+                self.failures.append(reply)
+            else:
+                self._replies[reply.request] = reply
+        return bool(data)
+
+    def post(self, command: Command) -> None:
+        self._socket.sendall(encode_frame(command))
+
+    def post_raw(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def wait(self, request: int) -> Reply:
+        deadline = time.monotonic() + LIMIT_S
+        while request not in self._replies:
+            if not self.pump(0.05):
+                raise ConnectionError("writer hung up")
+            assert time.monotonic() < deadline, "no answer"
+        return self._replies.pop(request)
+
+    def ask(self, command: Command) -> Reply:
+        self.post(command)
+        return self.wait(command.request)
+
+    def try_open(self, session: str, *streams: StreamSpec, **changes: object) -> Reply:
+        values: dict[str, object] = {"descriptor": {"call": session}, "epoch": self.epoch, "request": self.number()}
+        return self.ask(OpenSession(session=session, streams=list(streams), **{**values, **changes}))  # type: ignore[arg-type]
+
+    def open(self, session: str, *streams: StreamSpec, **changes: object) -> SessionOpened:
+        reply = self.try_open(session, *streams, **changes)
+        assert isinstance(reply, SessionOpened), reply
+        return reply
+
+    def modify(self, session: str, *streams: StreamSpec, cause: str = "reinvite") -> SessionModified:
+        reply = self.ask(
+            ModifySession(request=self.number(), epoch=self.epoch, session=session, streams=list(streams), cause=cause)
+        )
+        assert isinstance(reply, SessionModified), reply
+        return reply
+
+    def try_close(self, session: str, cause: str = "bye") -> Reply:
+        return self.ask(CloseSession(request=self.number(), epoch=self.epoch, session=session, cause=cause))
+
+    def close_session(self, session: str, cause: str = "bye") -> SessionClosed:
+        reply = self.try_close(session, cause)
+        assert isinstance(reply, SessionClosed), reply
+        return reply
+
+    def list(self) -> SessionList:
+        reply = self.ask(ListSessions(request=self.number(), epoch=self.epoch))
+        assert isinstance(reply, SessionList), reply
+        return reply
+
+    def heartbeat(self) -> Heartbeat:
+        """The next heartbeat."""
+        self.heartbeats.clear()
+        deadline = time.monotonic() + LIMIT_S
+        while not self.heartbeats:
+            if not self.pump(0.05):
+                raise ConnectionError("writer hung up")
+            assert time.monotonic() < deadline, "no heartbeat"
+        return self.heartbeats[0]
+
+    def until_packets(self, count: int) -> None:
+        """Wait until the writer has appended so many packets in all."""
+        deadline = time.monotonic() + LIMIT_S
+        while self.heartbeat().packets < count:
+            assert time.monotonic() < deadline, f"{self.heartbeats} never reached {count} packets"
+
+    def disconnect(self) -> None:
+        self._socket.close()
+
+
+@dataclass
+class Writer:
+    """A real writer process on given sockets."""
+
+    root: Path
+    ports: Ports
+    name: str = "w1"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    file_limit: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    control: socket.socket | None = None
+
+    @property
+    def capture_dir(self) -> Path:
+        return self.root / "captures"
+
+    @property
+    def path(self) -> Path:
+        return self.root / f"{self.name}.sock"
+
+    def start(self) -> Self:
+        """Start the process, or its successor on the same sockets."""
+        self.capture_dir.mkdir(parents=True, exist_ok=True)
+        if self.control is None:
+            self.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.control.bind(str(self.path))
+            self.control.listen(16)
+        config = {
+            "writer": self.name,
+            "capture_dir": str(self.capture_dir),
+            "min_free_bytes": 0,
+            "visit_interval_s": 0.05,
+            "sync_interval_s": 0.1,
+            "tick_s": 0.02,
+            "cooldown_s": 0.2,
+            **self.settings,
+        }
+        ports = [
+            (port, media.fileno(), control.fileno() if control else -1) for port, media, control in self.ports.pairs
+        ]
+        told = {"config": config, "ports": ports, "control": self.control.fileno(), "file_limit": self.file_limit}
+        descriptors = [self.control.fileno()] + [one for _, *pair in ports for one in pair if one >= 0]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.media_writer_process", json.dumps(told)],
+            pass_fds=descriptors,
+        )
+        return self
+
+    def frontend(self, epoch: int = 1) -> Frontend:
+        return Frontend(self.path, epoch)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the orderly end."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(LIMIT_S)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(LIMIT_S)
+        if self.control is not None:
+            self.control.close()
+
+
+@contextlib.contextmanager
+def running_writer(
+    root: Path, *, ports: int = 4, rtcp: bool = True, receive_buffer: int = 0, file_limit: int = 0, **settings: object
+) -> Iterator[Writer]:
+    """One writer with ports of its own."""
+    granted = Ports.bind(ports, rtcp=rtcp, receive_buffer=receive_buffer)
+    writer = Writer(root, granted, settings=settings, file_limit=file_limit)
+    try:
+        yield writer.start()
+    finally:
+        writer.close()
+        granted.close()
+
+
+def packets_of(capture: Capture, index: int = 0) -> list[bytes]:
+    """All RTP packets of one stream, in file order."""
+    return [
+        batch.packet(position)
+        for batch in capture.packets()
+        for position in range(len(batch.records))
+        if batch.records["stream"][position] == index
+    ]
+
+
+def capture_at(path: str) -> Capture:
+    return read_capture(Path(path))

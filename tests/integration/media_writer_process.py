@@ -1,0 +1,36 @@
+"""A writer process for tests: `python -m tests.integration.media_writer_process JSON`; descriptors are inherited."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from media.writer.config import PortPair, WriterConfig
+from media.writer.loop import run_writer
+
+
+def main() -> None:
+    told = json.loads(sys.argv[1])
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    if told.get("file_limit"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (told["file_limit"], told["file_limit"]))
+    settings = told["config"]
+    for key in ("capture_dir", "arena_path"):
+        if settings.get(key) is not None:
+            settings[key] = Path(settings[key])
+    ports = [
+        PortPair(port, socket.socket(fileno=rtp), socket.socket(fileno=rtcp) if rtcp >= 0 else None, "127.0.0.1")
+        for port, rtp, rtcp in told["ports"]
+    ]
+    control = socket.socket(fileno=told["control"])
+    run_writer(WriterConfig(**settings), ports, control, stop=lambda: bool(stopped))
+
+
+if __name__ == "__main__":
+    main()
