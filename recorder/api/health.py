@@ -44,7 +44,7 @@ def application(state_dir: StateDir) -> Litestar:
         answer = await current()
         return Response(answer or {"error": "the supervisor does not answer"}, status_code=200 if answer else 503)
 
-    return Litestar([healthz, readyz, metrics, status], openapi_config=None)
+    return Litestar([healthz, readyz, metrics, status], openapi_config=None, logging_config=None)
 
 
 def not_ready_because(status: dict[str, Any] | None) -> str:

@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 
-from media.writer import PortPair, WriterConfig, run_writer
+from media.writer.config import PortPair, WriterConfig
+from media.writer.loop import run_writer
 from recorder.channel import Channel, Drain, Drained, Ready, StateChanged, Stop
 from recorder.errors import ChannelLostError
 from recorder.role import Assignment

@@ -6,7 +6,7 @@ Does not open connections and keeps no table of them.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from signaling.dialog.flow import Flow, TransportName
 from signaling.errors import SipSyntaxError
@@ -62,12 +62,11 @@ class StreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn both addresses."""
-        if not isinstance(transport, asyncio.Transport):  # pragma: no cover - asyncio gives streams to stream sockets
-            raise TypeError("not a stream transport")
-        self._transport = transport
+        # Stream sockets get stream transports; those of uvloop are not registered as asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if not local or not remote:
-            transport.abort()  # the peer was gone before we looked
+            self._transport.abort()  # the peer was gone before we looked
             return
         self.flow = Flow(self._name, plain_address(local), plain_address(remote), self._number)
         self.last_received = asyncio.get_running_loop().time()
