@@ -163,6 +163,16 @@ class RunningRecorder:
         except FileNotFoundError:
             return "(no log)"
 
+    def log(self) -> str:
+        """Return everything logged so far."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def assert_no_traceback(self) -> None:
+        """Fail if anything was logged with an exception trace."""
+        text = self.log()
+        at = text.find("Traceback (most recent call last)")
+        assert at < 0, f"an exception trace in the log:\n{text[max(at - 600, 0) : at + 3000]}"
+
     def simulate(self, *arguments: str, limit_s: float = 110.0) -> subprocess.CompletedProcess[str]:
         """Run `recorder simulate` against this recorder."""
         return subprocess.run(
