@@ -267,3 +267,9 @@ def test_too_long_a_request_uri_is_answered_with_414() -> None:
 def test_an_offset_in_the_head_counts_from_its_start() -> None:
     data = octets("no colon at all")
     assert refused(data).offset == data.index(b"no colon")
+
+
+def test_a_response_with_a_line_that_is_no_header_is_refused_and_not_answered() -> None:
+    error = refused(octets("no colon at all", start="SIP/2.0 200 OK"))
+    assert error.reason == "line is not a header field"
+    assert reject_malformed(error, to_tag="t") is None
