@@ -158,16 +158,17 @@ def _labels_freed(
 ) -> tuple[MediaStream, ...]:
     """Take a label from the stream that had it when an update gives it to another one.
 
-    RFC 7866 §7.1.1: a label means something only within the message that carries it.
+    RFC 7866 §7.1.1: a label means something only within the message that carries it. A stream that had nothing but
+    that label gets its identifier this way, and the one without goes.
     """
     taken = {stream.label: _stream_id(stream) for stream in updates if stream.label}
     result = []
     for stream in before:
-        if stream.label and taken.get(stream.label, _stream_id(stream)) != _stream_id(stream):
+        if not stream.label or taken.get(stream.label, _stream_id(stream)) == _stream_id(stream):
+            result.append(stream)
+        elif stream.stream_id:
             doubts.append(Doubted(Doubt.LABEL_MOVED, stream.label))
             result.append(msgspec.structs.replace(stream, label=""))
-        else:
-            result.append(stream)
     return tuple(result)
 
 
