@@ -151,13 +151,15 @@ def reject_malformed(error: SipSyntaxError, *, to_tag: str, headers: Sequence[tu
     salvage = error.salvage
     if salvage is None or salvage.method in ("", "ACK"):
         return None
-    items = list(salvage.headers)
-    if all(name != "Via" for name, _ in items):
+    items = [item for item in salvage.headers if item[0] == "Via"]
+    if not items:
         return None
-    # Other fields may be missing: there is nothing to copy then, and the Via still leads the answer back.
-    order = ("Via", "From", "To", "Call-ID", "CSeq")
-    items.sort(key=lambda item: order.index(item[0]))
-    items = [(name, _tagged_raw(value, to_tag) if name == "To" else value) for name, value in items]
+    # Others may be missing: there is nothing to copy then, and the Via still leads the answer back. Of those that are
+    # there more often than once, the first is as good as any.
+    first = dict(reversed(salvage.headers))
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        if name in first:
+            items.append((name, _tagged_raw(first[name], to_tag) if name == "To" else first[name]))
     reason = REASONS.get(error.status, "")
     phrase = f"{reason} - {error.reason}" if error.status == 400 else reason
     return Response(error.status, phrase, _finish(items, headers, b"", None))

@@ -114,30 +114,32 @@ def read_head(octets: bytes) -> Head:
     items: list[tuple[str, str]] = []
     index: dict[str, list[str]] = {}
     head = Head(lines[0], items, index)
-    position = len(lines[0]) + 2
     if len(lines) > MAX_HEADERS:
-        head.fault = SipSyntaxError(513, "", position, "too many header fields")
+        head.fault = SipSyntaxError(513, "", len(lines[0]) + 2, "too many header fields")
         del lines[MAX_HEADERS:]
-    for line in lines[1:]:
-        if not line:
-            continue  # what stands behind the last line end
+    if not lines[-1]:
+        lines.pop()  # what stands behind the last line end
+    for number in range(1, len(lines)):
+        line = lines[number]
         name, colon, value = line.partition(":")
         key = KNOWN_KEYS.get(name)
-        if key is None:
+        if key is None or not colon:
             name = name.rstrip(WHITESPACE)
             key = key_of(name)
-        if not colon or not name or not TOKEN.issuperset(name):
-            head.fault = head.fault or SipSyntaxError(400, "", position, "line is not a header field")
-        elif len(line) > MAX_LINE:
+            if not colon or not name or not TOKEN.issuperset(name):
+                if head.fault is None:
+                    offset = sum(len(before) + 2 for before in lines[:number])
+                    head.fault = SipSyntaxError(400, "", offset, "line is not a header field")
+                continue
+        if len(line) > MAX_LINE:
             head.fault = head.fault or SipSyntaxError(513, spelling_of(name), 0, "header field is too long")
+            continue
+        value = value.strip(WHITESPACE)
+        items.append((name, value))
+        if key in index:
+            index[key].append(value)
         else:
-            value = value.strip(WHITESPACE)
-            items.append((name, value))
-            if key in index:
-                index[key].append(value)
-            else:
-                index[key] = [value]
-        position += len(line) + 2
+            index[key] = [value]
     return head
 
 

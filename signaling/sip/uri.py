@@ -27,7 +27,9 @@ _UNRESERVED: Final = frozenset(string.ascii_letters + string.digits + "-_.!~*'()
 _USER: Final = _UNRESERVED | frozenset("&=+$,;?/")
 _PARAM: Final = _UNRESERVED | frozenset("[]/:&+$")
 _RESERVED: Final = frozenset(";/?:@&=+$,")
-_FORBIDDEN: Final = re.compile(r'[\s<>"\x00-\x1f]')
+_FORBIDDEN: Final = re.compile(r"[\s\x00-\x1f]")
+"""RFC 3261 §7.1: "MUST NOT contain unescaped spaces or control characters". Quotes and brackets are not in the grammar
+either, but call data in a Request-URI comes from configuration, and one of them must not cost a recording."""
 _ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
 _ALWAYS_COMPARED: Final = ("user", "ttl", "method", "maddr")
 """URI parameters whose presence in only one of two URIs makes them differ (RFC 3261 §19.1.4)."""

@@ -190,6 +190,7 @@ HEAD = (
 )
 GROWING: dict[str, Callable[[int], bytes]] = {
     "header fields": lambda n: HEAD + b"X-%d: 1\r\n" * (n // 8),
+    "lines without a colon": lambda n: HEAD + b"x\r\n" * min(n // 3, 900),
     "one long field": lambda n: HEAD + b"X: " + b"v" * n + b"\r\n",
     "folded lines": lambda n: HEAD + b"X: 1\r\n" + b" f\r\n" * (n // 4),
     "parameters": lambda n: HEAD + b"Contact: <sip:h>" + b";a=1" * (n // 4) + b"\r\n",

@@ -149,6 +149,20 @@ def test_a_malformed_request_is_answered_with_its_fault() -> None:
     )
 
 
+def test_of_repeated_fields_only_vias_are_all_returned() -> None:
+    repeated = [
+        ("CSeq", "1 INVITE"),
+        ("Call-ID", "a"),
+        VIA,
+        ("Call-ID", "b"),
+        ("Via", "SIP/2.0/TCP i"),
+        ("CSeq", "2 BYE"),
+    ]
+    answer = reject_malformed(error("INVITE", *repeated), to_tag="t")
+    assert answer is not None
+    assert list(answer.headers)[:-1] == [VIA, ("Via", "SIP/2.0/TCP i"), ("Call-ID", "a"), ("CSeq", "1 INVITE")]
+
+
 def test_a_to_that_is_malformed_is_returned_as_it_came() -> None:
     answer = reject_malformed(error("INVITE", VIA, ("To", '"x')), to_tag="t", headers=[("Server", "Tandem")])
     assert answer is not None

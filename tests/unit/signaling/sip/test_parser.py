@@ -273,3 +273,8 @@ def test_a_response_with_a_line_that_is_no_header_is_refused_and_not_answered() 
     error = refused(octets("no colon at all", start="SIP/2.0 200 OK"))
     assert error.reason == "line is not a header field"
     assert reject_malformed(error, to_tag="t") is None
+
+
+def test_of_several_faulty_lines_the_first_is_reported() -> None:
+    data = octets("first fault", "second fault")
+    assert refused(data).offset == data.index(b"first fault")

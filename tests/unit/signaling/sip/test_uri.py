@@ -54,6 +54,11 @@ def test_parts(text: str, user: str | None, password: str | None, host: str, por
     assert uri.scheme in ("sip", "sips")
 
 
+def test_what_a_site_puts_into_call_data_costs_no_recording() -> None:
+    uri = Uri.parse('sip:record=1@h;agent="O\'Neil<x>";note=\u00e9|[x]')
+    assert (uri.param("agent"), uri.param("note")) == ("O'Neil<x>", "\u00e9|[x]")
+
+
 def test_headers_are_kept_as_written() -> None:
     uri = Uri.parse("sip:host;lr?Route=%3Csip:x%3E&a=b")
     assert (uri.headers, len(uri.params)) == ("Route=%3Csip:x%3E&a=b", 1)
