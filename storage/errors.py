@@ -20,7 +20,7 @@ class StorageError(Exception):
 
 
 class StorageMisused(StorageError):
-    """Local: the call breaks a rule of the API (an unknown lease, a naive timestamp, an impossible state)."""
+    """Local: the call breaks a rule of the API (an unknown segment, a path outside the store)."""
 
 
 class StorageRefused(StorageError):

@@ -33,7 +33,8 @@ DATABASE: Final = "tandem"
 SUPERUSER: Final = "tandem"
 
 CLUSTER_SETTINGS: Final = {
-    # Written to postgresql.conf when the cluster is made; an administrator may change them there.
+    # Written to postgresql.conf when the cluster is made; an administrator may change them there. What makes commits
+    # durable (fsync, full_page_writes, synchronous_commit) is on by default and stays so.
     "shared_buffers": "128MB",
     "max_connections": "64",
     "max_wal_size": "1GB",
@@ -202,9 +203,6 @@ class EmbeddedPostgres:
             "listen_addresses": "",
             "unix_socket_directories": '"' + str(self._socket_dir).replace('"', '""') + '"',
             "logging_collector": "on",
-            "fsync": "on",
-            "full_page_writes": "on",
-            "synchronous_commit": "on",
         }
         startup_log = os.open(self._startup_log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
