@@ -68,7 +68,7 @@ class SipSettings(_Table):
     host: IpAddress = Field("0.0.0.0", description="address to listen on, UDP and TCP alike")  # noqa: S104
     port: int = Field(5060, ge=1, le=65535, description="UDP and TCP port; both are always opened (RFC 3261 18.2.1)")
     advertised_host: OptionalIpAddress = Field(
-        "", description="address put into Contact and SDP; empty: the address that routes to each client"
+        "", description="address put into Contact and SDP; empty: the address that each client called"
     )
     answer_delay_ms: float = Field(
         3.0, ge=0, le=1000, description="shortest time between an INVITE and its 200; some clients lose a faster answer"

@@ -26,6 +26,16 @@ def _add_extra(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
     return event
 
 
+def _no_trace_of_the_expected(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # Libraries attach traces to warnings about things that happen, such as a database that restarts.
+    record = event.get("_record")
+    if isinstance(record, logging.LogRecord) and record.levelno < logging.ERROR and record.exc_info:
+        event["reason"] = str(record.exc_info[1])
+        record.exc_info = None
+        event.pop("exc_info", None)
+    return event
+
+
 def _escape(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, str) and key not in {"event", "exception"} and not value.isprintable():
@@ -60,7 +70,7 @@ def configure_logging(settings: LogSettings, *, role: str, name: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_add_extra, *shared],
+            foreign_pre_chain=[_add_extra, _no_trace_of_the_expected, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )

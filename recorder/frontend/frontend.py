@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 
 from recorder.config import Settings
 from recorder.frontend.ability import Ability
@@ -16,7 +14,7 @@ from recorder.frontend.session import Session
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
-from signaling.useragent import UserAgent
+from signaling.useragent import Flow, UserAgent
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,30 +59,11 @@ class Frontend:
             self.on_change()
         return session
 
-    def media_host(self, writer_host: str, peer: str) -> str:
-        """Return the address that this peer reaches a writer of this host at."""
-        if self.settings.sip.advertised_host:
-            return self.settings.sip.advertised_host
-        if writer_host and not ipaddress.ip_address(writer_host).is_unspecified:
-            return writer_host
-        return local_address_towards(peer)
+    def media_host(self, writer_host: str, flow: Flow) -> str:
+        """Return the address that a client reaches a writer of this host at: by default the one it called."""
+        return self.settings.sip.advertised_host or specific_address(writer_host) or flow.local[0]
 
 
-@lru_cache(maxsize=4096)
-def local_address_towards(peer: str) -> str:
-    """Return the local address that the routing table chooses for a peer; no packet is sent.
-
-    A peer that is no address, or that no route leads to, gets the loopback address: media can still arrive from
-    this host, and the log of the session names the peer.
-    """
-    try:
-        version = ipaddress.ip_address(peer).version
-    except ValueError:
-        return "127.0.0.1"
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((peer, 9))
-        except OSError:
-            return "::1" if version == 6 else "127.0.0.1"
-        return str(probe.getsockname()[0])
+def specific_address(host: str) -> str:
+    """Return `host`, or an empty text when it stands for every address of the machine."""
+    return "" if not host or ipaddress.ip_address(host).is_unspecified else host

@@ -16,7 +16,7 @@ from media.writer.protocol import SessionFailed
 from recorder.child_loop import ChildLoop
 from recorder.frontend.ability import Ability
 from recorder.frontend.dispatcher import Dispatcher
-from recorder.frontend.frontend import Frontend
+from recorder.frontend.frontend import Frontend, specific_address
 from recorder.frontend.recovery import Recovery
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.journal import Journal
@@ -77,7 +77,10 @@ class _Process:
             min_free_bytes=settings.media.min_free_mb << 20,
         )
         identity = Identity(
-            host=settings.sip.advertised_host or settings.sip.host, port=settings.sip.port, stamp=f"{epoch:x}"
+            # Without an address of its own it answers each client with the address that the client reached.
+            host=settings.sip.advertised_host or specific_address(settings.sip.host),
+            port=settings.sip.port,
+            stamp=f"{epoch:x}",
         )
         agent = UserAgent(identity, token=lambda: token_hex(8))
         self._frontend = Frontend(

@@ -86,7 +86,7 @@ class SessionSetup:
             self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
             return
         specs = with_ports(specs, opened.ports)
-        host = frontend.media_host(opened.host, event.flow.remote[0])
+        host = frontend.media_host(opened.host, event.flow)
         origin = session_origin(segment, host)
         session = Session(
             dialog_id=event.dialog_id,

@@ -10,21 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from signaling.dialog.dialog import needs_sips
-from signaling.dialog.session_timer import Agreement
 from signaling.dialog.state import encode_snapshot, reserved_sequence
-from signaling.errors import LocalProtocolError, LostError
+from signaling.errors import LostError
 from signaling.sip import Request
 from signaling.useragent.acknowledgement import await_ack
 from signaling.useragent.closing import close_dialog, settle_refused_invite, stop_provisional
 from signaling.useragent.core import AwaitedAck, Core, DialogEntry, ReliableProvisional
 from signaling.useragent.events import SessionRefreshed
 from signaling.useragent.exchange import ServerExchange
-from signaling.useragent.offers import carries_description, is_sdp
+from signaling.useragent.offers import is_sdp
 from signaling.useragent.prepared import Acceptance, Announcement, Farewell, Prepared
 from signaling.useragent.reliable import check_overtaking, keep_sending, next_rseq, wants_reliable
-from signaling.useragent.responses import TARGET_REFRESH, contact_of, write_response
+from signaling.useragent.responses import TARGET_REFRESH, write_response
 from signaling.useragent.server import answer, find, run, send_final
-from signaling.useragent.session_clock import agreement_for, minimum_interval, restart_session_timer
+from signaling.useragent.session_clock import minimum_interval, restart_session_timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def commit(core: Core, prepared: Prepared, now: float) -> bool:
     if entry is None:
         return True
     if isinstance(change, Acceptance):
-        _accept(core, entry, change, now)
+        _accept(core, entry, exchange, change, now)
         if request.method == "INVITE":
             await_ack(core, entry, AwaitedAck.of(exchange, entry, prepared.data), now)
     elif isinstance(change, Farewell):
@@ -101,16 +100,12 @@ def _prepare_acceptance(
     """Prepare a 2xx to INVITE, re-INVITE or UPDATE (RFC 3261 §13.3.1.4)."""
     if request.method == "INVITE":
         check_overtaking(entry)
-    agreement = agreement_for(core, request, entry.dialog.state.session)
-    if not isinstance(agreement, Agreement):
-        # Such a request was refused when it came, before anybody was told of it.
-        raise LocalProtocolError("the session interval of the request is too small")
-    data = _write(core, exchange, request, wording, entry=entry, agreement=agreement)
+    data = _write(core, exchange, request, wording, entry=entry)
     draft = entry.dialog.draft()
     change = Acceptance(
         request,
         data,
-        session=agreement.session,
+        session=None if exchange.agreement is None else exchange.agreement.session,
         minimum_interval=minimum_interval(request),
         description=wording.body if is_sdp(wording.content_type) else b"",
         recording=draft.recording if wording.recording is None else wording.recording,
@@ -161,7 +156,7 @@ def _write(
         to_tag=exchange.local_tag,
         contact=contact_of(
             identity,
-            exchange.flow.transport,
+            exchange.flow,
             secure=secure,
             recording=recording if wording.recording is None else wording.recording,
         ),
@@ -174,7 +169,7 @@ def _write(
     )
 
 
-def _accept(core: Core, entry: DialogEntry, change: Acceptance, now: float) -> None:
+def _accept(core: Core, entry: DialogEntry, exchange: ServerExchange, change: Acceptance, now: float) -> None:
     negotiation = entry.dialog.negotiation
     state = entry.dialog.state
     refreshes = entry.is_confirmed
@@ -182,7 +177,7 @@ def _accept(core: Core, entry: DialogEntry, change: Acceptance, now: float) -> N
     entry.dialog.sequence_limit = max(entry.dialog.sequence_limit, change.reserved)
     if change.request.method == "INVITE":
         negotiation.their_invite = None
-        negotiation.our_offer_in_answer = bool(change.description) and not carries_description(change.request)
+        negotiation.our_offer_in_answer = bool(change.description) and not exchange.offers
         stop_provisional(core, entry)
     else:
         negotiation.their_update = None

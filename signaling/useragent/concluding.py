@@ -47,8 +47,7 @@ LONGEST_RETRY: Final = 10
 def receive_response(core: Core, response: Response, flow: Flow, now: float) -> None:
     """Take a response (RFC 3261 §18.1.2, §8.1.3)."""
     via = response.via
-    hosts = core.identity.other_hosts
-    if via.host.lower() != core.identity.host.lower() and via.host.lower() not in hosts:
+    if not core.identity.is_ours(via.host, flow):
         core.discard(flow, "response to somebody else's request", via.host)
         return
     if len(response.vias) > 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from signaling.dialog.dialog import Dialog
-from signaling.dialog.flow import Destination, Flow
+from signaling.dialog.flow import Destination, Flow, TransportName
 from signaling.dialog.session_timer import Due
 from signaling.dialog.state import Phase
 from signaling.sip import Response, Via
@@ -22,6 +22,7 @@ from signaling.useragent.events import Event, MessageDiscarded, Traced
 from signaling.useragent.exchange import ClientExchange, ServerExchange
 from signaling.useragent.identity import Identity, Limits
 from signaling.useragent.prepared import PreparedRequest
+from signaling.useragent.responses import contact_of
 from signaling.useragent.timer_queue import Timer, TimerQueue
 
 Silence: TypeAlias = Literal["timeout", "transport"]
@@ -215,6 +216,7 @@ class Core:
         self._writes: list[Outgoing] = []
         self._events: list[Event] = []
         self._numbered = 0
+        self._contacts: dict[tuple[TransportName, bool, bool], str] = {}
 
     def next_identifier(self, prefix: str) -> str:
         """Return a fresh `request_id`."""
@@ -225,6 +227,14 @@ class Core:
     def branch(self) -> str:
         """Return a fresh branch (RFC 3261 §8.1.1.7)."""
         return MAGIC_COOKIE + self.token()
+
+    def contact(self, transport: TransportName, *, secure: bool, recording: bool) -> str:
+        """Return our Contact value; there are few, and each is built once."""
+        key = (transport, secure, recording)
+        text = self._contacts.get(key)
+        if text is None:
+            text = self._contacts[key] = contact_of(self.identity, transport, secure=secure, recording=recording)
+        return text
 
     def is_open(self, flow: Flow) -> bool:
         """Say whether messages can still go by `flow`; UDP never closes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from signaling.dialog.flow import Destination, Flow
+from signaling.dialog.session_timer import Agreement
 from signaling.sip import Request, Via
 from signaling.transaction import (
     InviteClientTransaction,
@@ -18,6 +19,7 @@ from signaling.transaction import (
     NonInviteServerTransaction,
     TransactionKey,
 )
+from signaling.useragent.responses import Echo
 from signaling.useragent.timer_queue import Timer
 
 ServerMachine: TypeAlias = InviteServerTransaction | NonInviteServerTransaction
@@ -43,8 +45,10 @@ class ServerExchange:
     """A request of the peer and our answer to it."""
 
     __slots__ = (
+        "agreement",
         "answered",
         "dialog_id",
+        "echo",
         "flow",
         "guard",
         "initial",
@@ -53,6 +57,7 @@ class ServerExchange:
         "machine",
         "merge",
         "method",
+        "offers",
         "request",
         "request_id",
         "sequence",
@@ -70,6 +75,7 @@ class ServerExchange:
         machine: ServerMachine,
         flow: Flow,
         local_tag: str,
+        echo: Echo,
     ) -> None:
         self.request_id = request_id
         self.key = key
@@ -79,11 +85,17 @@ class ServerExchange:
         """None once it is finally answered: a 32 s old 3 kB INVITE per call would cost more than the dialog."""
         self.method = request.method
         self.sequence = request.cseq.number
-        self.via: Via = request.via
+        self.via: Via = echo.via
         """Topmost Via, completed with the source: it leads the responses back."""
+        self.echo: Echo | None = echo
+        """None once the request is finally answered."""
         self.flow = flow
         self.local_tag = local_tag
         self.dialog_id: str | None = None
+        self.agreement: Agreement | None = None
+        """Session timer that a 2xx will set, for an INVITE, re-INVITE or UPDATE."""
+        self.offers = False
+        """The request carries a session description."""
         self.initial = False
         """An INVITE that makes a dialog."""
         self.answered = False

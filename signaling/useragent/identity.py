@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from signaling.dialog.flow import TransportName
+from signaling.dialog.flow import Flow, TransportName
 from signaling.dialog.session_timer import SessionTimerPolicy
 from signaling.errors import LocalProtocolError
 from signaling.sip.syntax import is_token
-from signaling.sip.uri import format_hostport
 
 STAMP_SEPARATOR: Final = "~"
 """Stands between stamp and random part of a tag; a token character that neither part may hold."""
@@ -30,7 +29,8 @@ class Identity:
     """How the recorder presents itself."""
 
     host: str
-    """Address or name that peers reach us at; goes into Contact and Via. IPv6 without brackets."""
+    """Address or name that peers reach us at; goes into Contact and Via. IPv6 without brackets. Empty: for each peer
+    the address of ours that it has reached, as on a host with several networks."""
     port: int = 5060
     """Port for UDP and TCP."""
     tls_port: int = 5061
@@ -60,9 +60,14 @@ class Identity:
         """Return the port we listen on for `transport`."""
         return self.tls_port if transport == "tls" else self.port
 
-    def sent_by(self, transport: TransportName) -> str:
-        """Return host and port as they stand in our Via (RFC 3261 §18.1.1)."""
-        return format_hostport(self.host, self.port_for(transport))
+    def host_towards(self, flow: Flow) -> str:
+        """Return the host that goes into Contact and Via for the peer of `flow`."""
+        return self.host or flow.local[0]
+
+    def is_ours(self, sent_by: str, flow: Flow) -> bool:
+        """Whether a Via that names this host was written by us, so that its response is for us."""
+        host = sent_by.lower()
+        return host == self.host_towards(flow).lower() or host in self.other_hosts
 
     def tag(self, random: str) -> str:
         """Return a tag that carries the stamp (RFC 3261 §12.2.2, §19.3)."""

@@ -38,6 +38,8 @@ def receive_invite(core: Core, request: Request, flow: Flow, now: float) -> None
     core.dialogs.add(entry)
     exchange = open_exchange(core, request, flow, now, local_tag=local_tag)
     exchange.initial = True
+    exchange.offers = carries_description(request)
+    exchange.agreement = agreement
     _begin(core, entry, exchange, request, now)
     core.emit(InviteReceived(exchange.request_id, entry.identifier, request, flow))
 
@@ -45,7 +47,8 @@ def receive_invite(core: Core, request: Request, flow: Flow, now: float) -> None
 def receive_reinvite(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
     """Take an INVITE inside a dialog (RFC 3261 §14.2)."""
     dialog = entry.identifier
-    match entry.dialog.negotiation.judge_invite(offers=carries_description(request)):
+    offers = carries_description(request)
+    match entry.dialog.negotiation.judge_invite(offers=offers):
         case Verdict.REQUEST_PENDING:
             refuse(core, request, flow, 491, now, dialog_id=dialog)
             return
@@ -59,6 +62,8 @@ def receive_reinvite(core: Core, entry: DialogEntry, request: Request, flow: Flo
         refuse(core, request, flow, 422, now, dialog_id=dialog, headers=headers)
         return
     exchange = open_exchange(core, request, flow, now, local_tag=entry.dialog.state.local_tag)
+    exchange.agreement = agreement
+    exchange.offers = offers
     _begin(core, entry, exchange, request, now)
     core.emit(ReinviteReceived(exchange.request_id, dialog, request, flow))
 
@@ -67,7 +72,7 @@ def _begin(core: Core, entry: DialogEntry, exchange: ServerExchange, request: Re
     exchange.dialog_id = entry.identifier
     core.traced_dialog = entry.identifier
     entry.dialog.negotiation.their_invite = exchange.request_id
-    entry.dialog.negotiation.their_invite_offers = carries_description(request)
+    entry.dialog.negotiation.their_invite_offers = exchange.offers
     # The 100 is sent only now, so that its trace names the dialog.
     run(core, exchange, now)
     try:

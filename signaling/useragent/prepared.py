@@ -37,7 +37,7 @@ class Acceptance:
         state.phase = Phase.CONFIRMED
         if not initial:
             refresh_target(state, self.request)
-        remember_capabilities(state, self.request)
+            remember_capabilities(state, self.request)
         state.session = self.session
         state.minimum_interval = max(state.minimum_interval, self.minimum_interval)
         state.recording = self.recording

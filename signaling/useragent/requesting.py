@@ -23,7 +23,7 @@ from signaling.useragent.events import CheckpointAdvised
 from signaling.useragent.exchange import ClientExchange, ClientMachine, Draft, is_over
 from signaling.useragent.offers import is_sdp
 from signaling.useragent.prepared import PreparedRequest
-from signaling.useragent.responses import TARGET_REFRESH, contact_of
+from signaling.useragent.responses import TARGET_REFRESH
 from signaling.useragent.server import find
 
 
@@ -135,11 +135,12 @@ def acknowledge_success(core: Core, entry: DialogEntry, exchange: ClientExchange
     """Build and send the ACK of a 2xx to our re-INVITE (RFC 3261 §13.2.2.4), or of a failure if `via` is given."""
     routing = entry.dialog.routing()
     transport: TransportName = "udp"
-    fields = InDialogFields(via or _via(core, transport), None, [("User-Agent", core.identity.product)])
+    flow = entry.dialog.state.flow
+    fields = InDialogFields(via or _via(core, flow, transport), None, [("User-Agent", core.identity.product)])
     ack = entry.dialog.request("ACK", exchange.sequence, routing, fields)
     target = _targets(core, entry, routing, len(ack.encode()))[0]
     if via is None and target.transport != transport:
-        fields = InDialogFields(_via(core, target.transport), None, fields.headers)
+        fields = InDialogFields(_via(core, flow, target.transport), None, fields.headers)
         ack = entry.dialog.request("ACK", exchange.sequence, routing, fields)
     exchange.ack = ack.encode()
     exchange.ack_target = target
@@ -215,16 +216,18 @@ def _build(
     headers.append(("User-Agent", identity.product))
     contact = None
     if refreshes:
-        contact = contact_of(identity, state.flow.transport, secure=state.secure, recording=state.recording)
-    fields = InDialogFields(_via(core, transport), contact, (*headers, *draft.headers), draft.body, draft.content_type)
+        contact = contact_of(identity, state.flow, secure=state.secure, recording=state.recording)
+    fields = InDialogFields(
+        _via(core, state.flow, transport), contact, (*headers, *draft.headers), draft.body, draft.content_type
+    )
     return entry.dialog.request(draft.method, exchange.sequence, routing, fields)
 
 
-def _via(core: Core, transport: TransportName) -> Via:
+def _via(core: Core, flow: Flow, transport: TransportName) -> Via:
     # RFC 3581 §3: a client "inserts an "rport" parameter into the top Via"; over connections it changes nothing.
     asks = (("rport", None),) if transport == "udp" else ()
     params = Params((*asks, ("branch", core.branch())))
-    return Via(transport.upper(), core.identity.host, core.identity.port_for(transport), params)
+    return Via(transport.upper(), core.identity.host_towards(flow), core.identity.port_for(transport), params)
 
 
 def _targets(core: Core, entry: DialogEntry, routing: Routing, size: int) -> tuple[Flow | Destination, ...]:

@@ -1,23 +1,67 @@
 """Responses as the recorder writes them, RFC 3261 §8.2.6, with the header fields that each status and method needs.
 
-Builds bytes from a request and changes nothing. Does not decide the status.
+What a response repeats of its request is put into words once (`Echo`); a call gets at least two responses. Builds
+bytes and changes nothing. Does not decide the status.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from signaling.dialog.flow import TransportName
+from signaling.dialog.flow import Flow, TransportName
 from signaling.dialog.session_timer import Agreement
 from signaling.errors import LocalProtocolError, SipSyntaxError
-from signaling.sip import Params, Request, Uri, build_response
-from signaling.sip.headers import key_of
+from signaling.sip import REASONS, Params, Request, Uri, Via
+from signaling.sip.headers import key_of, spelling_of
+from signaling.sip.syntax import is_token, split_list
 from signaling.useragent.identity import Identity
 
 TARGET_REFRESH: Final = ("INVITE", "UPDATE")
 """Requests that renew the remote target (RFC 3261 §12.2, RFC 3311 §5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What every response to one request repeats (RFC 3261 §8.2.6.2), as text with line ends."""
+
+    via: Via
+    """Topmost Via, completed with the source of the request (§18.2.1, RFC 3581 §4)."""
+    vias: str
+    record_routes: str
+    names: str
+    """From, To with our tag, Call-ID and CSeq."""
+    names_of_trying: str
+    """The same for a 100, where To is as received and a Timestamp is returned."""
+
+    @classmethod
+    def of(cls, request: Request, flow: Flow, local_tag: str) -> Echo:
+        """Read it off a request that came by `flow`; its To gets `local_tag` unless it has a tag."""
+        headers = request.headers
+        via = request.via.seen_from(*flow.remote)
+        first, *others = headers.get_all("Via")
+        if via != request.via:
+            # One field may list several hops; only the topmost is ours to complete.
+            first = ", ".join((str(via), *split_list(first, "Via")[1:])) if "," in first else str(via)
+        vias = f"Via: {first}\r\n" + "".join(f"Via: {value}\r\n" for value in others)
+        to = headers.get("To") or ""
+        start = f"From: {headers.get('From') or ''}\r\nTo: "
+        rest = f"\r\nCall-ID: {request.call_id}\r\nCSeq: {headers.get('CSeq') or ''}\r\n"
+        timestamp = headers.get("Timestamp")
+        return cls(
+            via,
+            vias,
+            "".join(f"Record-Route: {value}\r\n" for value in headers.get_all("Record-Route")),
+            f"{start}{to if request.to.tag is not None else f'{to.rstrip("; ")};tag={local_tag}'}{rest}",
+            f"{start}{to}{rest}" + ("" if timestamp is None else f"Timestamp: {timestamp}\r\n"),
+        )
+
+    def trying(self) -> bytes:
+        """Return the 100 (Trying)."""
+        text = f"SIP/2.0 100 Trying\r\n{self.vias}{self.names_of_trying}Content-Length: 0\r\n\r\n"
+        return text.encode("utf-8", "surrogateescape")
 
 
 def contact_of(identity: Identity, transport: TransportName, *, secure: bool, recording: bool) -> str:
@@ -42,7 +86,7 @@ def write_response(
     request: Request,
     status: int,
     *,
-    to_tag: str,
+    echo: Echo,
     contact: str | None = None,
     agreement: Agreement | None = None,
     session_uuid: str | None = None,
@@ -56,8 +100,8 @@ def write_response(
     Args:
         identity: who we are.
         request: what is answered.
-        status: 100 to 699.
-        to_tag: used if the request has no To-tag.
+        status: 101 to 699.
+        echo: what the response repeats of it.
         contact: our Contact; put into what makes or refreshes a dialog, and into OPTIONS answers.
         agreement: session timer, for a 2xx to INVITE or UPDATE.
         session_uuid: our half of the Session-ID; None leaves the field out.
@@ -67,38 +111,42 @@ def write_response(
         content_type: of the body.
 
     Raises:
-        LocalProtocolError: a header value would break the message, or a body comes without its type.
+        LocalProtocolError: the status is none, a value would break the message, or a body comes without its type.
 
     """
+    if not 101 <= status <= 699:
+        raise LocalProtocolError("status must be 101 to 699")
     if body and content_type is None:
         raise LocalProtocolError("a body needs a content type")
-    if status == 100:
-        return build_response(request, status, reason=reason, headers=headers).encode()
-    makes_dialog = request.method == "INVITE" and 100 < status < 300
-    own = _own_headers(identity, request, status, contact=contact, agreement=agreement, session_uuid=session_uuid)
     given = {key_of(name) for name, _ in headers}
-    response = build_response(
-        request,
-        status,
-        reason=reason,
-        to_tag=to_tag,
-        record_route=makes_dialog,
-        headers=[*((name, value) for name, value in own if key_of(name) not in given), *headers],
-        body=body,
-        content_type=content_type,
-    )
-    return response.encode()
+    fields = [
+        (name, value)
+        for name, value in _own_fields(identity, request, status, contact, agreement, session_uuid)
+        if not given or key_of(name) not in given
+    ]
+    for name, value in headers:
+        if not is_token(name):
+            raise LocalProtocolError("a header field name must be a token")
+        fields.append((spelling_of(name), value))
+    if content_type is not None:
+        fields.append(("Content-Type", content_type))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    phrase = REASONS.get(status, "") if reason is None else reason
+    if lines.count("\n") + lines.count("\r") != 2 * len(fields) or "\n" in phrase or "\r" in phrase:
+        raise LocalProtocolError("a header value must not hold a line break")
+    routes = echo.record_routes if request.method == "INVITE" and status < 300 else ""
+    text = f"SIP/2.0 {status} {phrase}\r\n{echo.vias}{routes}{echo.names}{lines}Content-Length: {len(body)}\r\n\r\n"
+    return text.encode("utf-8", "surrogateescape") + body
 
 
-def _own_headers(
+def _own_fields(
     identity: Identity,
     request: Request,
     status: int,
-    *,
     contact: str | None,
     agreement: Agreement | None,
     session_uuid: str | None,
-) -> Iterable[tuple[str, str]]:
+) -> Iterator[tuple[str, str]]:
     """List what RFC 3261 §20 (tables 2 and 3) and the extensions want in this response."""
     method = request.method
     success = 200 <= status < 300

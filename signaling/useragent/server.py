@@ -11,7 +11,7 @@ from functools import partial
 from signaling.dialog.dialog import forget_answer
 from signaling.dialog.flow import Flow
 from signaling.errors import LocalProtocolError
-from signaling.sip import Request, build_response
+from signaling.sip import Request
 from signaling.transaction import (
     InviteServerTransaction,
     NonInviteServerTransaction,
@@ -20,7 +20,7 @@ from signaling.transaction import (
 )
 from signaling.useragent.core import Core
 from signaling.useragent.exchange import ServerExchange, ServerMachine, is_over
-from signaling.useragent.responses import stateless_tag, write_response
+from signaling.useragent.responses import Echo, stateless_tag, write_response
 from signaling.useragent.return_path import response_path
 
 
@@ -34,20 +34,20 @@ def open_exchange(
 
     Args:
         core: the user agent's state.
-        request: with its top Via completed.
+        request: as it was received.
         flow: how it came.
         now: monotonic seconds.
         local_tag: To-tag of the responses, unless the request has one.
         trying: False for an INVITE that is refused in the same breath.
 
     """
+    echo = Echo.of(request, flow, local_tag)
     machine: ServerMachine
     if request.method == "INVITE":
-        first = build_response(request, 100).encode() if trying else None
+        first = echo.trying() if trying else None
         machine = InviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=first)
     else:
-        late = build_response(request, 100).encode()
-        machine = NonInviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=late, now=now)
+        machine = NonInviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=echo.trying(), now=now)
     exchange = ServerExchange(
         core.next_identifier("s"),
         request,
@@ -56,6 +56,7 @@ def open_exchange(
         machine=machine,
         flow=flow,
         local_tag=request.to.tag or local_tag,
+        echo=echo,
     )
     core.server[exchange.key] = exchange
     core.server_by_id[exchange.request_id] = exchange
@@ -83,7 +84,7 @@ def send_final(core: Core, exchange: ServerExchange, status: int, data: bytes, n
     """Send the final response and let the request go."""
     exchange.machine.send(data, status=status, now=now)
     exchange.answered = True
-    exchange.request = None
+    exchange.request = exchange.echo = None
     core.queue.cancel(exchange.guard)
     exchange.guard = None
     run(core, exchange, now)
@@ -98,9 +99,9 @@ def answer(
         LocalProtocolError: it has been answered.
 
     """
-    if exchange.request is None:
+    if exchange.request is None or exchange.echo is None:
         raise LocalProtocolError("the request has been answered already")
-    data = write_response(core.identity, exchange.request, status, to_tag=exchange.local_tag, headers=headers)
+    data = write_response(core.identity, exchange.request, status, echo=exchange.echo, headers=headers)
     send_final(core, exchange, status, data, now)
 
 
@@ -128,8 +129,9 @@ def reply_statelessly(
     """Answer without keeping anything: each repetition of the request gets the same bytes again (RFC 3261 §8.2.7)."""
     if request.method == "ACK":
         return
-    data = write_response(core.identity, request, status, to_tag=stateless_tag(core.identity, request), headers=headers)
-    core.transmit(data, response_path(request.via, flow, is_open=core.is_open(flow)), dialog_id=None)
+    echo = Echo.of(request, flow, stateless_tag(core.identity, request))
+    data = write_response(core.identity, request, status, echo=echo, headers=headers)
+    core.transmit(data, response_path(echo.via, flow, is_open=core.is_open(flow)), dialog_id=None)
 
 
 def retry_after(core: Core) -> tuple[str, str]:

@@ -46,12 +46,11 @@ def receive_request(core: Core, request: Request, flow: Flow, now: float) -> Non
         exchange.machine.receive_retransmission()
         run(core, exchange, now)
         return
-    request = request.seen_from(*flow.remote)
     repeated = core.repeated.get(key)
     if repeated is not None:
         # A process before us promised this answer, and the bytes of one response never change.
         core.traced_dialog = repeated.dialog_id
-        path = response_path(request.via, flow, is_open=core.is_open(flow))
+        path = response_path(request.via.seen_from(*flow.remote), flow, is_open=core.is_open(flow))
         core.transmit(repeated.data, path, dialog_id=repeated.dialog_id)
         return
     if not has_room(core):

@@ -60,6 +60,8 @@ def receive_update(core: Core, entry: DialogEntry, request: Request, flow: Flow,
         refuse(core, request, flow, 422, now, dialog_id=entry.identifier, headers=headers)
         return
     exchange = _open(core, entry, request, flow, now)
+    exchange.agreement = agreement
+    exchange.offers = offers
     entry.dialog.negotiation.their_update = exchange.request_id
     entry.dialog.negotiation.their_update_offers = offers
     core.emit(UpdateReceived(exchange.request_id, entry.identifier, request, flow))
