@@ -219,8 +219,8 @@ class Caller:
         for key, pending in list(self._pending.items()):
             pending.transaction.handle_timer(now)
             self._drain(pending, now)
-            if pending.transaction.deadline is None:
-                self._pending.pop(key, None)
+            if pending.transaction.state.name == "TERMINATED":
+                del self._pending[key]
         self._responder.handle_timer(now)
         self._drain_responder(now)
         if self._retry and now >= self._retry[0]:

@@ -63,7 +63,7 @@ class _Line:
     paused: bool = False
     leaking: bool = False
     doubtful: bool = False
-    active: bool = True
+    active: bool = False
 
 
 class RtpSender:
