@@ -175,6 +175,9 @@ def needs_sips(request: Request) -> bool:
     """
     if request.uri.scheme == "sips":
         return True
+    written = request.headers.get("Record-Route") or request.headers.get("Contact") or ""
+    if "sips:" not in written.lower():
+        return False  # and nothing has to be taken apart
     try:
         addresses = request.record_routes or request.contacts
     except SipSyntaxError:

@@ -144,23 +144,21 @@ def _write(
     wording: Wording,
     *,
     entry: DialogEntry | None,
-    agreement: Agreement | None = None,
 ) -> bytes:
-    identity = core.identity
-    recording = identity.recording if entry is None else entry.dialog.state.recording
-    secure = needs_sips(request) if entry is None else entry.dialog.state.secure
+    if exchange.echo is None:
+        raise LostError("the request has been answered")
+    recording = core.identity.recording if entry is None else entry.dialog.state.recording
     return write_response(
-        identity,
+        core.identity,
         request,
         wording.status,
-        to_tag=exchange.local_tag,
-        contact=contact_of(
-            identity,
+        echo=exchange.echo,
+        contact=core.contact(
             exchange.flow,
-            secure=secure,
+            secure=needs_sips(request) if entry is None else entry.dialog.state.secure,
             recording=recording if wording.recording is None else wording.recording,
         ),
-        agreement=agreement,
+        agreement=exchange.agreement,
         session_uuid=None if entry is None else entry.identifier,
         reason=wording.reason,
         headers=wording.headers,

@@ -216,7 +216,7 @@ class Core:
         self._writes: list[Outgoing] = []
         self._events: list[Event] = []
         self._numbered = 0
-        self._contacts: dict[tuple[TransportName, bool, bool], str] = {}
+        self._contacts: dict[tuple[TransportName, str, bool, bool], str] = {}
 
     def next_identifier(self, prefix: str) -> str:
         """Return a fresh `request_id`."""
@@ -228,12 +228,12 @@ class Core:
         """Return a fresh branch (RFC 3261 §8.1.1.7)."""
         return MAGIC_COOKIE + self.token()
 
-    def contact(self, transport: TransportName, *, secure: bool, recording: bool) -> str:
-        """Return our Contact value; there are few, and each is built once."""
-        key = (transport, secure, recording)
+    def contact(self, flow: Flow, *, secure: bool, recording: bool) -> str:
+        """Return our Contact value for the peer of `flow`; there are few, and each is built once."""
+        key = (flow.transport, flow.local[0], secure, recording)
         text = self._contacts.get(key)
         if text is None:
-            text = self._contacts[key] = contact_of(self.identity, transport, secure=secure, recording=recording)
+            text = self._contacts[key] = contact_of(self.identity, flow, secure=secure, recording=recording)
         return text
 
     def is_open(self, flow: Flow) -> bool:

@@ -216,7 +216,7 @@ def _build(
     headers.append(("User-Agent", identity.product))
     contact = None
     if refreshes:
-        contact = contact_of(identity, state.flow, secure=state.secure, recording=state.recording)
+        contact = core.contact(state.flow, secure=state.secure, recording=state.recording)
     fields = InDialogFields(
         _via(core, state.flow, transport), contact, (*headers, *draft.headers), draft.body, draft.content_type
     )

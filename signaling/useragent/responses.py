@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from signaling.dialog.flow import Flow, TransportName
+from signaling.dialog.flow import Flow
 from signaling.dialog.session_timer import Agreement
 from signaling.errors import LocalProtocolError, SipSyntaxError
 from signaling.sip import REASONS, Params, Request, Uri, Via
@@ -47,6 +47,7 @@ class Echo:
             first = ", ".join((str(via), *split_list(first, "Via")[1:])) if "," in first else str(via)
         vias = f"Via: {first}\r\n" + "".join(f"Via: {value}\r\n" for value in others)
         to = headers.get("To") or ""
+        tagged = to if request.to.tag is not None else f"{to.rstrip('; ')};tag={local_tag}"
         start = f"From: {headers.get('From') or ''}\r\nTo: "
         rest = f"\r\nCall-ID: {request.call_id}\r\nCSeq: {headers.get('CSeq') or ''}\r\n"
         timestamp = headers.get("Timestamp")
@@ -54,7 +55,7 @@ class Echo:
             via,
             vias,
             "".join(f"Record-Route: {value}\r\n" for value in headers.get_all("Record-Route")),
-            f"{start}{to if request.to.tag is not None else f'{to.rstrip("; ")};tag={local_tag}'}{rest}",
+            f"{start}{tagged}{rest}",
             f"{start}{to}{rest}" + ("" if timestamp is None else f"Timestamp: {timestamp}\r\n"),
         )
 
@@ -64,13 +65,14 @@ class Echo:
         return text.encode("utf-8", "surrogateescape")
 
 
-def contact_of(identity: Identity, transport: TransportName, *, secure: bool, recording: bool) -> str:
-    """Return our Contact value for a dialog over `transport` (RFC 3261 §12.1.1; RFC 7866 §6.2 for `+sip.srs`)."""
+def contact_of(identity: Identity, flow: Flow, *, secure: bool, recording: bool) -> str:
+    """Return our Contact value for the peer of `flow` (RFC 3261 §12.1.1; RFC 7866 §6.2 for `+sip.srs`)."""
+    host = identity.host_towards(flow)
     if secure:
-        uri = Uri.build(identity.host, identity.tls_port, user=identity.user, scheme="sips")
+        uri = Uri.build(host, identity.tls_port, user=identity.user, scheme="sips")
     else:
-        params = Params((("transport", transport),) if transport != "udp" else ())
-        uri = Uri.build(identity.host, identity.port_for(transport), user=identity.user, params=params)
+        params = Params((("transport", flow.transport),) if flow.reliable else ())
+        uri = Uri.build(host, identity.port_for(flow.transport), user=identity.user, params=params)
     return f"<{uri.text}>;+sip.srs" if recording else f"<{uri.text}>"
 
 
@@ -119,11 +121,8 @@ def write_response(
     if body and content_type is None:
         raise LocalProtocolError("a body needs a content type")
     given = {key_of(name) for name, _ in headers}
-    fields = [
-        (name, value)
-        for name, value in _own_fields(identity, request, status, contact, agreement, session_uuid)
-        if not given or key_of(name) not in given
-    ]
+    own = _own_fields(identity, request, status, contact=contact, agreement=agreement, session_uuid=session_uuid)
+    fields = [(name, value) for name, value in own if not given or key_of(name) not in given]
     for name, value in headers:
         if not is_token(name):
             raise LocalProtocolError("a header field name must be a token")
@@ -143,6 +142,7 @@ def _own_fields(
     identity: Identity,
     request: Request,
     status: int,
+    *,
     contact: str | None,
     agreement: Agreement | None,
     session_uuid: str | None,
