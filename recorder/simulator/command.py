@@ -77,7 +77,7 @@ def parse_pause(text: str) -> Pause:
         pause = Pause(float(begin), float(length))
     except ValueError:
         pause = Pause(-1, -1)
-    if pause.at_s < 0 or not 0 < pause.for_s < float("inf"):
+    if not (0 <= pause.at_s < float("inf") and 0 < pause.for_s < float("inf")):
         raise typer.BadParameter(f"{text!r}: give AT:FOR in seconds, for example 3:2.5")
     return pause
 

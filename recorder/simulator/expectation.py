@@ -86,7 +86,8 @@ def _expected_party(rows: Packets, conversation: Conversation, party: int, first
         certain=chosen["flags"] & DOUBTFUL == 0,
         paused=_runs(places[(flags & PAUSED != 0) & ~counted]),
         length=int(places[-1]) + FRAME_SAMPLES if len(places) else 0,
-        origin_ns=int(np.median(origins)) if len(origins) else 0,
+        # The median of differences: a median of the times themselves would lose digits in floating point.
+        origin_ns=int(origins[0]) + int(np.median(origins - origins[0])) if len(origins) else 0,
     )
 
 

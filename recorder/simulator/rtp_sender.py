@@ -120,6 +120,7 @@ class RtpSender:
                 row = self._table.add(plan, stream, tick)
                 self._lines.append(_Line(pair, report_ns=self._tick_ns(tick) + _FIRST_REPORT_NS))
                 self._groups[tick % TICKS_PER_SLOT].append(row)
+                self._mark(row)
                 rows.append(row)
             self._rows_of[plan.index] = rows
             self._aim(rows, targets)

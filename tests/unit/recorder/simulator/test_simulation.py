@@ -21,7 +21,7 @@ QUICK = Timers(t1=0.05, t2=0.4, t4=0.5)
 
 
 def planned(**options: object) -> list[CallPlan]:
-    chosen = replace(ScenarioOptions(), **{"seconds": 0.6, "rate": 50.0, **options})  # type: ignore[arg-type]
+    chosen = replace(ScenarioOptions(), **{"seconds": 0.4, "rate": 50.0, **options})  # type: ignore[arg-type]
     return plan_calls(chosen, started_at=datetime.now(UTC), run="test")
 
 
@@ -60,11 +60,11 @@ async def test_what_arrives_is_what_the_journal_says(transport: str, door: Door,
             for stream, port in enumerate(session.ports):
                 packets = arrived(recorder.rtp[port])
                 assert [(s, t, p) for s, t, _, p in packets] == sent_to(outcome.journal, port)
-                assert len(packets) == 30
+                assert len(packets) == 20
                 assert {ssrc for _, _, ssrc, _ in packets} == {plan[call.call].streams[stream].ssrc}
         methods = [request.split(" ", 1)[0] for request in recorder.requests]
         assert sorted(methods) == ["ACK"] * 3 + ["BYE"] * 3 + ["INVITE"] * 3
-        assert outcome.sender.packets == 180
+        assert outcome.sender.packets == 120
 
 
 async def test_rtp_comes_from_the_announced_port_with_marker_and_payload_type() -> None:
@@ -76,8 +76,8 @@ async def test_rtp_comes_from_the_announced_port_with_marker_and_payload_type() 
         for port, source in zip(session.ports, announced, strict=True):
             received = recorder.rtp[port].received
             assert {address for _, address, _ in received} == {(HOST, source)}
-            assert [packet[0] for _, _, packet in received] == [0x80] * 30
-            assert [packet[1] for _, _, packet in received] == [0x88] + [8] * 29
+            assert [packet[0] for _, _, packet in received] == [0x80] * 20
+            assert [packet[1] for _, _, packet in received] == [0x88] + [8] * 19
 
 
 async def test_packets_leave_every_20_ms_without_drift() -> None:
@@ -234,7 +234,7 @@ async def test_a_request_outside_every_call_is_answered() -> None:
                 )
             recorder._send("this is not SIP", session.source)
 
-        outcome = await run_calls(planned(), Target("udp", HOST, recorder.port), moments=[Moment(0.3, probe)])
+        outcome = await run_calls(planned(), Target("udp", HOST, recorder.port), moments=[Moment(0.25, probe)])
         await asyncio.sleep(0)
         answers = [text.split("\r\n")[0] for text in recorder.responses]
     assert sorted(answers) == ["SIP/2.0 200 OK", "SIP/2.0 481 Call/Transaction Does Not Exist"]
