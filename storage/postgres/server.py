@@ -78,6 +78,8 @@ class EmbeddedPostgres:
         self._binaries = find_binaries()
         self._socket_dir: Path | None = None
         self._process: Process | None = None
+        self._spawned_ns = 0
+        """When the latest server was started, by the clock of the file system."""
 
     @property
     def process(self) -> Process | None:
@@ -205,6 +207,7 @@ class EmbeddedPostgres:
             "logging_collector": "on",
         }
         startup_log = os.open(self._startup_log(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._spawned_ns = os.fstat(startup_log).st_mtime_ns
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(account, "postgres", self.data_dir),
@@ -237,9 +240,10 @@ class EmbeddedPostgres:
         return f"exit status {self._process.returncode}. {_tail(self._log_bytes())}"
 
     def _log_bytes(self) -> bytes:
+        """Return what this start has said: to its own log, and from some point on to the collected one."""
         texts = [self._startup_log().read_bytes()]
         logs = sorted((self.data_dir / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
-        if logs:
+        if logs and logs[-1].stat().st_mtime_ns > self._spawned_ns:
             texts.append(logs[-1].read_bytes()[-4096:])
         return b"\n".join(texts)
 

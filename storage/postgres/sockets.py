@@ -30,7 +30,8 @@ def make_socket_directory(run_dir: Path, data_dir: Path, account: Account) -> Pa
     """
     discard_stale(data_dir, account)
     directory = run_dir / "postgresql"
-    if len(os.fsencode(directory / SOCKET_NAME)) <= ADDRESS_LIMIT:
+    # A comma would separate two hosts in a DSN, however it is quoted.
+    if len(os.fsencode(directory / SOCKET_NAME)) <= ADDRESS_LIMIT and "," not in str(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     else:
         directory = Path(tempfile.mkdtemp(prefix=_prefix(data_dir), dir=SHORT_BASE))

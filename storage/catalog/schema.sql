@@ -1,0 +1,622 @@
+-- The catalog's schema as it stands: for reading, and for a database that is created by hand (it then has to be marked
+-- as migrated). The numbered migrations are what is applied; a test proves that both lead to the same schema.
+
+-- Tables of the catalog. Text columns hold what came from the network, escaped by storage.catalog.text and bounded to
+-- 512 characters where they are indexed, so that no input can exceed a b-tree entry.
+
+-- Who may write. The epoch rises with every acquisition; each frontend write names the epoch it believes in.
+CREATE TABLE leases (
+    name text COLLATE "C" CONSTRAINT leases_pkey PRIMARY KEY,
+    holder text NOT NULL,
+    epoch bigint NOT NULL CONSTRAINT leases_epoch_positive CHECK (epoch > 0),
+    acquired_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row for each record identifier; all sessions that bear it are its segments.
+CREATE TABLE recordings (
+    id uuid CONSTRAINT recordings_pkey PRIMARY KEY,
+    record_identifier text COLLATE "C" NOT NULL,
+    door text NOT NULL CONSTRAINT recordings_door_known CHECK (door IN ('msr', 'siprec', 'sip')),
+    state text NOT NULL CONSTRAINT recordings_state_known
+        CHECK (state IN ('recording', 'finalising', 'complete', 'interrupted', 'no-media', 'failed')),
+    call_uuid text COLLATE "C",
+    conn_id text COLLATE "C",
+    ani text COLLATE "C",
+    dnis text COLLATE "C",
+    dn text COLLATE "C",
+    other_dn text COLLATE "C",
+    record_dn text COLLATE "C",
+    agent_id text COLLATE "C",
+    sips_app_name text COLLATE "C",
+    tenant text COLLATE "C",
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    duration_s double precision CONSTRAINT recordings_duration_not_negative CHECK (duration_s >= 0),
+    parameters jsonb NOT NULL,        -- [[name, value], ...] of the first session, in the order received
+    warnings jsonb NOT NULL,          -- [text, ...] from the doors
+    render_warnings jsonb NOT NULL DEFAULT '[]',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    finalised_at timestamptz,
+    CONSTRAINT recordings_record_identifier_key UNIQUE (record_identifier)
+);
+CREATE INDEX recordings_started_idx ON recordings (started_at DESC, id DESC);
+CREATE INDEX recordings_call_uuid_idx ON recordings (call_uuid, started_at DESC) WHERE call_uuid IS NOT NULL;
+CREATE INDEX recordings_dn_idx ON recordings (dn, started_at DESC) WHERE dn IS NOT NULL;
+CREATE INDEX recordings_other_dn_idx ON recordings (other_dn, started_at DESC) WHERE other_dn IS NOT NULL;
+CREATE INDEX recordings_ani_idx ON recordings (ani, started_at DESC) WHERE ani IS NOT NULL;
+CREATE INDEX recordings_dnis_idx ON recordings (dnis, started_at DESC) WHERE dnis IS NOT NULL;
+-- The rare states are those that people and curators look for.
+CREATE INDEX recordings_state_idx ON recordings (state, started_at DESC) WHERE state <> 'complete';
+
+-- One recording session: one dialog, one capture. The id is the session's id in every message and file name.
+CREATE TABLE segments (
+    id uuid CONSTRAINT segments_pkey PRIMARY KEY,
+    recording_id uuid NOT NULL CONSTRAINT segments_recording_fkey REFERENCES recordings (id),
+    ordinal integer NOT NULL CONSTRAINT segments_ordinal_positive CHECK (ordinal > 0),
+    door text NOT NULL CONSTRAINT segments_door_known CHECK (door IN ('msr', 'siprec', 'sip')),
+    state text NOT NULL CONSTRAINT segments_state_known CHECK (state IN ('open', 'closed', 'interrupted', 'finalised')),
+    interrupted boolean NOT NULL DEFAULT false,   -- survives finalising
+    epoch bigint NOT NULL,
+    writer text NOT NULL,
+    host text NOT NULL,
+    capture_path text NOT NULL,
+    earlier_captures jsonb NOT NULL DEFAULT '[]', -- [{writer, host, path}, ...] when the session moved
+    sip_call_id text COLLATE "C" NOT NULL,
+    local_tag text NOT NULL,
+    remote_tag text NOT NULL,
+    dialog_id text COLLATE "C" NOT NULL,
+    parameters jsonb NOT NULL,
+    descriptor jsonb NOT NULL,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    end_cause text,
+    CONSTRAINT segments_ordinal_key UNIQUE (recording_id, ordinal),
+    CONSTRAINT segments_closed_has_time CHECK ((state = 'open') = (closed_at IS NULL))
+);
+CREATE INDEX segments_open_idx ON segments (opened_at) WHERE state = 'open';
+CREATE INDEX segments_sip_call_id_idx ON segments (sip_call_id);
+
+-- Streams and dialogs have no foreign key: only functions write them, together with or after a look at their segment,
+-- and checking it again took a fifth of the time before each 200.
+CREATE TABLE streams (
+    segment_id uuid NOT NULL,
+    m_line integer NOT NULL CONSTRAINT streams_m_line_not_negative CHECK (m_line >= 0),
+    party integer NOT NULL CONSTRAINT streams_party_not_negative CHECK (party >= 0),
+    label text NOT NULL,
+    media text NOT NULL,
+    participant jsonb,
+    payload_types jsonb,
+    descriptor jsonb,
+    quality jsonb,                    -- after rendering
+    CONSTRAINT streams_pkey PRIMARY KEY (segment_id, m_line)
+);
+
+-- What a party's timeline holds instead of received audio.
+CREATE TABLE gaps (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT gaps_pkey PRIMARY KEY,
+    recording_id uuid NOT NULL CONSTRAINT gaps_recording_fkey REFERENCES recordings (id),
+    segment_id uuid CONSTRAINT gaps_segment_fkey REFERENCES segments (id),
+    party integer NOT NULL,
+    start_s double precision NOT NULL CONSTRAINT gaps_start_not_negative CHECK (start_s >= 0),
+    duration_s double precision NOT NULL CONSTRAINT gaps_duration_positive CHECK (duration_s > 0),
+    kind text NOT NULL CONSTRAINT gaps_kind_known CHECK (kind IN ('lost', 'silent', 'paused')),
+    cause text NOT NULL
+);
+CREATE INDEX gaps_recording_idx ON gaps (recording_id, start_s);
+
+-- A row claims bytes that are synced under their final name; nothing else may be written here.
+CREATE TABLE files (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT files_pkey PRIMARY KEY,
+    recording_id uuid NOT NULL CONSTRAINT files_recording_fkey REFERENCES recordings (id),
+    kind text NOT NULL,
+    store text NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    format text NOT NULL,
+    sample_rate integer NOT NULL,
+    channels integer NOT NULL,
+    frames bigint NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 bytea NOT NULL CONSTRAINT files_sha256_length CHECK (octet_length(sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT files_path_key UNIQUE (store, path)
+);
+CREATE INDEX files_recording_idx ON files (recording_id);
+
+-- What a takeover restores. Rewritten often: room on the page keeps updates out of the indexes.
+CREATE TABLE dialogs (
+    dialog_id text COLLATE "C" CONSTRAINT dialogs_pkey PRIMARY KEY,
+    lease text NOT NULL,
+    epoch bigint NOT NULL,
+    writer text NOT NULL,
+    segment_id uuid NOT NULL,
+    snapshot bytea NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+) WITH (fillfactor = 60, toast_tuple_target = 8160);
+-- Snapshots stay in the row, uncompressed: each 200 waits for this write.
+ALTER TABLE dialogs ALTER COLUMN snapshot SET STORAGE EXTERNAL;
+
+CREATE TABLE metadata_revisions (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT metadata_revisions_pkey PRIMARY KEY,
+    segment_id uuid NOT NULL CONSTRAINT metadata_revisions_segment_fkey REFERENCES segments (id),
+    received_at timestamptz NOT NULL,
+    content_type text NOT NULL,
+    body bytea,                       -- null where policy forbids to keep it
+    sha256 bytea NOT NULL CONSTRAINT metadata_revisions_sha256_length CHECK (octet_length(sha256) = 32),
+    -- A repeated write (unknown outcome) is the same revision.
+    CONSTRAINT metadata_revisions_key UNIQUE (segment_id, received_at, sha256)
+);
+
+CREATE TABLE sip_messages (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT sip_messages_pkey PRIMARY KEY,
+    segment_id uuid NOT NULL CONSTRAINT sip_messages_segment_fkey REFERENCES segments (id),
+    at timestamptz NOT NULL,
+    inbound boolean NOT NULL,
+    flow text NOT NULL,
+    message bytea NOT NULL
+);
+CREATE INDEX sip_messages_segment_idx ON sip_messages (segment_id, at);
+
+-- Background work. A finished job is deleted; a dead one waits for a human.
+CREATE TABLE jobs (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT jobs_pkey PRIMARY KEY,
+    kind text NOT NULL,
+    dedupe_key text COLLATE "C" NOT NULL,         -- kind:key; unique among unfinished jobs
+    payload jsonb NOT NULL,
+    state text NOT NULL DEFAULT 'queued' CONSTRAINT jobs_state_known CHECK (state IN ('queued', 'running', 'dead')),
+    again boolean NOT NULL DEFAULT false,         -- asked for while running: run once more afterwards
+    attempts integer NOT NULL DEFAULT 0,
+    max_attempts integer NOT NULL DEFAULT 8,
+    run_after timestamptz NOT NULL DEFAULT now(),
+    claims bigint NOT NULL DEFAULT 0,             -- fencing number of the present claim
+    locked_by text,
+    locked_until timestamptz,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT jobs_running_is_locked CHECK ((state = 'running') = (locked_by IS NOT NULL AND locked_until IS NOT NULL))
+);
+-- Without the kind as a column of its own: an index on it lures the planner into reading the whole queue at each claim.
+CREATE UNIQUE INDEX jobs_unfinished_key ON jobs (dedupe_key) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_queued_idx ON jobs (run_after, id) WHERE state = 'queued';
+CREATE INDEX jobs_running_idx ON jobs (locked_until) WHERE state = 'running';
+
+-- The job queue. Functions carry a version in their name so that old and new programs run side by side.
+
+-- Queue a job, or make sure that an unfinished one with the same key runs (again).
+CREATE FUNCTION enqueue_job_v1(p_kind text, p_key text, p_payload jsonb) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    INSERT INTO jobs AS j (kind, dedupe_key, payload) VALUES (p_kind, p_kind || ':' || p_key, p_payload)
+    ON CONFLICT (dedupe_key) WHERE state IN ('queued', 'running') DO UPDATE
+        -- A running job may have read its input already: it has to look once more.
+        SET again = (j.state = 'running'),
+            run_after = CASE WHEN j.state = 'queued' THEN least(j.run_after, now()) ELSE j.run_after END
+    RETURNING j.id INTO v_id;
+    PERFORM pg_notify('tandem_jobs', p_kind);
+    RETURN v_id;
+END $$;
+
+-- Put a job on the dead letter list; a finalise job takes its recording to `failed`.
+CREATE FUNCTION bury_job_v1(p_id bigint, p_error text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    UPDATE jobs SET state = 'dead', again = false, locked_by = NULL, locked_until = NULL, last_error = p_error
+    WHERE id = p_id RETURNING * INTO v_job;
+    IF v_job.kind = 'finalise' THEN
+        UPDATE recordings SET state = 'failed'
+        WHERE id = (v_job.payload ->> 'recording_id')::uuid AND state = 'finalising';
+    END IF;
+END $$;
+
+-- Take the job that is due longest, or one whose worker has not beaten in time. Null when there is none.
+-- Never by sorting: before its first analyze the planner takes a long queue for a short one.
+CREATE FUNCTION claim_job_v1(p_worker text, p_kinds text[], p_lease interval) RETURNS SETOF jobs
+LANGUAGE plpgsql SET enable_sort = off AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    LOOP
+        -- Two index scans rather than one OR; abandoned jobs first, they have waited longest.
+        SELECT * INTO v_job FROM jobs
+        WHERE state = 'running' AND locked_until < now() AND kind = ANY (p_kinds)
+        ORDER BY locked_until LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        IF v_job.attempts < v_job.max_attempts THEN
+            EXIT;
+        END IF;
+        -- It took its worker down (or was abandoned) once too often.
+        PERFORM bury_job_v1(v_job.id, format('abandoned by %s in attempt %s', v_job.locked_by, v_job.attempts));
+    END LOOP;
+    IF v_job.id IS NULL THEN
+        SELECT * INTO v_job FROM jobs
+        WHERE state = 'queued' AND run_after <= now() AND kind = ANY (p_kinds)
+        ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED;
+    END IF;
+    IF v_job.id IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    UPDATE jobs SET state = 'running', again = false, attempts = attempts + 1, claims = claims + 1,
+        locked_by = p_worker, locked_until = now() + p_lease
+    WHERE id = v_job.id RETURNING *;
+END $$;
+
+-- True while the claim is the caller's.
+CREATE FUNCTION beat_job_v1(p_id bigint, p_worker text, p_claim bigint, p_lease interval) RETURNS boolean
+LANGUAGE sql AS $$
+    WITH beaten AS (
+        UPDATE jobs SET locked_until = now() + p_lease
+        WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim RETURNING 1
+    ) SELECT EXISTS (SELECT FROM beaten)
+$$;
+
+-- Finish a job, or queue it once more if it was asked for meanwhile. False when another worker has it.
+CREATE FUNCTION complete_job_v1(p_id bigint, p_worker text, p_claim bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    SELECT * INTO v_job FROM jobs
+    WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF v_job.again THEN
+        UPDATE jobs SET state = 'queued', again = false, attempts = 0, run_after = now(), locked_by = NULL,
+            locked_until = NULL
+        WHERE id = p_id;
+        PERFORM pg_notify('tandem_jobs', v_job.kind);
+    ELSE
+        DELETE FROM jobs WHERE id = p_id;
+    END IF;
+    RETURN true;
+END $$;
+
+-- Give a job back: 'retry' with back-off 2, 4, 8 ... seconds up to 15 minutes (spread by a quarter), 'dead', or 'lost'.
+CREATE FUNCTION fail_job_v1(p_id bigint, p_worker text, p_claim bigint, p_error text, p_retry boolean) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    SELECT * INTO v_job FROM jobs
+    WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    IF NOT p_retry OR v_job.attempts >= v_job.max_attempts THEN
+        PERFORM bury_job_v1(p_id, p_error);
+        RETURN 'dead';
+    END IF;
+    UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
+        run_after = now() + make_interval(secs => least(2 ^ v_job.attempts, 900) * (0.75 + random() / 2))
+    WHERE id = p_id;
+    RETURN 'retry';
+END $$;
+
+-- Queue a dead job again with all its attempts. False when it is not dead.
+CREATE FUNCTION retry_job_v1(p_id bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    DELETE FROM jobs WHERE id = p_id AND state = 'dead' RETURNING * INTO v_job;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF v_job.kind = 'finalise' THEN
+        UPDATE recordings SET state = 'finalising'
+        WHERE id = (v_job.payload ->> 'recording_id')::uuid AND state = 'failed';
+    END IF;
+    PERFORM enqueue_job_v1(v_job.kind, substr(v_job.dedupe_key, length(v_job.kind) + 2), v_job.payload);
+    RETURN true;
+END $$;
+
+-- Writes of the signalling frontend, one function each: one round trip, one transaction, and no statement of a frozen
+-- client can leave a lock behind.
+
+-- Refuse writes of a holder that has been replaced. Shared with other writes, excluded by acquire_lease_v1: after an
+-- acquisition no write of the former holder can still commit. (A row lock would do as well, but every write would then
+-- dirty the one lease row.)
+CREATE FUNCTION require_lease_v1(p_lease text, p_epoch bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('tandem:lease:' || p_lease, 0));
+    IF NOT EXISTS (SELECT FROM leases WHERE name = p_lease AND epoch <= p_epoch) THEN
+        RAISE EXCEPTION 'stale epoch' USING ERRCODE = 'TD001';
+    END IF;
+END $$;
+
+CREATE FUNCTION acquire_lease_v1(p_lease text, p_holder text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_epoch bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('tandem:lease:' || p_lease, 0));
+    INSERT INTO leases AS l (name, holder, epoch) VALUES (p_lease, p_holder, 1)
+    ON CONFLICT (name) DO UPDATE SET holder = p_holder, epoch = l.epoch + 1, acquired_at = now()
+    RETURNING l.epoch INTO v_epoch;
+    RETURN v_epoch;
+END $$;
+
+-- Insert or replace streams of a segment from [{index, party, label, media, participant, payload_types, descriptor}].
+CREATE FUNCTION write_streams_v1(p_segment uuid, p_streams jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO streams (segment_id, m_line, party, label, media, participant, payload_types, descriptor)
+    SELECT p_segment, s.index, s.party, s.label, s.media, s.participant, s.payload_types, s.descriptor
+    FROM jsonb_to_recordset(p_streams) AS s (
+        index integer, party integer, label text, media text, participant jsonb, payload_types jsonb, descriptor jsonb)
+    ON CONFLICT (segment_id, m_line) DO UPDATE SET
+        party = EXCLUDED.party, label = EXCLUDED.label, media = EXCLUDED.media, descriptor = EXCLUDED.descriptor,
+        participant = coalesce(EXCLUDED.participant, streams.participant),
+        payload_types = coalesce(EXCLUDED.payload_types, streams.payload_types);
+END $$;
+
+-- Everything that must be durable before the 200 to an INVITE. Repeating it with the same segment changes nothing.
+CREATE FUNCTION open_segment_v1(
+    p_lease text, p_epoch bigint, p_segment uuid, p_identifier text, p_door text,
+    p_call_uuid text, p_conn_id text, p_ani text, p_dnis text, p_dn text, p_other_dn text, p_record_dn text,
+    p_agent_id text, p_sips_app_name text, p_tenant text, p_parameters jsonb, p_warnings jsonb,
+    p_opened_at timestamptz, p_writer text, p_host text, p_capture_path text, p_sip_call_id text, p_local_tag text,
+    p_remote_tag text, p_dialog_id text, p_snapshot bytea, p_descriptor jsonb, p_streams jsonb,
+    OUT recording_id uuid, OUT ordinal integer
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_recording uuid;
+    v_new boolean;
+    v_ordinal integer := 1;
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    -- The row lock of this statement orders the segments of one identifier. A continued recording keeps the facts of
+    -- its first session; what was missing is filled in.
+    INSERT INTO recordings AS r (id, record_identifier, door, state, call_uuid, conn_id, ani, dnis, dn, other_dn,
+        record_dn, agent_id, sips_app_name, tenant, started_at, parameters, warnings)
+    VALUES (gen_random_uuid(), p_identifier, p_door, 'recording', p_call_uuid, p_conn_id, p_ani, p_dnis, p_dn,
+        p_other_dn, p_record_dn, p_agent_id, p_sips_app_name, p_tenant, p_opened_at, p_parameters, p_warnings)
+    ON CONFLICT ON CONSTRAINT recordings_record_identifier_key DO UPDATE SET
+        call_uuid = coalesce(r.call_uuid, EXCLUDED.call_uuid), conn_id = coalesce(r.conn_id, EXCLUDED.conn_id),
+        ani = coalesce(r.ani, EXCLUDED.ani), dnis = coalesce(r.dnis, EXCLUDED.dnis),
+        dn = coalesce(r.dn, EXCLUDED.dn), other_dn = coalesce(r.other_dn, EXCLUDED.other_dn),
+        record_dn = coalesce(r.record_dn, EXCLUDED.record_dn), agent_id = coalesce(r.agent_id, EXCLUDED.agent_id),
+        sips_app_name = coalesce(r.sips_app_name, EXCLUDED.sips_app_name), tenant = coalesce(r.tenant, EXCLUDED.tenant)
+    RETURNING r.id, r.xmax = 0 INTO v_recording, v_new;
+    IF NOT v_new THEN
+        SELECT s.recording_id, s.ordinal INTO recording_id, ordinal FROM segments s WHERE s.id = p_segment;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        SELECT coalesce(max(s.ordinal), 0) + 1 INTO v_ordinal FROM segments s WHERE s.recording_id = v_recording;
+        UPDATE recordings SET state = 'recording', ended_at = NULL, warnings = warnings || p_warnings
+        WHERE id = v_recording;
+    END IF;
+    INSERT INTO segments (id, recording_id, ordinal, door, state, epoch, writer, host, capture_path, sip_call_id,
+        local_tag, remote_tag, dialog_id, parameters, descriptor, opened_at)
+    VALUES (p_segment, v_recording, v_ordinal, p_door, 'open', p_epoch, p_writer, p_host, p_capture_path, p_sip_call_id,
+        p_local_tag, p_remote_tag, p_dialog_id, p_parameters, p_descriptor, p_opened_at);
+    PERFORM write_streams_v1(p_segment, p_streams);
+    INSERT INTO dialogs (dialog_id, lease, epoch, writer, segment_id, snapshot)
+    VALUES (p_dialog_id, p_lease, p_epoch, p_writer, p_segment, p_snapshot)
+    ON CONFLICT (dialog_id) DO UPDATE SET lease = EXCLUDED.lease, epoch = EXCLUDED.epoch, writer = EXCLUDED.writer,
+        segment_id = EXCLUDED.segment_id, snapshot = EXCLUDED.snapshot, updated_at = now(), ended_at = NULL;
+    recording_id := v_recording;
+    ordinal := v_ordinal;
+END $$;
+
+-- Streams as they are from now on, facts that came late. A stream that has gone keeps its row: it was recorded.
+CREATE FUNCTION change_streams_v1(
+    p_lease text, p_epoch bigint, p_segment uuid, p_streams jsonb,
+    p_call_uuid text, p_conn_id text, p_ani text, p_dnis text, p_dn text, p_other_dn text, p_record_dn text,
+    p_agent_id text, p_sips_app_name text, p_tenant text, p_warnings jsonb
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    UPDATE recordings r SET
+        call_uuid = coalesce(r.call_uuid, p_call_uuid), conn_id = coalesce(r.conn_id, p_conn_id),
+        ani = coalesce(r.ani, p_ani), dnis = coalesce(r.dnis, p_dnis), dn = coalesce(r.dn, p_dn),
+        other_dn = coalesce(r.other_dn, p_other_dn), record_dn = coalesce(r.record_dn, p_record_dn),
+        agent_id = coalesce(r.agent_id, p_agent_id), sips_app_name = coalesce(r.sips_app_name, p_sips_app_name),
+        tenant = coalesce(r.tenant, p_tenant), warnings = r.warnings || p_warnings
+    WHERE r.id = (SELECT recording_id FROM segments WHERE id = p_segment);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM write_streams_v1(p_segment, p_streams);
+    RETURN true;
+END $$;
+
+-- The dialog as it will be once the message that promises it has left; the segment follows its writer. False when
+-- the segment is unknown.
+CREATE FUNCTION save_dialog_v1(
+    p_lease text, p_epoch bigint, p_dialog_id text, p_segment uuid, p_snapshot bytea, p_writer text, p_host text,
+    p_capture_path text
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    IF NOT EXISTS (SELECT FROM segments WHERE id = p_segment) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO dialogs (dialog_id, lease, epoch, writer, segment_id, snapshot)
+    VALUES (p_dialog_id, p_lease, p_epoch, p_writer, p_segment, p_snapshot)
+    ON CONFLICT (dialog_id) DO UPDATE SET lease = EXCLUDED.lease, epoch = EXCLUDED.epoch, writer = EXCLUDED.writer,
+        segment_id = EXCLUDED.segment_id, snapshot = EXCLUDED.snapshot, updated_at = now();
+    -- A capture that stays behind on another writer is still part of the segment.
+    UPDATE segments SET
+        earlier_captures = CASE WHEN capture_path <> coalesce(p_capture_path, capture_path)
+                                  OR host <> coalesce(p_host, host)
+            THEN earlier_captures || jsonb_build_object('writer', writer, 'host', host, 'path', capture_path)
+            ELSE earlier_captures END,
+        writer = p_writer, epoch = p_epoch, host = coalesce(p_host, host),
+        capture_path = coalesce(p_capture_path, capture_path)
+    WHERE id = p_segment AND state = 'open'
+        AND (writer <> p_writer OR host <> coalesce(p_host, host)
+            OR capture_path <> coalesce(p_capture_path, capture_path));
+    RETURN true;
+END $$;
+
+CREATE FUNCTION end_dialog_v1(p_lease text, p_epoch bigint, p_dialog_id text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    UPDATE dialogs SET ended_at = now(), updated_at = now() WHERE dialog_id = p_dialog_id AND ended_at IS NULL;
+END $$;
+
+CREATE FUNCTION forget_dialogs_v1(p_lease text, p_epoch bigint, p_before timestamptz) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    DELETE FROM dialogs WHERE ended_at < p_before;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END $$;
+
+-- Close a segment and its dialog; with the last open segment the recording goes to its curator, in one transaction.
+CREATE FUNCTION close_segment_v1(
+    p_lease text, p_epoch bigint, p_segment uuid, p_closed_at timestamptz, p_cause text, p_interrupted boolean,
+    p_snapshot bytea, p_warnings jsonb,
+    OUT recording_id uuid, OUT open_segments integer, OUT changed boolean
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_recording uuid;
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    -- The recording's row first, as in open_segment_v1: two segments that close at once must count each other.
+    SELECT r.id INTO v_recording FROM recordings r
+    WHERE r.id = (SELECT s.recording_id FROM segments s WHERE s.id = p_segment) FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE segments SET state = CASE WHEN p_interrupted THEN 'interrupted' ELSE 'closed' END,
+        interrupted = p_interrupted, closed_at = greatest(p_closed_at, opened_at), end_cause = p_cause
+    WHERE id = p_segment AND state = 'open';
+    changed := FOUND;
+    UPDATE dialogs SET ended_at = coalesce(ended_at, now()), updated_at = now(), epoch = p_epoch,
+        snapshot = coalesce(p_snapshot, snapshot)
+    WHERE segment_id = p_segment AND dialog_id = (SELECT s.dialog_id FROM segments s WHERE s.id = p_segment);
+    SELECT count(*) INTO open_segments FROM segments s WHERE s.recording_id = v_recording AND s.state = 'open';
+    recording_id := v_recording;
+    IF NOT changed THEN
+        RETURN;
+    END IF;
+    UPDATE recordings SET warnings = warnings || p_warnings, ended_at = greatest(ended_at, p_closed_at, started_at),
+        state = CASE WHEN open_segments = 0 THEN 'finalising' ELSE state END
+    WHERE id = v_recording;
+    IF open_segments = 0 THEN
+        PERFORM enqueue_job_v1('finalise', v_recording::text, jsonb_build_object('recording_id', v_recording));
+    END IF;
+END $$;
+
+CREATE FUNCTION add_metadata_v1(
+    p_lease text, p_epoch bigint, p_segment uuid, p_received_at timestamptz, p_content_type text, p_body bytea,
+    p_sha256 bytea
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    INSERT INTO metadata_revisions (segment_id, received_at, content_type, body, sha256)
+    VALUES (p_segment, p_received_at, p_content_type, p_body, p_sha256)
+    ON CONFLICT ON CONSTRAINT metadata_revisions_key DO NOTHING;
+END $$;
+
+CREATE FUNCTION add_trace_v1(
+    p_lease text, p_epoch bigint, p_segment uuid, p_at timestamptz[], p_inbound boolean[], p_flow text[],
+    p_message bytea[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
+    SELECT p_segment, m.* FROM unnest(p_at, p_inbound, p_flow, p_message) AS m;
+END $$;
+
+-- Writes of the curator.
+
+-- Queue the finalise job of a recording (again). False while a segment is open, null for an unknown recording.
+CREATE FUNCTION enqueue_finalise_v1(p_recording uuid) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM segments WHERE recording_id = p_recording AND state = 'open') THEN
+        RETURN false;
+    END IF;
+    UPDATE recordings SET state = 'finalising' WHERE id = p_recording;
+    PERFORM enqueue_job_v1('finalise', p_recording::text, jsonb_build_object('recording_id', p_recording));
+    RETURN true;
+END $$;
+
+-- Replace the result of a recording. `refused` is null on success, else the name of the race that was lost;
+-- `superseded` lists [[store, path], ...] that the catalog no longer claims.
+CREATE FUNCTION publish_v1(
+    p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
+    p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
+    p_job bigint, p_worker text, p_claim bigint,
+    OUT refused text, OUT superseded jsonb
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_segments uuid[];
+    v_count integer;
+BEGIN
+    superseded := '[]';
+    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
+    IF NOT FOUND THEN
+        refused := 'unknown-recording';
+        RETURN;
+    END IF;
+    IF p_job IS NOT NULL AND NOT EXISTS (
+        SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
+        refused := 'job-lost';
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM segments WHERE recording_id = p_recording AND state = 'open') THEN
+        refused := 'reopened';
+        RETURN;
+    END IF;
+    SELECT array_agg(id ORDER BY id) INTO v_segments FROM segments WHERE recording_id = p_recording;
+    IF v_segments IS DISTINCT FROM (SELECT array_agg(s ORDER BY s) FROM unnest(p_segments) AS s) THEN
+        refused := 'segments-changed';
+        RETURN;
+    END IF;
+    WITH gone AS (
+        DELETE FROM files f WHERE f.recording_id = p_recording AND NOT EXISTS (
+            SELECT FROM jsonb_to_recordset(p_files) AS n (store text, path text)
+            WHERE n.store = f.store AND n.path = f.path)
+        RETURNING f.store, f.path
+    ) SELECT coalesce(jsonb_agg(jsonb_build_array(store, path) ORDER BY store, path), '[]') INTO superseded FROM gone;
+    DELETE FROM gaps WHERE recording_id = p_recording;
+    INSERT INTO files AS f (recording_id, kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256)
+    SELECT p_recording, n.kind, n.store, n.path, n.format, n.sample_rate, n.channels, n.frames, n.size_bytes,
+        decode(n.sha256, 'hex')
+    FROM jsonb_to_recordset(p_files) AS n (kind text, store text, path text, format text, sample_rate integer,
+        channels integer, frames bigint, size_bytes bigint, sha256 text)
+    ON CONFLICT ON CONSTRAINT files_path_key DO UPDATE SET kind = EXCLUDED.kind, format = EXCLUDED.format,
+        sample_rate = EXCLUDED.sample_rate, channels = EXCLUDED.channels, frames = EXCLUDED.frames,
+        size_bytes = EXCLUDED.size_bytes, sha256 = EXCLUDED.sha256
+        WHERE f.recording_id = EXCLUDED.recording_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count <> jsonb_array_length(p_files) THEN
+        -- The layout rules such a collision out: fail rather than steal another recording's file.
+        RAISE EXCEPTION 'another recording claims this path' USING ERRCODE = 'TD002';
+    END IF;
+    INSERT INTO gaps (recording_id, segment_id, party, start_s, duration_s, kind, cause)
+    SELECT p_recording, n.segment_id, n.party, n.start_s, n.duration_s, n.kind, n.cause
+    FROM jsonb_to_recordset(p_gaps) AS n (segment_id uuid, party integer, start_s double precision,
+        duration_s double precision, kind text, cause text);
+    UPDATE streams t SET quality = n.quality
+    FROM jsonb_to_recordset(p_streams) AS n (segment_id uuid, index integer, quality jsonb)
+    WHERE t.segment_id = n.segment_id AND t.m_line = n.index AND t.segment_id = ANY (p_segments);
+    UPDATE segments SET state = 'finalised' WHERE recording_id = p_recording;
+    UPDATE recordings SET state = p_state, started_at = p_started_at, duration_s = p_duration_s,
+        render_warnings = p_warnings, finalised_at = now()
+    WHERE id = p_recording;
+    IF p_job IS NOT NULL THEN
+        PERFORM complete_job_v1(p_job, p_worker, p_claim);
+    END IF;
+END $$;
