@@ -18,6 +18,8 @@ _log = structlog.get_logger()
 
 _OTHER_DESCRIPTORS: Final = 256
 """Logs, channels, PostgreSQL connections, TCP clients: what a process opens beside its media sockets."""
+_IP_PKTINFO: Final = 8
+"""<linux/in.h>; not in the socket module of Python 3.11."""
 _SIP_BUFFER: Final = 4 << 20
 """Bytes; a registrar's burst after a switch-over is a few thousand datagrams, and the kernel caps the request."""
 
@@ -72,6 +74,11 @@ def bind_sip(settings: SipSettings) -> tuple[socket.socket, socket.socket]:
     except OSError as error:
         raise _explain("sip.port", settings.host, settings.port, error) from None
     udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SIP_BUFFER)
+    # Before the first datagram can be queued: one without its destination could not be answered from that address.
+    if udp.family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
     try:
         tcp = _bound(socket.SOCK_STREAM, settings.host, settings.port)
         tcp.listen(1024)
@@ -123,33 +130,45 @@ def bind_media(settings: MediaSettings) -> list[MediaPair]:
     A port that another program holds is passed over: only the number of pairs is promised, not which ones.
 
     Raises:
-        SetupError: the range has too few free ports.
+        SetupError: the range has too few free ports, or the address is not ours.
 
     """
     pairs: list[MediaPair] = []
     passed_over = 0
-    for port in range(settings.first_port, settings.last_port, 2):
-        if len(pairs) == settings.max_streams:
-            break
-        try:
-            rtp = _bound(socket.SOCK_DGRAM, settings.host, port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise _explain("media.host", settings.host, port, error) from None
-            passed_over += 1
-            continue
-        try:
-            pairs.append(MediaPair(port, rtp, _bound(socket.SOCK_DGRAM, settings.host, port + 1)))
-        except OSError as error:
-            rtp.close()
-            if error.errno != errno.EADDRINUSE:
-                raise _explain("media.host", settings.host, port + 1, error) from None
-            passed_over += 1
-    if len(pairs) < settings.max_streams:
-        raise SetupError(
-            f"media.first_port to media.last_port: only {len(pairs)} of {settings.max_streams} port pairs are free;"
-            " widen the range, lower media.max_streams, or stop what else uses these ports"
-        )
+    try:
+        for port in range(settings.first_port, settings.last_port, 2):
+            if len(pairs) == settings.max_streams:
+                break
+            pair = _bind_pair(settings.host, port)
+            if pair:
+                pairs.append(pair)
+            else:
+                passed_over += 1
+        if len(pairs) < settings.max_streams:
+            raise SetupError(
+                f"media.first_port to media.last_port: only {len(pairs)} of {settings.max_streams} port pairs are free;"
+                " widen the range, lower media.max_streams, or stop what else uses these ports"
+            )
+    except SetupError:
+        for pair in pairs:
+            pair.rtp.close()
+            pair.rtcp.close()
+        raise
     if passed_over:
         _log.info("rtp ports in use by other programs passed over", passed_over=passed_over)
     return pairs
+
+
+def _bind_pair(host: str, port: int) -> MediaPair | None:
+    """Return the sockets of one stream, or None if another program holds one of the two ports."""
+    bound: list[socket.socket] = []
+    try:
+        for number in (port, port + 1):
+            bound.append(_bound(socket.SOCK_DGRAM, host, number))
+    except OSError as error:
+        for sock in bound:
+            sock.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise _explain("media.host", host, port, error) from None
+    return MediaPair(port, *bound)
