@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import resource
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,25 +136,23 @@ def bind_media(settings: MediaSettings) -> list[MediaPair]:
     """
     pairs: list[MediaPair] = []
     passed_over = 0
-    try:
+    with ExitStack() as undo:
         for port in range(settings.first_port, settings.last_port, 2):
             if len(pairs) == settings.max_streams:
                 break
             pair = _bind_pair(settings.host, port)
-            if pair:
-                pairs.append(pair)
-            else:
+            if pair is None:
                 passed_over += 1
+                continue
+            pairs.append(pair)
+            undo.enter_context(pair.rtp)
+            undo.enter_context(pair.rtcp)
         if len(pairs) < settings.max_streams:
             raise SetupError(
                 f"media.first_port to media.last_port: only {len(pairs)} of {settings.max_streams} port pairs are free;"
                 " widen the range, lower media.max_streams, or stop what else uses these ports"
             )
-    except SetupError:
-        for pair in pairs:
-            pair.rtp.close()
-            pair.rtcp.close()
-        raise
+        undo.pop_all()
     if passed_over:
         _log.info("rtp ports in use by other programs passed over", passed_over=passed_over)
     return pairs
