@@ -177,7 +177,7 @@ class _Splitter:
         if len(self._parts) == MAX_PARTS:
             raise BodyError("too many body parts")
         length = fields.get("content-length", "").strip()
-        if length and length != str(len(body)) and length.isdigit() and int(length[:9]) != len(body):
+        if length.isascii() and length.isdigit() and int(length[:9]) != len(body):
             self._doubts.append(BodyDoubt.PART_LENGTH)
         encoding = fields.get("content-transfer-encoding", "").strip().lower()
         if encoding == "base64":
