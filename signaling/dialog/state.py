@@ -136,7 +136,7 @@ def decode_snapshot(data: bytes) -> DialogState:
         if content["version"] > VERSION:
             raise LocalProtocolError("the dialog snapshot was written by a newer version")
         if content.get("surrogates"):
-            content["state"] = _map_text(content["state"], _from_octet_text)
+            content["state"] = _map_text(content.get("state"), _from_octet_text)
         return msgspec.convert(content, _Snapshot).state
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise LocalProtocolError("the dialog snapshot is damaged") from error
