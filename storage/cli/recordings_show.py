@@ -151,7 +151,7 @@ def _speaker(stream: StreamView) -> str:
     participant = stream.participant or {}
     for field in ("name", "aor", "dn"):
         if value := participant.get(field):
-            return printable(value)
+            return printable(str(value).removeprefix("sip:"))
     return ""
 
 

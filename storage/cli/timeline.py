@@ -13,6 +13,9 @@ RECORDED: Final = "="
 MARKS: Final[dict[GapKind, str]] = {GapKind.LOST: "x", GapKind.PAUSED: "p", GapKind.SILENT: "."}
 LEGEND: Final = "   ".join([f"{RECORDED} recorded", *(f"{mark} {kind.value}" for kind, mark in MARKS.items())])
 
+NAME_LIMIT: Final = 30
+"""Characters; a longer name would leave too few marks."""
+
 # What a slice shows when it holds several things: a loss is never hidden, however short.
 _URGENCY: Final = (GapKind.LOST, GapKind.PAUSED, GapKind.SILENT)
 
@@ -49,7 +52,7 @@ def draw_timeline(names: Sequence[str], gaps: Sequence[GapView], duration_s: flo
         width: of a line, characters.
 
     """
-    shown = [f"{name[:24]}" for name in names]
+    shown = [name[:NAME_LIMIT] for name in names]
     indent = max(len(name) for name in shown) + 2
     marks = max(width - indent - 2, 20)
     lines = [" " * (indent + 1) + _axis(duration_s, marks)]

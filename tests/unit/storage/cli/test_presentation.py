@@ -1,0 +1,64 @@
+"""What people and scripts see."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from storage.catalog.records import GapKind
+from storage.catalog.views import GapView, iso_utc
+from storage.cli.presentation import channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "-"),
+        (0.0, "0:00.0"),
+        (59.96, "1:00.0"),
+        (61.25, "1:01.2"),
+        (3600.0, "1:00:00.0"),
+        (36061.0, "10:01:01.0"),
+    ],
+)
+def test_clock(seconds: float | None, expected: str) -> None:
+    assert clock(seconds) == expected
+
+
+def test_times_are_shown_in_utc() -> None:
+    at = datetime(2026, 11, 22, 1, 30, 5, 123456, tzinfo=timezone(timedelta(hours=2)))
+    assert moment(at) == "2026-11-21 23:30:05"
+    assert iso_utc(at) == "2026-11-21T23:30:05.123Z"
+    assert (moment(None), iso_utc(None)) == ("-", None)
+    assert iso_utc(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000Z"
+
+
+def test_control_characters_are_shown_as_escapes() -> None:
+    assert printable("\x1b[31m\u202eé\x9b") == "\\x1b[31m\\u202eé\\x9b"
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert (or_dash(None), or_dash(""), or_dash(0)) == ("-", "-", "0")
+
+
+def test_channels() -> None:
+    assert [channel_of(party) for party in (0, 1, 2, -1)] == ["left", "right", None, None]
+
+
+def test_a_gap_as_documented() -> None:
+    gap = GapView(party=1, start_s=3.50000000001, duration_s=0.04, kind=GapKind.LOST, cause="network", segment_id=None)
+    assert gap_json(gap) == {
+        "party": 1,
+        "channel": "right",
+        "start_s": 3.5,
+        "duration_s": 0.04,
+        "kind": "lost",
+        "cause": "network",
+    }
+
+
+def test_only_lost_intervals_count_as_lost() -> None:
+    gaps = [
+        GapView(party=party, start_s=0.0, duration_s=1.5, kind=kind, cause="c", segment_id=None)
+        for party, kind in ((0, GapKind.LOST), (1, GapKind.LOST), (0, GapKind.SILENT), (1, GapKind.PAUSED))
+    ]
+    assert lost_seconds(gaps) == 3.0

@@ -1,0 +1,42 @@
+"""Points in time on the command line."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from storage.cli.context import CommandFailed
+from storage.cli.exit_codes import ExitCode
+from storage.cli.times import parse_time
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-20", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("2026-11-20T08:15:30Z", datetime(2026, 11, 20, 8, 15, 30, tzinfo=UTC)),
+        ("2026-11-20T08:15", datetime(2026, 11, 20, 8, 15, tzinfo=UTC)),
+        ("2026-11-20 08:15", datetime(2026, 11, 20, 8, 15, tzinfo=UTC)),
+        ("2026-11-20T08:15:30.250+02:00", datetime(2026, 11, 20, 6, 15, 30, 250000, tzinfo=UTC)),
+        ("today", datetime(2026, 11, 22, tzinfo=UTC)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("36h", NOW - timedelta(hours=36)),
+        ("7d", NOW - timedelta(days=7)),
+        ("45s", NOW - timedelta(seconds=45)),
+    ],
+)
+def test_points_in_time(text: str, expected: datetime) -> None:
+    assert parse_time(text, now=NOW) == expected
+
+
+def test_a_day_as_an_end_is_included() -> None:
+    assert parse_time("2026-11-20", now=NOW, end_of_day=True) == datetime(2026, 11, 21, tzinfo=UTC)
+    assert parse_time("2026-11-20T08:15Z", now=NOW, end_of_day=True) == datetime(2026, 11, 20, 8, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "22.11.2026", "-3h", "999999d", "3 h"])
+def test_anything_else_is_explained(text: str) -> None:
+    with pytest.raises(CommandFailed, match="is not a time") as failure:
+        parse_time(text, now=NOW)
+    assert failure.value.exit_code == ExitCode.USAGE
