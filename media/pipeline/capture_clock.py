@@ -34,6 +34,7 @@ class CaptureClock:
 
     def __init__(self, capture: Capture) -> None:
         self._steps = [event for event in capture.events if isinstance(event, Clock)]
+        self._opened_ns = capture.session.wall_ns
         self._progress: dict[int, _Progress] = {}
 
     def arrivals(self, streams: NDArray[np.integer], arrival_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -49,14 +50,14 @@ class CaptureClock:
     def _offsets(self, progress: _Progress, arrival_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum of the steps before each packet of one stream."""
         offsets = np.full(len(arrival_ns), sum(step.step_ns for step in self._steps[: progress.steps]), np.int64)
-        changes = np.diff(arrival_ns, prepend=progress.latest_ns or arrival_ns[0])
+        changes = np.diff(arrival_ns, prepend=progress.latest_ns or self._opened_ns)
         start = 0
         for step in self._steps[progress.steps :]:
             # A step is noticed at the visit after it, so half of it is the surest threshold. Back in time, the same
             # hour comes twice: the fall between two packets tells, or that the old clock cannot have come so far.
             after = arrival_ns >= step.at_ns - step.step_ns // 2
             if step.step_ns < 0:
-                after = (changes <= step.step_ns // 2) | (arrival_ns > step.at_ns - 2 * step.step_ns)
+                after = (changes <= step.step_ns // 2) | (arrival_ns > step.at_ns - step.step_ns)
             after[:start] = False
             if not after.any():
                 break

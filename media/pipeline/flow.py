@@ -115,8 +115,8 @@ class Demultiplexer:
         self._clock_of = np.array([self._clocks.index(use.clock_rate) for use in table.codecs], np.int64)
 
     def feed(self, packets: Packets) -> Iterator[FlowPackets]:
-        """Take a slice in order of arrival and yield what each flow makes of it."""
-        latest = int(packets.index["arrival_ns"][-1]) if len(packets) else 0
+        """Take a slice and yield what each flow makes of it."""
+        latest = int(packets.index["arrival_ns"].max(initial=0))
         fed: set[FlowKey] = set()
         for key, own in self._split(packets):
             flow = self.flows.get(key)
@@ -150,4 +150,11 @@ class Demultiplexer:
             name = int(distinct[number])
             party, stream = self._streams[name >> 40]
             key = FlowKey(party, stream, name & 0xFFFFFFFF, self._clocks[name >> 32 & 0xFF])
-            yield key, packets.take(by_source[edges[number] : edges[number + 1]])
+            yield key, _by_arrival(packets.take(by_source[edges[number] : edges[number + 1]]))
+
+
+def _by_arrival(packets: Packets) -> Packets:
+    arrivals = packets.index["arrival_ns"]
+    if (np.diff(arrivals) >= 0).all():
+        return packets
+    return packets.take(np.argsort(arrivals, kind="stable"))

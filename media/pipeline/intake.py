@@ -1,4 +1,4 @@
-"""Captures read as one sequence of packets in order of arrival, a bounded slice at a time.
+"""Captures read side by side, a bounded slice of packets at a time.
 
 Takes headers apart and looks up party, codec and duration; orders nothing by sequence number and drops nothing that is
 RTP of a known stream.
@@ -40,9 +40,10 @@ class Intake:
         """Packets read so far of a stream that no table names."""
 
     def slices(self) -> Iterator[Packets]:
-        """Yield all packets; within a slice in order of arrival, each slice about `BATCH_BYTES` per capture.
+        """Yield all packets, about `BATCH_BYTES` of each capture at a time; inside a slice in any order.
 
-        Captures that overlap in time are merged by arrival, so packets that two of them hold come near each other.
+        Captures that overlap in time are read side by side, so packets that two of them hold come into one slice or
+        into neighbouring ones.
         """
         readings = [self._read(number, capture) for number, capture in enumerate(self._captures)]
         pending = [next(reading, None) for reading in readings]
@@ -59,7 +60,7 @@ class Intake:
                 elif due.any():
                     parts.append(packets.take(due).compact())
                     pending[number] = packets.take(~due).compact()
-            yield _by_arrival(joined(parts))
+            yield joined(parts)
 
     def _read(self, number: int, capture: Capture) -> Iterator[Packets]:
         clock = CaptureClock(capture)
@@ -96,10 +97,3 @@ class Intake:
             starts, lengths = index["payload_start"][own], index["payload_length"][own].astype(np.int64)
             index["kind"][own] = use.kind
             index["duration"][own] = durations(use, Payloads(batch.data, starts, lengths))
-
-
-def _by_arrival(packets: Packets) -> Packets:
-    arrivals = packets.index["arrival_ns"]
-    if (np.diff(arrivals) >= 0).all():
-        return packets
-    return packets.take(np.argsort(arrivals, kind="stable"))

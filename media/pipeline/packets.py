@@ -50,6 +50,11 @@ class Packets:
 
     def take(self, positions: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Packets:
         """Return some of the packets; the bytes are shared."""
+        if isinstance(positions, np.ndarray) and len(positions) and positions.dtype != np.bool_:
+            first = int(positions[0])
+            if int(positions[-1]) - first + 1 == len(positions) and (np.diff(positions) == 1).all():
+                # Packets that follow one another need no copy of the index.
+                return Packets(self.index[first : first + len(positions)], self.octets)
         return Packets(self.index[positions], self.octets)
 
     def compact(self) -> Packets:
@@ -70,11 +75,10 @@ def joined(parts: Sequence[Packets]) -> Packets:
         return Packets.none()
     if len(real) == 1:
         return real[0]
-    base = 0
-    indexes = []
+    index = np.concatenate([part.index for part in real])
+    count, base = 0, 0
     for part in real:
-        index = part.index.copy()
-        index["payload_start"] += base
+        index["payload_start"][count : count + len(part)] += base
+        count += len(part)
         base += len(part.octets)
-        indexes.append(index)
-    return Packets(np.concatenate(indexes), np.concatenate([part.octets for part in real]))
+    return Packets(index, np.concatenate([part.octets for part in real]))

@@ -114,6 +114,8 @@ class CaptureFile:
     end: str | None = "bye"
     """Cause; None for a capture without END."""
     block_ms: float = 200.0
+    in_order: bool = False
+    """Keep the order of `packets` and `events` although times fall (the wall clock was set)."""
     descriptor: dict[str, object] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
@@ -132,11 +134,12 @@ class CaptureFile:
                 )
             )
         ]
-        events = sorted(self.events, key=lambda event: event.at_ns)
+        events = list(self.events) if self.in_order else sorted(self.events, key=lambda event: event.at_ns)
         last_ms = max([packet.arrival_ms for packet in self.packets], default=self.opened_ms)
-        for block in _visits(self.packets, self.block_ms):
+        blocks = [[packet] for packet in self.packets] if self.in_order else _visits(self.packets, self.block_ms)
+        for block in blocks:
             visit_ns = at(max(packet.arrival_ms for packet in block))
-            while events and events[0].at_ns <= at(min(packet.arrival_ms for packet in block)):
+            while events and not self.in_order and events[0].at_ns <= at(min(packet.arrival_ms for packet in block)):
                 parts.append(encoder.event(events.pop(0)))
             parts += _records(encoder, block, visit_ns)
         parts += [encoder.event(event) for event in events]
@@ -164,9 +167,7 @@ def _visits(packets: Iterable[Rtp], block_ms: float) -> list[list[Rtp]]:
         latest = max(latest, int(packet.arrival_ms // block_ms))
         number = latest if packet.flags & RecordFlag.RECOVERED else int(packet.arrival_ms // block_ms)
         visits.setdefault(number, []).append(packet)
-    return [
-        sorted(visits[number], key=lambda packet: (packet.stream, packet.arrival_ms)) for number in sorted(visits)
-    ]
+    return [sorted(visits[number], key=lambda packet: (packet.stream, packet.arrival_ms)) for number in sorted(visits)]
 
 
 def _records(encoder: BlockEncoder, packets: Sequence[Rtp], written_ns: int) -> list[bytes]:

@@ -17,6 +17,7 @@ from media.pipeline import (
     RenderOptions,
     render,
 )
+from media.pipeline.gaps import KIND_OF, STRENGTH
 from tests.unit.media.pipeline.recordings import START_NS, CaptureFile, sound, stream, talk, wav_channels
 
 
@@ -96,6 +97,4 @@ def test_an_absent_party_is_declared(tmp_path: Path) -> None:
 
 
 def test_causes_all_have_a_kind() -> None:
-    from media.pipeline.gaps import KIND_OF, STRENGTH
-
     assert set(KIND_OF) == set(GapCause) == set(STRENGTH)
