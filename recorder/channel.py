@@ -57,6 +57,10 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     """End now, in good order."""
 
 
+class Activate(msgspec.Struct, frozen=True, kw_only=True, tag="activate"):
+    """To a standby frontend: take the lease and the dialogs, and begin to read the sockets."""
+
+
 class WriterDied(msgspec.Struct, frozen=True, kw_only=True, tag="writer-died"):
     """To a frontend, at once: this writer's process is gone and a replacement is being started."""
 
@@ -78,7 +82,7 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True, tag="drained"):
     """From a child: nothing is left to finish."""
 
 
-Message = Start | SocketGrant | Drain | Stop | WriterDied | Ready | StateChanged | Drained
+Message = Start | SocketGrant | Activate | Drain | Stop | WriterDied | Ready | StateChanged | Drained
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Message)

@@ -7,21 +7,23 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from recorder.channel import Channel, Drain, Drained, Message, Ready, StateChanged, Stop, WriterDied
+from recorder.channel import Activate, Channel, Drain, Drained, Message, Ready, StateChanged, Stop, WriterDied
 from recorder.errors import ChannelLostError
 
 
 class ChildLoop:
     """Turns the supervisor's messages, its death, and SIGTERM into events of this process."""
 
-    def __init__(self, channel: Channel, *, on_writer_died: Callable[[str], None] | None = None) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.stopped = asyncio.Event()
         """Set by Stop, by SIGTERM, and when the supervisor is gone."""
+        self.activated = asyncio.Event()
+        """Set when a standby frontend shall become the active one."""
         self.draining = asyncio.Event()
         self.drain_limit_s = 0.0
         """Seconds, valid once `draining` is set."""
         self._channel = channel
-        self._on_writer_died = on_writer_died
+        self.on_writer_died: Callable[[str], None] = lambda writer: None
 
     def start(self) -> None:
         """Begin to listen; call from inside the running loop."""
@@ -55,10 +57,12 @@ class ChildLoop:
                     case Drain():
                         self.drain_limit_s = message.limit_s
                         self.draining.set()
+                    case Activate():
+                        self.activated.set()
                     case Stop():
                         self.stopped.set()
-                    case WriterDied() if self._on_writer_died:
-                        self._on_writer_died(message.writer)
+                    case WriterDied():
+                        self.on_writer_died(message.writer)
                     case _:
                         pass
         except BlockingIOError:

@@ -67,6 +67,7 @@ class SipSettings(_Table):
 
     host: IpAddress = Field("0.0.0.0", description="address to listen on, UDP and TCP alike")  # noqa: S104
     port: int = Field(5060, ge=1, le=65535, description="UDP and TCP port; both are always opened (RFC 3261 18.2.1)")
+    frontends: int = Field(2, ge=1, le=8, description="frontend processes; one is active, the others stand by")
     advertised_host: OptionalIpAddress = Field(
         "", description="address put into Contact and SDP; empty: the address that each client called"
     )

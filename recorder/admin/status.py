@@ -12,6 +12,7 @@ from rich.table import Table
 from recorder.admin.context import state_dir_of
 from recorder.admin.control import ask
 from recorder.errors import NotRunningError
+from storage.cli.context import report
 
 _COLUMNS: Final = ("role", "name", "pid", "state", "restarts")
 
@@ -28,10 +29,7 @@ def status(
     try:
         answer = ask(state_dir, "status")
     except NotRunningError as error:
-        if as_json:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
-        else:
-            typer.echo(f"recorder-admin: {error}", err=True)
+        report(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
     if as_json:
         print(json.dumps(answer, indent=2))

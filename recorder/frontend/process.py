@@ -1,4 +1,4 @@
-"""The frontend process: wires sockets, user agent, writers and catalog, and runs until told to stop."""
+"""The frontend process: stands by with everything warm, and as the active one wires all parts together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CATALOG_TIMEOUT_S: Final = 1.0
 
 
 def run(assignment: Assignment) -> None:
-    """Serve until told to stop."""
+    """Stand by, serve once activated, until told to stop."""
     try:
         uvloop.run(_run(assignment))
     except* StaleEpoch:
@@ -47,35 +47,62 @@ def run(assignment: Assignment) -> None:
 
 
 async def _run(assignment: Assignment) -> None:
+    loop = ChildLoop(assignment.channel)
+    loop.start()
     await migrate(assignment.dsn)
-    async with await Catalog.connect(
-        assignment.dsn, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
-    ) as catalog:
-        epoch = await catalog.acquire_lease(holder=f"{assignment.settings.node}/{assignment.name}")
-        async with asyncio.TaskGroup() as group:
-            await _Process(assignment, catalog, epoch, group).serve()
+    async with (
+        await Catalog.connect(
+            assignment.dsn, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
+        ) as catalog,
+        asyncio.TaskGroup() as group,
+    ):
+        standby = _Standby(assignment, loop, catalog, group)
+        if await standby.wait():
+            epoch = await catalog.acquire_lease(holder=f"{assignment.settings.node}/{assignment.name}")
+            await _Active(standby, epoch).serve()
+        standby.end()
+    # The supervisor need not wait for the end of the process to activate another one.
+    loop.state("ended")
 
 
-class _Process:
-    """The parts of one frontend and how they call each other."""
+class _Standby:
+    """A frontend that waits: program loaded, catalog and writers connected, sockets inherited and not read."""
 
-    def __init__(self, assignment: Assignment, catalog: Catalog, epoch: int, group: asyncio.TaskGroup) -> None:
-        settings = assignment.settings
-        self._assignment = assignment
-        self._catalog = catalog
-        self._group = group
-        self._taken_over = False
-        self.loop = ChildLoop(assignment.channel, on_writer_died=self._writer_died)
-        durable = DurableCatalog(catalog, Journal(assignment.state_dir.journal), epoch=epoch)
-        pool = WriterPool(
+    def __init__(self, assignment: Assignment, loop: ChildLoop, catalog: Catalog, group: asyncio.TaskGroup) -> None:
+        self.assignment, self.loop, self.catalog, self.group = assignment, loop, catalog, group
+        self.pool = WriterPool(
             assignment.writers,
             assignment.state_dir,
-            epoch=lambda: epoch,
-            on_connected=self._writer_connected,
-            on_session_failed=self._session_failed,
             clock=time.monotonic,
-            min_free_bytes=settings.media.min_free_mb << 20,
+            min_free_bytes=assignment.settings.media.min_free_mb << 20,
         )
+        self._connections = group.create_task(self.pool.run())
+
+    async def wait(self) -> bool:
+        """Wait to be activated; False when told to stop instead."""
+        self.loop.ready()
+        self.loop.state("standby")
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.loop.activated, self.loop.stopped)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        return not self.loop.stopped.is_set()
+
+    def end(self) -> None:
+        """Close the connections to the writers."""
+        self._connections.cancel()
+
+
+class _Active:
+    """The parts of the active frontend and how they call each other."""
+
+    def __init__(self, standby: _Standby, epoch: int) -> None:
+        assignment = standby.assignment
+        settings = assignment.settings
+        self._standby = standby
+        self._loop, self._group = standby.loop, standby.group
+        standby.pool.epoch = epoch
+        durable = DurableCatalog(standby.catalog, Journal(assignment.state_dir.journal), epoch=epoch)
         identity = Identity(
             # Without an address of its own it answers each client with the address that the client reached.
             host=settings.sip.advertised_host or specific_address(settings.sip.host),
@@ -87,46 +114,54 @@ class _Process:
             settings=settings,
             agent=agent,
             transport=SipTransport(agent, deliver=self._deliver),
-            pool=pool,
+            pool=standby.pool,
             catalog=durable,
-            ability=Ability(pool, lambda: durable.able),
+            ability=Ability(standby.pool, lambda: durable.able),
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),
             instance=assignment.instance,
         )
-        self._dispatcher = Dispatcher(self._frontend, group)
+        self._dispatcher = Dispatcher(self._frontend, self._group)
         self._recovery = Recovery(self._frontend)
 
     async def serve(self) -> None:
         """Take over what there is, then record until told to stop."""
-        self.loop.start()
         frontend = self._frontend
-        background = [
-            self._group.create_task(work) for work in (frontend.pool.run(), frontend.catalog.run(), self._report())
-        ]
+        began = frontend.clock()
         await frontend.catalog.catch_up()
         await frontend.pool.wait_until_beating(_WRITERS_WAIT_S)
-        await self._recovery.take_over(self._catalog)
-        self._taken_over = True
-        for client in frontend.pool.clients.values():
-            if client.connected:
-                await self._recovery.writer_connected(client)
-        sockets = self._assignment.sockets
+        await self._recovery.take_over(self._standby.catalog)
+        await self._reconcile_with_writers()
+        sockets = self._standby.assignment.sockets
         await frontend.transport.serve(
             udp=[sock for _, sock in sockets["sip-udp"]], tcp=[sock for _, sock in sockets["sip-tcp"]]
         )
-        self.loop.ready()
-        drain = self._group.create_task(self._drain())
-        await self.loop.stopped.wait()
+        _log.info(
+            "active",
+            epoch=frontend.catalog.epoch,
+            dialogs=len(frontend.sessions),
+            takeover_ms=round((frontend.clock() - began) * 1000, 1),
+        )
+        background = [self._group.create_task(work) for work in (frontend.catalog.run(), self._report(), self._drain())]
+        await self._loop.stopped.wait()
         await frontend.transport.aclose()
-        for task in (drain, *background):
+        await self._dispatcher.settle()
+        for task in background:
             task.cancel()
+
+    async def _reconcile_with_writers(self) -> None:
+        pool = self._frontend.pool
+        pool.on_connected, pool.on_session_failed = self._writer_connected, self._session_failed
+        self._loop.on_writer_died = self._writer_died
+        for client in pool.clients.values():
+            if client.connected:
+                await self._recovery.writer_connected(client)
 
     async def _report(self) -> None:
         frontend = self._frontend
         while True:
             obstacle = frontend.ability.obstacle()
-            self.loop.state(
+            self._loop.state(
                 "active",
                 sessions=len(frontend.sessions),
                 epoch=frontend.catalog.epoch,
@@ -137,16 +172,16 @@ class _Process:
 
     async def _drain(self) -> None:
         frontend = self._frontend
-        await self.loop.draining.wait()
+        await self._loop.draining.wait()
         frontend.ability.draining = True
         try:
-            await asyncio.wait_for(frontend.idle.wait(), self.loop.drain_limit_s)
+            await asyncio.wait_for(frontend.idle.wait(), self._loop.drain_limit_s)
         except TimeoutError:
             _log.warning("drain limit passed; ending sessions", sessions=len(frontend.sessions))
             for session in list(frontend.sessions.values()):
                 self._dispatcher.run(session.dialog_id, self._dispatcher.ending.shut_down(session))
         await self._dispatcher.settle()
-        self.loop.drained()
+        self._loop.drained()
 
     def _deliver(self, events: Sequence[Event]) -> None:
         self._dispatcher.deliver(events)
@@ -155,8 +190,7 @@ class _Process:
         _log.warning("writer died; its streams wait for the replacement", writer=writer)
 
     def _writer_connected(self, client: WriterClient) -> None:
-        if self._taken_over:
-            self._group.create_task(self._recovery.writer_connected(client))
+        self._group.create_task(self._recovery.writer_connected(client))
 
     def _session_failed(self, client: WriterClient, failed: SessionFailed) -> None:
         self._group.create_task(self._recovery.writer_failed_session(client, failed))

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
+from string import ascii_lowercase
 from typing import Any, Final
 
 import structlog
 
 from recorder import unix_socket
-from recorder.channel import Channel, Drain, Message, Start, Stop, WriterDied, grants_needed
+from recorder.channel import Activate, Channel, Drain, Message, Start, StateChanged, Stop, WriterDied, grants_needed
 from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.state_dir import Running, StateDir, recordings_root
@@ -51,6 +52,10 @@ class Supervisor:
         self._kept: list[socket.socket] = []
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
+        self._active: Child | None = None
+        """The frontend that was told to be the active one."""
+        self._recording = asyncio.Event()
+        """Set once a frontend has become active."""
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._restarts: set[asyncio.Task[None]] = set()
@@ -102,7 +107,8 @@ class Supervisor:
         http = sockets.bind_http(settings.http)
         pairs = sockets.bind_media(settings.media)
         self._control = ControlServer(
-            unix_socket.listen(self._state_dir.control_socket), {"status": self._status, "stop": self._on_stop}
+            unix_socket.listen(self._state_dir.control_socket),
+            {"status": self._status, "stop": self._on_stop, "switchover": self._switchover},
         )
         await self._control.start()
 
@@ -119,11 +125,13 @@ class Supervisor:
             self._spawn("writer", name)
         await self._start_database()
         port = settings.sip.port
-        self._grants["frontend-a"] = [
+        sip_grants: list[tuple[str, list[tuple[int, ...]], list[int]]] = [
             ("sip-udp", [(self._keep(sip_udp),)], [port]),
             ("sip-tcp", [(self._keep(sip_tcp),)], [port]),
         ]
-        self._spawn("frontend", "frontend-a")
+        for letter in ascii_lowercase[: settings.sip.frontends]:
+            self._grants[f"frontend-{letter}"] = sip_grants
+            self._spawn("frontend", f"frontend-{letter}")
         self._spawn("curator", "curator")
         if http:
             self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
@@ -139,7 +147,8 @@ class Supervisor:
         return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
 
     async def _all_ready(self) -> None:
-        await _first(self._stop.wait(), _each(child.ready for child in self._children.values()))
+        ready = [child.ready for child in self._children.values()]
+        await _first(self._stop.wait(), _each([*ready, self._recording]))
         if not self._stop.is_set():
             self._state = "running"
             sip, http = self._settings.sip, self._settings.http
@@ -205,12 +214,36 @@ class Supervisor:
     # Watching
 
     def _on_message(self, child: Child, message: Message) -> None:
-        pass
+        match message:
+            case StateChanged(state="active"):
+                self._recording.set()
+            case StateChanged(state="standby"):
+                self._activate_if_none()
+            case StateChanged(state="ended") if child is self._active:
+                self._active = None
+                self._activate_if_none()
+            case _:
+                pass
+
+    def _activate_if_none(self) -> None:
+        """Make a standby the active frontend unless there is one."""
+        if self._active is not None or self._state in {"stopping", "ended"}:
+            return
+        standby = [child for child in self._children.values() if child.role == "frontend" and child.state == "standby"]
+        if standby:
+            self._active = standby[0]
+            self._active.send(Activate())
 
     def _on_exit(self, child: Child, code: int) -> None:
+        if child is self._active:
+            self._active = None
+            self._activate_if_none()
         if self._state in {"stopping", "ended"}:
             return
-        _log.error("process died; starting a replacement", role=child.role, name=child.name, exit_code=code)
+        if code == 0:
+            _log.info("process ended; starting another", role=child.role, name=child.name)
+        else:
+            _log.error("process died; starting a replacement", role=child.role, name=child.name, exit_code=code)
         if child.role == "writer":
             for other in self._children.values():
                 if other.role == "frontend":
@@ -228,14 +261,20 @@ class Supervisor:
         self._state = "draining"
         limit = self._settings.shutdown.drain_limit_s
         _log.info("draining: new sessions get 503", limit_s=limit)
-        await self._drain_role("frontend", limit)
+        await self._drain_active(limit)
         self._state = "stopping"
         await self._stop_role("frontend")
         await self._stop_role("writer")
         await self._drain_role("curator", self._settings.shutdown.finalise_limit_s)
 
+    async def _drain_active(self, limit: float) -> None:
+        if self._active:
+            await self._drain_children([self._active], limit)
+
     async def _drain_role(self, role: str, limit: float) -> None:
-        children = [child for child in self._children.values() if child.role == role and child.channel]
+        await self._drain_children([one for one in self._children.values() if one.role == role and one.channel], limit)
+
+    async def _drain_children(self, children: list[Child], limit: float) -> None:
         for child in children:
             child.send(Drain(limit_s=limit))
         # The child keeps to the limit itself; the margin is for one that does not.
@@ -301,6 +340,19 @@ class Supervisor:
             "database": {"embedded": self._postgres is not None},
             "processes": processes,
         }
+
+    async def _switchover(self, _: Any) -> dict[str, Any]:
+        """End the active frontend in good order; a standby takes over its dialogs."""
+        before = self._active
+        ready = [one.name for one in self._children.values() if one.role == "frontend" and one.state == "standby"]
+        if before is None or not ready:
+            return {"error": "no standby frontend is ready: set sip.frontends to 2 or more, or wait for its start"}
+        self._recording.clear()
+        before.send(Stop())
+        await _first(self._recording.wait(), limit_s=_STOP_LIMIT_S)
+        if self._active is None or not self._recording.is_set():
+            return {"error": "the standby did not become active; look at the log"}
+        return {"from": before.name, "to": self._active.name}
 
     async def _on_stop(self, _: Any) -> dict[str, Any]:
         self._on_signal()

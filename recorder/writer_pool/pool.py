@@ -24,12 +24,13 @@ class WriterPool:
         names: Iterable[str],
         state_dir: StateDir,
         *,
-        epoch: Callable[[], int],
-        on_connected: Callable[[WriterClient], None],
-        on_session_failed: Callable[[WriterClient, SessionFailed], None],
         clock: Callable[[], float],
         min_free_bytes: int,
     ) -> None:
+        self.epoch = 0
+        """Lease epoch that every command carries; 0 commands nothing."""
+        self.on_connected: Callable[[WriterClient], None] | None = None
+        self.on_session_failed: Callable[[WriterClient, SessionFailed], None] | None = None
         self._clock = clock
         self._min_free_bytes = min_free_bytes
         self._placed: Counter[str] = Counter()
@@ -37,13 +38,21 @@ class WriterPool:
             name: WriterClient(
                 name,
                 state_dir.writer_socket(name),
-                epoch=epoch,
-                on_connected=on_connected,
-                on_session_failed=on_session_failed,
+                epoch=lambda: self.epoch,
+                on_connected=self._connected,
+                on_session_failed=self._session_failed,
                 clock=clock,
             )
             for name in names
         }
+
+    def _connected(self, client: WriterClient) -> None:
+        if self.on_connected:
+            self.on_connected(client)
+
+    def _session_failed(self, client: WriterClient, failed: SessionFailed) -> None:
+        if self.on_session_failed:
+            self.on_session_failed(client, failed)
 
     async def run(self) -> None:
         """Keep every connection until cancelled."""
