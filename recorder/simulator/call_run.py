@@ -26,6 +26,7 @@ from recorder.simulator.media_ports import NoPortsError, PortPair, open_ports
 from recorder.simulator.rtp_sender import RtpSender
 from recorder.simulator.scenario import CallPlan, Pause
 from recorder.simulator.session_text import LocalMedia, StreamTarget
+from signaling.errors import SignalingError
 from signaling.sip import Request, Response
 from signaling.sip.uri import format_hostport
 from signaling.transaction import Timers
@@ -78,6 +79,7 @@ class CallRun:
         self._leaking = leak_while_paused
         self._loop = asyncio.get_running_loop()
         self._ports: list[PortPair] = []
+        self._places: list[Address] = []
         self._fault: tuple[int, str] | None = None
         self._failed: NoPortsError | None = None
         try:
@@ -109,7 +111,10 @@ class CallRun:
 
     def receive(self, message: Request | Response, source: Address) -> None:
         """Take a message with this call's Call-ID."""
-        self._caller.receive(message, source, self._loop.time())
+        try:
+            self._caller.receive(message, source, self._loop.time())
+        except SignalingError as error:  # a header field that nobody had looked at before
+            self._note("malformed", str(error))
         self._flush()
 
     def connection_lost(self, address: Address) -> None:
@@ -166,6 +171,7 @@ class CallRun:
     async def _play(self) -> None:
         begin = self._loop.time()
         self._sender.start(self.plan, self._ports, self._usable(self._caller.targets))
+        self._places = [(target.host, target.port) for target in self._caller.targets]
         self._note("media-started", self._names(self._caller.targets))
         for pause in self.plan.pauses:
             if await self._until(begin + pause.at_s):
@@ -238,7 +244,11 @@ class CallRun:
                 self._answered.set_result("")
             case MediaChanged(targets, method):
                 self._sender.move(self.plan.index, self._usable(targets))
-                self._note("media-moved", f"{method}: {self._names(targets)}")
+                places = [(target.host, target.port) for target in targets]
+                self._note(
+                    "media-moved" if places != self._places else "media-switched", f"{method}: {self._names(targets)}"
+                )
+                self._places = places
             case PauseAgreed():
                 if not self._pause_answer.done():
                     self._pause_answer.set_result(_AGREED)

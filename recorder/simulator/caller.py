@@ -317,6 +317,8 @@ class Caller:
         if pending.purpose is Purpose.OPEN:
             self._opened(response, now)
             return
+        if response.cseq.method in {"INVITE", "UPDATE"}:
+            self._dialog.refresh_target(response)
         if invite:
             self._acknowledge(response)
             self._take_answer(response)

@@ -103,8 +103,13 @@ class CallDialog:
     def established(self, response: Response) -> None:
         """Take what a 2xx to the first INVITE says about the dialog (RFC 3261 section 12.1.2)."""
         self.remote_tag = response.to.tag or ""
-        self.target = response.contact.uri if response.contact else None
+        self.refresh_target(response)
         self.routes = tuple(route for route in reversed(response.record_routes) if not self._is_ours(route.uri))
+
+    def refresh_target(self, message: Request | Response) -> None:
+        """Take the Contact of a target refresh: re-INVITE or UPDATE, or a 2xx to one (RFC 3261 section 12.2)."""
+        if message.contact is not None:
+            self.target = message.contact.uri
 
     def owns(self, request: Request) -> bool:
         """Tell whether a request belongs to this dialog: tags as they must be (RFC 3261 section 12.2.2)."""

@@ -96,7 +96,8 @@ class Note:
     at_ns: int
     call: int
     what: str
-    """answered, media-started, media-moved, pausing, paused, resuming, resumed, media-ended, ended, failed, ..."""
+    """answered, media-started, media-moved (other addresses), media-switched (on or off), pausing,
+    paused, resuming, resumed, media-ended, ended, refused, failed, ..."""
     detail: str = ""
 
 

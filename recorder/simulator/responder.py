@@ -154,6 +154,7 @@ class Responder:
         if isinstance(offer, SdpSyntaxError):
             self._events.append(Requested(request.method, None, 488, ""))
             return build_response(request, 488)
+        self._dialog.refresh_target(request)
         interval = request.headers.get("Session-Expires") or ""
         self._events.append(Requested(request.method, offer, 200, interval))
         body = b""

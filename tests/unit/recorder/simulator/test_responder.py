@@ -138,3 +138,14 @@ def test_a_response_goes_where_the_request_came_from() -> None:
     ((_, to),) = script.caller.outgoing()
     assert to == ("192.0.2.41", 6000)
     assert to != RECORDER
+
+
+def test_a_new_contact_of_the_recorder_is_where_requests_go_from_then_on() -> None:
+    script, invite = established()
+    moved = request_in(invite, "UPDATE", 3).replace("<sip:srs@192.0.2.40:5060>", "<sip:srs@192.0.2.44:5070>")
+    script.receive(moved)
+    script.sent()
+    script.caller.hang_up(script.now)
+    ((data, to),) = script.caller.outgoing()
+    assert data.startswith(b"BYE sip:srs@192.0.2.44:5070 SIP/2.0")
+    assert to == ("192.0.2.44", 5070)

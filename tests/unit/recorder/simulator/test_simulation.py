@@ -239,3 +239,22 @@ async def test_a_request_outside_every_call_is_answered() -> None:
         answers = [text.split("\r\n")[0] for text in recorder.responses]
     assert sorted(answers) == ["SIP/2.0 200 OK", "SIP/2.0 481 Call/Transaction Does Not Exist"]
     assert [note.what for note in outcome.journal.notes if note.call == -1] == ["malformed"]
+
+
+async def test_a_message_with_a_bad_header_field_is_noted_and_the_call_goes_on() -> None:
+    async with TinyRecorder() as recorder:
+
+        async def send_bad_update() -> None:
+            (call_id,) = recorder.sessions
+            session = recorder.sessions[call_id]
+            recorder._send(
+                f"UPDATE sip:x@{HOST} SIP/2.0\r\nVia: SIP/2.0/UDP {HOST}:{recorder.port};branch=z9hG4bKbad\r\n"
+                f"From: {session.invite['to'][0]};tag=tiny\r\nTo: {session.invite['from'][0]}\r\n"
+                f"Call-ID: {call_id}\r\nCSeq: 7 UPDATE\r\nContact: <sip:open\r\nContent-Length: 0\r\n\r\n",
+                session.source,
+            )
+
+        moments = [Moment(0.25, send_bad_update)]
+        outcome = await run_calls(planned(), Target("udp", HOST, recorder.port), moments=moments)
+    assert outcome.calls[0].completed
+    assert [note.what for note in outcome.journal.notes_of(0) if note.what == "malformed"] == ["malformed"]
