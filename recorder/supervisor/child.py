@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -82,11 +82,11 @@ class Child:
         self.restarts += 1
         return delay
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send to the child; a message to a dead one is dropped, its exit is reported anyway."""
         if self.channel:
             with suppress(ChannelLostError):
-                self.channel.send(message)
+                self.channel.send(message, descriptors)
 
     def kill(self) -> None:
         """End the process without asking it."""

@@ -89,6 +89,23 @@ def bind_sip(settings: SipSettings) -> tuple[socket.socket, socket.socket]:
     return udp, tcp
 
 
+def bind_tls(settings: SipSettings) -> socket.socket | None:
+    """Return the listening socket of SIP over TLS, or None where it is switched off.
+
+    Raises:
+        SetupError: the address is taken, not ours, or not permitted.
+
+    """
+    if not settings.tls_port:
+        return None
+    try:
+        sock = _bound(socket.SOCK_STREAM, settings.host, settings.tls_port)
+        sock.listen(1024)
+    except OSError as error:
+        raise _explain("sip.tls_port", settings.host, settings.tls_port, error) from None
+    return sock
+
+
 def bind_http(settings: HttpSettings) -> socket.socket | None:
     """Return the listening socket of the HTTP interface, or None where it is switched off.
 

@@ -129,14 +129,24 @@ class Supervisor:
             ("sip-udp", [(self._keep(sip_udp),)], [port]),
             ("sip-tcp", [(self._keep(sip_tcp),)], [port]),
         ]
-        for letter in ascii_lowercase[: settings.sip.frontends]:
-            self._grants[f"frontend-{letter}"] = sip_grants
-            self._spawn("frontend", f"frontend-{letter}")
+        frontends = [f"frontend-{letter}" for letter in ascii_lowercase[: settings.sip.frontends]]
+        for name in frontends:
+            self._grants[name] = sip_grants
+        # The first frontend has the processor for itself; the rest starts once calls can be recorded.
+        self._spawn("frontend", frontends[0])
+        await _first(self._stop.wait(), self._recording.wait())
+        if self._stop.is_set():
+            return
+        self._announce()
+        for name in frontends[1:]:
+            self._spawn("frontend", name)
         self._spawn("curator", "curator")
         if http:
             self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
             self._spawn("api", "api")
-        await self._all_ready()
+        await _first(self._stop.wait(), _each(child.ready for child in self._children.values()))
+        if not self._stop.is_set():
+            self._state = "running"
 
     def _keep(self, sock: socket.socket) -> int:
         """Hold a socket open for as long as this process lives; return its descriptor."""
@@ -146,20 +156,17 @@ class Supervisor:
     def _writers(self) -> list[str]:
         return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
 
-    async def _all_ready(self) -> None:
-        ready = [child.ready for child in self._children.values()]
-        await _first(self._stop.wait(), _each([*ready, self._recording]))
-        if not self._stop.is_set():
-            self._state = "running"
-            sip, http = self._settings.sip, self._settings.http
-            _log.info(
-                "ready to record",
-                sip=f"udp+tcp {sip.host}:{sip.port}",
-                http=f"http://{http.host}:{http.port}" if http.port else "off",
-                writers=self._settings.media.writers,
-                streams=self._settings.media.max_streams,
-                state_dir=str(self._state_dir.root),
-            )
+    def _announce(self) -> None:
+        sip, http = self._settings.sip, self._settings.http
+        _log.info(
+            "ready to record",
+            sip=f"udp+tcp {sip.host}:{sip.port}",
+            http=f"http://{http.host}:{http.port}" if http.port else "off",
+            writers=self._settings.media.writers,
+            streams=self._settings.media.max_streams,
+            state_dir=str(self._state_dir.root),
+            seconds=round((datetime.now(UTC) - self._started_at).total_seconds(), 2),
+        )
 
     async def _start_database(self) -> None:
         if not self._dsn:
