@@ -1,0 +1,151 @@
+"""The frontend's writes while PostgreSQL is killed and comes back: nothing refused, nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from recorder.ha.durable_catalog import DurableCatalog
+from recorder.ha.journal import Journal
+from storage.catalog import Catalog, migrate
+from storage.catalog.records import CallFacts, DialogCheckpoint, StreamsChange
+from storage.catalog.views import RecordingFilter
+from storage.errors import StaleEpoch
+from storage.postgres import EmbeddedPostgres
+from tests.integration.storage_samples import closing, opening
+
+pytestmark = pytest.mark.integration
+
+
+@dataclasses.dataclass
+class Site:
+    server: EmbeddedPostgres
+    catalog: Catalog
+    journal: Path
+    epoch: int
+
+    def durable(self) -> DurableCatalog:
+        return DurableCatalog(self.catalog, Journal(self.journal), epoch=self.epoch)
+
+    async def kill_database(self) -> None:
+        process = self.server.process
+        assert process is not None
+        process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    server = EmbeddedPostgres(tmp_path / "data")
+    await server.start()
+    try:
+        await migrate(server.dsn)
+        async with await Catalog.connect(server.dsn, timeout_s=1.0) as catalog:
+            yield Site(server, catalog, tmp_path / "journal", await catalog.acquire_lease(holder="test"))
+    finally:
+        await server.stop()
+
+
+async def current(durable: DurableCatalog) -> None:
+    """Wait until the catalog has taken everything."""
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        work = group.create_task(durable.run())
+        while durable.behind:  # noqa: ASYNC110 - the condition is the replay's own flag
+            await asyncio.sleep(0.02)
+        work.cancel()
+
+
+async def test_writes_go_to_the_catalog_while_it_answers(site: Site) -> None:
+    durable = site.durable()
+    await durable.write(opening("A"))
+    assert not durable.behind
+    assert not site.journal.exists()
+    assert [found.record_identifier for found in await site.catalog.list_recordings(RecordingFilter())] == ["A"]
+
+
+async def test_a_whole_call_during_the_outage_is_complete_afterwards(site: Site) -> None:
+    durable = site.durable()
+    await site.kill_database()
+    call = opening("B")
+    await durable.write(call)
+    await durable.write(
+        DialogCheckpoint(
+            epoch=site.epoch,
+            dialog_id=call.dialog_id,
+            segment_id=call.segment_id,
+            writer="writer-2",
+            snapshot=b"later",
+        )
+    )
+    await durable.write(
+        StreamsChange(
+            epoch=site.epoch, segment_id=call.segment_id, streams=call.streams, call=CallFacts(agent_id="agent-7")
+        )
+    )
+    await durable.write(closing(call))
+    assert durable.behind
+    assert durable.able
+
+    await site.server.start()
+    await current(durable)
+    (found,) = await site.catalog.list_recordings(RecordingFilter())
+    assert (found.record_identifier, found.state) == ("B", "finalising")
+    assert not site.journal.exists()
+    assert await site.catalog.claim_job("curator") is not None
+
+
+async def test_a_call_across_the_outage_keeps_its_order(site: Site) -> None:
+    durable = site.durable()
+    call = opening("C")
+    await durable.write(call)
+    await site.kill_database()
+    await durable.write(closing(call))
+    await site.server.start()
+    await current(durable)
+    (found,) = await site.catalog.list_recordings(RecordingFilter())
+    assert found.state == "finalising"
+
+
+async def test_many_calls_at_once_are_all_journaled(site: Site) -> None:
+    durable = site.durable()
+    await site.kill_database()
+    await asyncio.gather(*(durable.write(opening(f"D{number}")) for number in range(40)))
+    await site.server.start()
+    await current(durable)
+    found = await site.catalog.list_recordings(RecordingFilter())
+    assert {one.record_identifier for one in found} == {f"D{number}" for number in range(40)}
+
+
+async def test_a_successor_takes_over_the_journal_of_a_dead_frontend(site: Site) -> None:
+    before = site.durable()
+    await site.kill_database()
+    await before.write(opening("E"))
+    await site.server.start()
+
+    site.epoch = await site.catalog.acquire_lease(holder="successor")
+    successor = site.durable()
+    await successor.catch_up()
+    assert not successor.behind
+    (found,) = await site.catalog.list_recordings(RecordingFilter())
+    assert (found.record_identifier, found.state) == ("E", "recording")
+
+
+async def test_a_frontend_that_lost_the_lease_can_write_nothing(site: Site) -> None:
+    old = site.durable()
+    await site.catalog.acquire_lease(holder="other")
+    with pytest.raises(StaleEpoch):
+        await old.write(opening("F"))
+    assert await site.catalog.list_recordings(RecordingFilter()) == []
+
+
+async def test_no_promise_is_possible_without_catalog_and_journal(site: Site) -> None:
+    site.journal = site.journal.parent / "absent" / "journal"
+    durable = site.durable()
+    await site.kill_database()
+    with pytest.raises(FileNotFoundError):
+        await durable.write(opening("G"))
+    assert not durable.able
