@@ -23,8 +23,8 @@ from signaling.siprec.media_types import (
     parse_disposition,
 )
 
-MAX_BYTES: Final = 1 << 20
-"""One mebibyte: sixteen times the largest UDP message; a snapshot of a 64-party conference has about 100 kB."""
+MAX_BYTES: Final = 1 << 18
+"""256 KiB: four times the largest UDP message; a snapshot of a 64-party conference has about 100 kB."""
 
 MAX_PARTS: Final = 32
 """Three parts are the most that was seen (SDP, metadata, call data of a gateway)."""
@@ -174,6 +174,7 @@ class _Splitter:
         if parsed.multipart:
             self.split(parsed, body, depth=depth + 1, alternative=alternative)
             return
+        # Nested multiparts count together.
         if len(self._parts) == MAX_PARTS:
             raise BodyError("too many body parts")
         length = fields.get("content-length", "").strip()
@@ -213,6 +214,8 @@ def _boundaries(body: bytes, boundary: bytes) -> list[tuple[int, int, bool]]:
                 marks.append((position, line_end, bool(rest)))
                 if rest:
                     break
+                if len(marks) > MAX_PARTS:
+                    raise BodyError("too many body parts", offset=position)
         position = body.find(delimiter, after)
     return marks
 

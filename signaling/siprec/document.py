@@ -19,7 +19,7 @@ MAX_BYTES: Final = 1 << 18
 """256 KiB: four times the largest UDP message; a snapshot of a 64-party conference has about 100 kB."""
 
 MAX_TAGS: Final = 20_000
-"""Opening and closing tags together; that conference has about 2,000."""
+"""Opening tags, closing tags and references together; that conference has about 2,000."""
 
 # A MIME charset or an encoding declaration may name any codec of Python, and some of those take quadratic time.
 _ENCODINGS: Final = {
@@ -72,7 +72,7 @@ def parse_document(raw: bytes, charset: str | None, doubts: list[Doubted]) -> et
     if len(raw) > MAX_BYTES:
         raise MetadataError("metadata document too large")
     data = _as_utf8(raw, charset, doubts)
-    if data.count(b"<") > MAX_TAGS:
+    if data.count(b"<") + data.count(b"&") > MAX_TAGS:
         raise MetadataError("metadata document has too many tags")
     if b"<!" in data and _DTD.search(data):
         raise MetadataError("metadata document has a DTD")

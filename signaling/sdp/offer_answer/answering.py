@@ -314,8 +314,9 @@ def settle_version(description: SessionDescription, previous: Negotiation | None
         return description
     current = description.origin.at_version(int(previous.local.origin.version))
     unchanged = msgspec.structs.replace(description, origin=current)
-    # A version that an offer of ours used up in vain is not taken again for another body.
-    if unchanged == previous.local and previous.version == int(current.version):
+    # A version that an offer of ours used up in vain is not taken again. Bytes are compared, because one text can be
+    # read in two character sets.
+    if previous.version == int(current.version) and unchanged.encode() == previous.local.encode():
         return previous.local
     return msgspec.structs.replace(description, origin=current.at_version(previous.version + 1))
 

@@ -220,6 +220,12 @@ def test_the_number_of_parts_is_limited() -> None:
         parse_body(MIXED, multipart(*[one] * (MAX_PARTS + 1)))
 
 
+def test_parts_of_nested_multiparts_count_together() -> None:
+    half = multipart(*[part(b"text/plain", b"x")] * (MAX_PARTS // 2 + 1), boundary=b"inner")
+    with pytest.raises(BodyError, match="too many"):
+        parse_body(MIXED, multipart(*[part(b"multipart/mixed;boundary=inner", half)] * 2))
+
+
 def test_nesting_is_limited() -> None:
     def nested(depth: int) -> bytes:
         raw = part(b"text/plain", b"x")
