@@ -14,7 +14,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -133,23 +133,37 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
         concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
         session_expires_s=session_expires, local_host=local_host,
     )  # fmt: skip
+    outcome, verdicts = _perform(
+        scenario, target, options, check=check, config=config, state_dir=state_dir, timeout_s=timeout, journal=journal
+    )
+    for line in json_lines(outcome, verdicts) if as_json else report_lines(outcome, verdicts, journal):
+        typer.echo(line)
+    raise typer.Exit(0 if all_good(outcome, verdicts) else _DIFFERS)
+
+
+def _perform(
+    scenario: ScenarioOptions,
+    target: Target,
+    options: RunOptions,
+    *,
+    check: bool,
+    config: Path | None,
+    state_dir: Path | None,
+    timeout_s: float,
+    journal: Path | None,
+) -> tuple[RunOutcome, list[Verdict] | None]:
+    """Run the calls; what cannot be done ends the command with one line and its status."""
     try:
         # Before the first call: a missing recorder is then said at once.
         where = _find_catalog(config, state_dir) if check else None
         with _real_time():
-            outcome, verdicts = asyncio.run(
-                _run(scenario, target, options, where=where, timeout_s=timeout, journal=journal)
-            )
+            return asyncio.run(_run(scenario, target, options, where=where, timeout_s=timeout_s, journal=journal))
     except RecorderError as error:
         typer.echo(f"recorder simulate: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     except (StorageError, OSError) as error:
         typer.echo(f"recorder simulate: {error}", err=True)
         raise typer.Exit(_DIFFERS) from None
-    lines = json_lines(outcome, verdicts) if as_json else report_lines(outcome, verdicts, journal)
-    for line in lines:
-        typer.echo(line)
-    raise typer.Exit(0 if all_good(outcome, verdicts) else _DIFFERS)
 
 
 def _check_pauses(pauses: tuple[Pause, ...], seconds: float) -> None:
@@ -197,24 +211,30 @@ async def _run(
     timeout_s: float,
     journal: Path | None,
 ) -> tuple[RunOutcome, list[Verdict] | None]:
-    calls = plan_calls(scenario, started_at=datetime.now(UTC), run=secrets.token_hex(8))
-    typer.echo(
-        f"{scenario.calls} {scenario.door} calls of {scenario.seconds:g} s to {target}, {scenario.law},"
-        f" seed {scenario.seed}",
-        err=True,
-    )
-    outcome = await run_calls(calls, target, options=options, observe=_progress(len(calls)))
-    if journal is not None:
-        outcome.journal.save(journal)
-    if where is None:
-        return outcome, None
-
-    def said(final: int, wanted: int) -> None:
-        typer.echo(f"{final} of {wanted} recordings are final", err=True)
-
-    async with await Catalog.connect(where.dsn, max_size=2, application="tandem-simulate") as catalog:
-        patience = Patience(limit_s=timeout_s, progress=said)
+    """Run the calls; with `where`, compare the recordings. The catalog is opened first, so that a fault shows early."""
+    async with AsyncExitStack() as stack:
+        catalog = None
+        if where is not None:
+            catalog = await stack.enter_async_context(
+                await Catalog.connect(where.dsn, max_size=2, application="tandem-simulate")
+            )
+        calls = plan_calls(scenario, started_at=datetime.now(UTC), run=secrets.token_hex(8))
+        typer.echo(
+            f"{scenario.calls} {scenario.door} calls of {scenario.seconds:g} s to {target}, {scenario.law},"
+            f" seed {scenario.seed}",
+            err=True,
+        )
+        outcome = await run_calls(calls, target, options=options, observe=_progress(len(calls)))
+        if journal is not None:
+            outcome.journal.save(journal)
+        if where is None or catalog is None:
+            return outcome, None
+        patience = Patience(limit_s=timeout_s, progress=_say_final)
         return outcome, await verify(outcome.journal, catalog, where.files_root, patience=patience)
+
+
+def _say_final(final: int, wanted: int) -> None:
+    typer.echo(f"{final} of {wanted} recordings are final", err=True)
 
 
 def _progress(calls: int) -> Callable[[Note], None]:

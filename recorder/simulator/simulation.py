@@ -99,6 +99,76 @@ class RunOutcome:
     sender: SenderFigures
 
 
+class _Run:
+    """What the calls of a run share; gives each message, broken connection and finished stream to its call."""
+
+    def __init__(
+        self, plan: Sequence[CallPlan], target: Target, options: RunOptions, observe: Callable[[Note], None] | None
+    ) -> None:
+        conversation = load_conversation(plan[0].law)
+        self.journal = Journal(conversation.law, conversation.digest)
+        self.network = SipNetwork(target.transport, options.local_host or target.local_host, self._deliver, self._lost)
+        self.sender = RtpSender(self.journal, conversation, self._media_done)
+        self._target = target
+        self._options = options
+        self._observe = observe
+        self._limit = asyncio.Semaphore(options.concurrency or len(plan))
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[int, CallRun] = {}
+        self._by_call_id: dict[str, CallRun] = {}
+
+    async def place(self, plan: CallPlan) -> CallOutcome:
+        """Run one call when its time has come."""
+        await asyncio.sleep(plan.start_after_s)
+        async with self._limit:
+            call = CallRun(
+                plan,
+                Station(*self.network.address, self._target.transport, self._options.resource_manager),
+                (self._target.host, self._target.port),
+                journal=self.journal,
+                sender=self.sender,
+                send=self.network.send,
+                observe=self._observe,
+                token=lambda: secrets.token_hex(16),
+                timers=self._options.timers,
+                session_expires_s=self._options.session_expires_s,
+                leak_while_paused=self._options.leak_while_paused,
+            )
+            self._calls[plan.index] = self._by_call_id[call.call_id] = call
+            status, detail = await call.run()
+            return CallOutcome(plan.index, plan.record_identifier, status == 200, status, detail)
+
+    def close(self) -> None:
+        """Answer no more retransmissions."""
+        for call in self._calls.values():
+            call.close()
+
+    def _deliver(self, data: bytes, source: Address) -> None:
+        """Give a message to its call; answer what belongs to none."""
+        try:
+            message: Request | Response = parse_message(data)
+        except SipSyntaxError as error:
+            self.journal.notes.append(Note(time.time_ns(), -1, "malformed", str(error)))
+            return
+        call = self._by_call_id.get(message.call_id)
+        text = data.decode("utf-8", "surrogateescape")
+        index = call.plan.index if call else -1
+        self.journal.sip.append(SipTrace(time.time_ns(), index, False, format_hostport(*source), text))
+        if call is not None:
+            call.receive(message, source)
+        elif isinstance(message, Request) and message.method != "ACK":
+            status = 200 if message.method == "OPTIONS" else 481
+            self.network.send(build_response(message, status, to_tag="simulator").encode(), source)
+
+    def _lost(self, address: Address) -> None:
+        for call in list(self._calls.values()):
+            call.connection_lost(address)
+
+    def _media_done(self, index: int) -> None:
+        """Take the word of the sending thread to the event loop."""
+        self._loop.call_soon_threadsafe(self._calls[index].media_done)
+
+
 async def run_calls(
     plan: Sequence[CallPlan],
     target: Target,
@@ -110,87 +180,28 @@ async def run_calls(
     """Place all calls and wait until the last one is over.
 
     Args:
-        plan: from `scenario.plan_calls`; all calls of one companding law.
+        plan: from `scenario.plan_calls`; at least one call, all of one companding law.
         target: the recorder, or a proxy before it.
         options: how.
         moments: actions at fixed times; an exception in one ends the run.
         observe: called on the event loop with each note as it is written.
 
     """
-    law = plan[0].law
-    conversation = load_conversation(law)
-    journal = Journal(law, conversation.digest)
-    loop = asyncio.get_running_loop()
-    calls: dict[int, CallRun] = {}
-    by_call_id: dict[str, CallRun] = {}
-
-    def deliver(data: bytes, source: Address) -> None:
-        _deliver(journal, network, by_call_id, data, source)
-
-    def lost(address: Address) -> None:
-        for call in list(calls.values()):
-            call.connection_lost(address)
-
-    def done(index: int) -> None:
-        loop.call_soon_threadsafe(calls[index].media_done)
-
-    network = SipNetwork(target.transport, options.local_host or target.local_host, deliver, lost)
-    async with network:
-        with RtpSender(journal, conversation, done) as sender:
-            station = Station(*network.address, target.transport, options.resource_manager)
-            limit = asyncio.Semaphore(options.concurrency or len(plan))
-
-            async def place(call: CallPlan) -> CallOutcome:
-                await asyncio.sleep(call.start_after_s)
-                async with limit:
-                    run = CallRun(
-                        call,
-                        station,
-                        (target.host, target.port),
-                        journal=journal,
-                        sender=sender,
-                        send=network.send,
-                        observe=observe,
-                        token=lambda: secrets.token_hex(16),
-                        timers=options.timers,
-                        session_expires_s=options.session_expires_s,
-                        leak_while_paused=options.leak_while_paused,
-                    )
-                    calls[call.index] = by_call_id[run.call_id] = run
-                    status, detail = await run.run()
-                    return CallOutcome(call.index, call.record_identifier, status == 200, status, detail)
-
+    run = _Run(plan, target, options, observe)
+    async with run.network:
+        with run.sender:
             async with asyncio.TaskGroup() as group:
                 acting = [group.create_task(_act(moment)) for moment in moments]
-                placed = [group.create_task(place(call)) for call in plan]
+                placed = [group.create_task(run.place(call)) for call in plan]
                 await asyncio.wait(placed)
                 for task in acting:
                     task.cancel()
             await asyncio.sleep(_LINGER_S)
-            figures = sender.figures
-        for call in calls.values():
-            call.close()
-    return RunOutcome(journal, tuple(task.result() for task in placed), figures)
+            figures = run.sender.figures
+        run.close()
+    return RunOutcome(run.journal, tuple(task.result() for task in placed), figures)
 
 
 async def _act(moment: Moment) -> None:
     await asyncio.sleep(moment.at_s)
     await moment.action()
-
-
-def _deliver(journal: Journal, network: SipNetwork, calls: dict[str, CallRun], data: bytes, source: Address) -> None:
-    """Give a message to its call; answer what belongs to none."""
-    try:
-        message: Request | Response = parse_message(data)
-    except SipSyntaxError as error:
-        journal.notes.append(Note(time.time_ns(), -1, "malformed", str(error)))
-        return
-    call = calls.get(message.call_id)
-    text = data.decode("utf-8", "surrogateescape")
-    index = call.plan.index if call else -1
-    journal.sip.append(SipTrace(time.time_ns(), index, False, format_hostport(*source), text))
-    if call is not None:
-        call.receive(message, source)
-    elif isinstance(message, Request) and message.method != "ACK":
-        status = 200 if message.method == "OPTIONS" else 481
-        network.send(build_response(message, status, to_tag="simulator").encode(), source)

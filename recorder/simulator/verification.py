@@ -145,6 +145,10 @@ def _judge(
 ) -> Verdict:
     """Compare file and catalog rows of one recording with the journal."""
     facts = expected.facts
+    if not any(len(party.places) for party in expected.parties):
+        claims = _catalog_claims(facts, detail.summary, RecordingState.NO_MEDIA, None)
+        differences = tuple(Difference(facts.call, None, None, "catalog", claim) for claim in claims)
+        return Verdict(facts.call, facts.record_identifier, 0, 0, differences)
     master = next((file for file in detail.files if file.kind == "master"), None)
     if master is None:
         return _without_recording(expected, f"state {detail.summary.state}, no file")
@@ -165,8 +169,10 @@ def _judge(
     )
 
 
-def _catalog_claims(facts: CallFacts, summary: RecordingSummary, state: RecordingState, duration_s: float) -> list[str]:
-    """Return what the catalog says wrongly about a call."""
+def _catalog_claims(
+    facts: CallFacts, summary: RecordingSummary, state: RecordingState, duration_s: float | None
+) -> list[str]:
+    """Return what the catalog says wrongly about a call; `duration_s` is that of the file, None without one."""
     expected: list[tuple[str, object, object]] = [
         ("state", summary.state, state),
         ("door", summary.door, facts.door),
@@ -181,6 +187,8 @@ def _catalog_claims(facts: CallFacts, summary: RecordingSummary, state: Recordin
             ("other_dn", summary.other_dn, facts.other_dn),
         ]
     wrong = [f"{name} is {found!s}, expected {wanted!s}" for name, found, wanted in expected if found != wanted]
+    if duration_s is None:
+        return wrong
     if summary.duration_s is None or abs(summary.duration_s - duration_s) > _DURATION_TOLERANCE_S:
         wrong.append(f"duration is {summary.duration_s} s, the file has {duration_s:.4f} s")
     return wrong

@@ -225,14 +225,14 @@ async def test_a_request_outside_every_call_is_answered() -> None:
         async def probe() -> None:
             (session,) = recorder.sessions.values()
             for method in ("OPTIONS", "BYE"):
-                recorder._send(
+                recorder.send(
                     f"{method} sip:x@{HOST} SIP/2.0\r\n"
                     f"Via: SIP/2.0/UDP {HOST}:{recorder.port};branch=z9hG4bK{method}\r\n"
                     f"From: <sip:a@{HOST}>;tag=1\r\nTo: <sip:b@{HOST}>\r\nCall-ID: none\r\nCSeq: 1 {method}\r\n"
                     "Content-Length: 0\r\n\r\n",
                     session.source,
                 )
-            recorder._send("this is not SIP", session.source)
+            recorder.send("this is not SIP", session.source)
 
         outcome = await run_calls(planned(), Target("udp", HOST, recorder.port), moments=[Moment(0.25, probe)])
         await asyncio.sleep(0)
@@ -247,7 +247,7 @@ async def test_a_message_with_a_bad_header_field_is_noted_and_the_call_goes_on()
         async def send_bad_update() -> None:
             (call_id,) = recorder.sessions
             session = recorder.sessions[call_id]
-            recorder._send(
+            recorder.send(
                 f"UPDATE sip:x@{HOST} SIP/2.0\r\nVia: SIP/2.0/UDP {HOST}:{recorder.port};branch=z9hG4bKbad\r\n"
                 f"From: {session.invite['to'][0]};tag=tiny\r\nTo: {session.invite['from'][0]}\r\n"
                 f"Call-ID: {call_id}\r\nCSeq: 7 UPDATE\r\nContact: <sip:open\r\nContent-Length: 0\r\n\r\n",

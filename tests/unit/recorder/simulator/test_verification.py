@@ -172,6 +172,16 @@ async def test_calls_without_media_are_not_looked_for(tmp_path: Path) -> None:
     assert await verify(book, cast("Catalog", ListedCatalog([])), tmp_path) == []
 
 
+async def test_a_call_that_sent_nothing_must_be_declared_without_media(tmp_path: Path) -> None:
+    book = run_journal(impairments=Impairments(loss=1.0))
+    book.notes.append(Note(START_NS, 0, "media-started"))
+    for state, equal in ((RecordingState.NO_MEDIA, True), (RecordingState.COMPLETE, False)):
+        detail = replace(recorded(tmp_path, state=state, duration_s=None), files=())
+        catalog = cast("Catalog", ListedCatalog([detail]))
+        (verdict,) = await verify(book, catalog, tmp_path, patience=Patience(limit_s=0.0))
+        assert (verdict.equal, verdict.sent) == (equal, 0)
+
+
 async def test_recordings_are_sought_page_by_page(tmp_path: Path) -> None:
     wanted = recorded(tmp_path)
     others = [

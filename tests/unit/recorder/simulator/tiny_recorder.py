@@ -103,7 +103,7 @@ class TinyRecorder(asyncio.DatagramProtocol):
             f"Call-ID: {call_id}\r\nCSeq: {session.cseq} INVITE\r\nContact: <sip:tiny@{HOST}:{self.port}>\r\n"
             f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         )
-        self._send(text, session.source)
+        self.send(text, session.source)
 
     # SIP in.
 
@@ -169,12 +169,12 @@ class TinyRecorder(asyncio.DatagramProtocol):
         text += "".join(f"Record-Route: {route}\r\n" for route in headers.get("record-route", []))
         text += f"From: {headers['from'][0]}\r\nTo: {to}{'' if 'tag=' in to else ';tag=tiny'}\r\n"
         text += f"Call-ID: {headers['call-id'][0]}\r\nCSeq: {headers['cseq'][0]}\r\n{extra}"
-        self._send(f"{text}Content-Length: {len(body)}\r\n\r\n{body}", source)
+        self.send(f"{text}Content-Length: {len(body)}\r\n\r\n{body}", source)
 
     def _acknowledge(self, headers: dict[str, list[str]], source: Address) -> None:
         session = self.sessions[headers["call-id"][0]]
         number = headers["cseq"][0].split()[0]
-        self._send(
+        self.send(
             f"ACK {session.invite['contact'][0].strip('<>')} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {HOST}:{self.port};branch=z9hG4bKack{number}\r\nMax-Forwards: 70\r\n"
             f"From: {headers['from'][0]}\r\nTo: {headers['to'][0]}\r\nCall-ID: {headers['call-id'][0]}\r\n"
@@ -182,7 +182,8 @@ class TinyRecorder(asyncio.DatagramProtocol):
             source,
         )
 
-    def _send(self, text: str, to: Address) -> None:
+    def send(self, text: str, to: Address) -> None:
+        """Send a message over the connection it belongs to, else by UDP."""
         if to in self._writers:
             self._writers[to].write(text.encode())
         else:
