@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from recorder.config import load_settings
+from recorder.edge.checks import check_files
 from recorder.errors import ConfigError, RecorderError
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
@@ -63,9 +64,10 @@ def run(
 
 @app.command()
 def check_config(config: ConfigPath = None) -> None:
-    """Check the settings without starting anything; names every faulty key, its value and the remedy."""
+    """Check the settings and the files they name, without starting anything; every fault comes with its remedy."""
     try:
         settings = load_settings(config)
+        check_files(settings)
     except ConfigError as error:
         _fail(error)
     print(f"settings are valid; state directory {settings.state_dir}")

@@ -6,8 +6,10 @@ hands over riding beside it (SCM_RIGHTS). End of file means that the other side 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -43,7 +45,7 @@ class SocketGrant(msgspec.Struct, frozen=True, kw_only=True, tag="sockets"):
     """
 
     kind: str
-    """sip-udp, sip-tcp, http, control, rtp, or arena (memory that outlives a writer, no socket)."""
+    """sip-udp, sip-tcp, sip-tls, http, control, rtp; or memory, no socket: arena (outlives a writer), tls-material."""
     ports: list[int]
 
 
@@ -59,6 +61,13 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
 
 class Activate(msgspec.Struct, frozen=True, kw_only=True, tag="activate"):
     """To a standby frontend: take the lease and the dialogs, and begin to read the sockets."""
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
+    """To a frontend: use the files that may change without a restart as they are now.
+
+    Where TLS is on, one descriptor comes with it: memory that holds the certificates (`recorder.edge.tls.TlsMaterial`).
+    """
 
 
 class WriterDied(msgspec.Struct, frozen=True, kw_only=True, tag="writer-died"):
@@ -82,7 +91,7 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True, tag="drained"):
     """From a child: nothing is left to finish."""
 
 
-Message = Start | SocketGrant | Activate | Drain | Stop | WriterDied | Ready | StateChanged | Drained
+Message = Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | Ready | StateChanged | Drained
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
@@ -145,6 +154,14 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self.socket.close()
+
+
+def read_memory(descriptor: int) -> bytes:
+    """Return what a descriptor of shared memory holds, from its start, and close it."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").read_bytes()
+    finally:
+        os.close(descriptor)
 
 
 def grants_needed(groups: int, width: int) -> int:

@@ -7,7 +7,19 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from recorder.channel import Activate, Channel, Drain, Drained, Message, Ready, StateChanged, Stop, WriterDied
+from recorder.channel import (
+    Activate,
+    Channel,
+    Drain,
+    Drained,
+    Message,
+    Ready,
+    Reload,
+    StateChanged,
+    Stop,
+    WriterDied,
+    read_memory,
+)
 from recorder.errors import ChannelLostError
 
 
@@ -24,6 +36,8 @@ class ChildLoop:
         """Seconds, valid once `draining` is set."""
         self._channel = channel
         self.on_writer_died: Callable[[str], None] = lambda writer: None
+        self.on_reload: Callable[[bytes], None] = lambda tls: None
+        """Gets the encoded TLS material in use from now on; empty where TLS is off."""
 
     def start(self) -> None:
         """Begin to listen; call from inside the running loop."""
@@ -52,7 +66,7 @@ class ChildLoop:
     def _read(self) -> None:
         try:
             while True:
-                message, _ = self._channel.receive()
+                message, descriptors = self._channel.receive()
                 match message:
                     case Drain():
                         self.drain_limit_s = message.limit_s
@@ -61,6 +75,8 @@ class ChildLoop:
                         self.activated.set()
                     case Stop():
                         self.stopped.set()
+                    case Reload():
+                        self.on_reload(read_memory(descriptors[0]) if descriptors else b"")
                     case WriterDied():
                         self.on_writer_died(message.writer)
                     case _:

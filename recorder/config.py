@@ -53,9 +53,14 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+def _absolute_or_empty(value: str) -> str:
+    return str(_absolute(Path(value))) if value else value
+
+
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 OptionalIpAddress = Annotated[str, AfterValidator(_ip_address_or_empty)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+OptionalFile = Annotated[str, AfterValidator(_absolute_or_empty)]
 
 
 class _Table(BaseModel):
@@ -74,6 +79,31 @@ class SipSettings(_Table):
     answer_delay_ms: float = Field(
         3.0, ge=0, le=1000, description="shortest time between an INVITE and its 200; some clients lose a faster answer"
     )
+    tls_port: int = Field(0, ge=0, le=65535, description="port of SIP over TLS, usually 5061; 0 switches TLS off")
+    tls_certificate: OptionalFile = Field(
+        "", description="PEM file with our certificate and those that lead to its authority"
+    )
+    tls_key: OptionalFile = Field("", description="PEM file with the key of that certificate, without a passphrase")
+    tls_client_ca: OptionalFile = Field(
+        "", description="PEM file with the authorities that sign certificates of clients"
+    )
+    tls_client_certificate: Literal["none", "optional", "required"] = Field(
+        "none", description="whether a client must show a certificate: none, optional or required (mutual TLS)"
+    )
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> SipSettings:
+        if self.tls_port and not (self.tls_certificate and self.tls_key):
+            missing = "tls_key" if self.tls_certificate else "tls_certificate"
+            raise ValueError(f"tls_port = {self.tls_port} needs {missing}: give a PEM file, or set tls_port = 0")
+        if self.tls_port == self.port:
+            raise ValueError(f"tls_port = {self.tls_port} is the port of TCP as well; give TLS one of its own")
+        if self.tls_client_certificate != "none" and not self.tls_client_ca:
+            raise ValueError(
+                f"tls_client_certificate = {self.tls_client_certificate!r} needs tls_client_ca: give the PEM file of"
+                " the authorities that clients' certificates are signed by"
+            )
+        return self
 
 
 class MediaSettings(_Table):
@@ -176,8 +206,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
-        if self.media.first_port <= self.sip.port <= self.media.last_port:
-            raise ValueError(f"sip.port = {self.sip.port} lies inside the RTP range; move one of them")
+        for key, port in (("sip.port", self.sip.port), ("sip.tls_port", self.sip.tls_port)):
+            if self.media.first_port <= port <= self.media.last_port:
+                raise ValueError(f"{key} = {port} lies inside the RTP range; move one of them")
         return self
 
     @classmethod

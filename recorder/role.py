@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from recorder.channel import Channel, SocketGrant, Start
+from recorder.channel import Channel, SocketGrant, Start, read_memory
 from recorder.config import Settings
 from recorder.errors import ChannelLostError
 from recorder.logs import configure_logging
@@ -45,6 +45,8 @@ class Assignment:
     """Kind to (port, socket); `rtp` lists each port twice, RTP before RTCP."""
     arena: Path | None = None
     """Memory that the supervisor keeps for this writer and its successors."""
+    tls: bytes = b""
+    """Encoded `recorder.edge.tls.TlsMaterial`; empty where TLS is off."""
 
     @property
     def state_dir(self) -> StateDir:
@@ -66,6 +68,7 @@ def receive_assignment(channel: Channel) -> Assignment:
     configure_logging(settings.log, role=start.role, name=start.name)
     sockets: dict[str, list[tuple[int, socket.socket]]] = {}
     arena: Path | None = None
+    tls = b""
     for _ in range(start.sockets):
         grant, descriptors = channel.receive()
         if not isinstance(grant, SocketGrant):
@@ -73,11 +76,14 @@ def receive_assignment(channel: Channel) -> Assignment:
         if grant.kind == "arena":
             arena = Path(f"/proc/self/fd/{descriptors[0]}")
             continue
+        if grant.kind == "tls-material":
+            tls = read_memory(descriptors[0])
+            continue
         width = len(descriptors) // len(grant.ports)
         taken = sockets.setdefault(grant.kind, [])
         for position, descriptor in enumerate(descriptors):
             taken.append((grant.ports[position // width], socket.socket(fileno=descriptor)))
-    return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena)
+    return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena, tls)
 
 
 def main() -> None:

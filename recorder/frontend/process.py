@@ -14,6 +14,7 @@ import uvloop
 
 from media.writer.protocol import SessionFailed
 from recorder.child_loop import ChildLoop
+from recorder.edge.edge import Edge
 from recorder.frontend.ability import Ability
 from recorder.frontend.dispatcher import Dispatcher
 from recorder.frontend.frontend import Frontend, specific_address
@@ -48,6 +49,8 @@ def run(assignment: Assignment) -> None:
 
 async def _run(assignment: Assignment) -> None:
     loop = ChildLoop(assignment.channel)
+    edge = Edge(assignment)
+    loop.on_reload = edge.reload
     loop.start()
     await migrate(assignment.dsn)
     async with (
@@ -56,7 +59,7 @@ async def _run(assignment: Assignment) -> None:
         ) as catalog,
         asyncio.TaskGroup() as group,
     ):
-        standby = _Standby(assignment, loop, catalog, group)
+        standby = _Standby(assignment, loop, catalog, group, edge)
         if await standby.wait():
             epoch = await catalog.acquire_lease(holder=f"{assignment.settings.node}/{assignment.name}")
             await _Active(standby, epoch).serve()
@@ -68,8 +71,10 @@ async def _run(assignment: Assignment) -> None:
 class _Standby:
     """A frontend that waits: program loaded, catalog and writers connected, sockets inherited and not read."""
 
-    def __init__(self, assignment: Assignment, loop: ChildLoop, catalog: Catalog, group: asyncio.TaskGroup) -> None:
-        self.assignment, self.loop, self.catalog, self.group = assignment, loop, catalog, group
+    def __init__(
+        self, assignment: Assignment, loop: ChildLoop, catalog: Catalog, group: asyncio.TaskGroup, edge: Edge
+    ) -> None:
+        self.assignment, self.loop, self.catalog, self.group, self.edge = assignment, loop, catalog, group, edge
         self.pool = WriterPool(
             assignment.writers,
             assignment.state_dir,
@@ -107,6 +112,7 @@ class _Active:
             # Without an address of its own it answers each client with the address that the client reached.
             host=settings.sip.advertised_host or specific_address(settings.sip.host),
             port=settings.sip.port,
+            tls_port=settings.sip.tls_port or settings.sip.port,
             stamp=f"{epoch:x}",
         )
         agent = UserAgent(identity, token=lambda: token_hex(8))
@@ -134,8 +140,11 @@ class _Active:
         await self._reconcile_with_writers()
         sockets = self._standby.assignment.sockets
         await frontend.transport.serve(
-            udp=[sock for _, sock in sockets["sip-udp"]], tcp=[sock for _, sock in sockets["sip-tcp"]]
+            udp=[sock for _, sock in sockets["sip-udp"]],
+            tcp=[sock for _, sock in sockets["sip-tcp"]],
+            tls=self._standby.edge.tls_listeners(),
         )
+        self._standby.edge.attach(frontend.transport)
         _log.info(
             "active",
             epoch=frontend.catalog.epoch,

@@ -22,11 +22,23 @@ from typing import Any, Final
 import structlog
 
 from recorder import unix_socket
-from recorder.channel import Activate, Channel, Drain, Message, Start, StateChanged, Stop, WriterDied, grants_needed
+from recorder.channel import (
+    Activate,
+    Channel,
+    Drain,
+    Message,
+    Reload,
+    Start,
+    StateChanged,
+    Stop,
+    WriterDied,
+    grants_needed,
+)
 from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.state_dir import Running, StateDir, recordings_root
 from recorder.supervisor import sockets
+from recorder.supervisor.certificates import Certificates
 from recorder.supervisor.child import Child
 from recorder.supervisor.control import ControlServer
 from storage.errors import StorageError
@@ -52,6 +64,7 @@ class Supervisor:
         self._kept: list[socket.socket] = []
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
+        self._certificates = Certificates(settings.sip)
         self._active: Child | None = None
         """The frontend that was told to be the active one."""
         self._recording = asyncio.Event()
@@ -74,6 +87,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
         try:
             await self._start()
             await self._stop.wait()
@@ -98,12 +112,20 @@ class Supervisor:
             self._hurry.set()
         self._stop.set()
 
+    def _on_reload(self) -> None:
+        _log.info("reading certificates, users and profiles again")
+        self._certificates.renew()
+        for child in self._children.values():
+            if child.role == "frontend":
+                child.send(Reload(), self._certificates.descriptors)
+
     # Starting
 
     async def _start(self) -> None:
         settings = self._settings
         sockets.reserve_descriptors(settings.media)
         sip_udp, sip_tcp = sockets.bind_sip(settings.sip)
+        sip_tls = sockets.bind_tls(settings.sip)
         http = sockets.bind_http(settings.http)
         pairs = sockets.bind_media(settings.media)
         self._control = ControlServer(
@@ -129,6 +151,8 @@ class Supervisor:
             ("sip-udp", [(self._keep(sip_udp),)], [port]),
             ("sip-tcp", [(self._keep(sip_tcp),)], [port]),
         ]
+        if sip_tls:
+            sip_grants.append(("sip-tls", [(self._keep(sip_tls),)], [settings.sip.tls_port]))
         frontends = [f"frontend-{letter}" for letter in ascii_lowercase[: settings.sip.frontends]]
         for name in frontends:
             self._grants[name] = sip_grants
@@ -160,7 +184,7 @@ class Supervisor:
         sip, http = self._settings.sip, self._settings.http
         _log.info(
             "ready to record",
-            sip=f"udp+tcp {sip.host}:{sip.port}",
+            sip=f"udp+tcp {sip.host}:{sip.port}" + (f" tls {sip.host}:{sip.tls_port}" if sip.tls_port else ""),
             http=f"http://{http.host}:{http.port}" if http.port else "off",
             writers=self._settings.media.writers,
             streams=self._settings.media.max_streams,
@@ -204,6 +228,8 @@ class Supervisor:
 
     def _introduce(self, channel: Channel, child: Child) -> None:
         grants = self._grants.get(child.name, [])
+        if child.role == "frontend" and self._certificates.descriptors:
+            grants = [*grants, ("tls-material", [self._certificates.descriptors], [0])]
         channel.send(
             Start(
                 role=child.role,
@@ -342,7 +368,12 @@ class Supervisor:
             "state": self._state,
             "started_at": self._started_at.isoformat(),
             "state_dir": str(settings.state_dir),
-            "sip": {"host": settings.sip.host, "port": settings.sip.port, "transports": ["udp", "tcp"]},
+            "sip": {
+                "host": settings.sip.host,
+                "port": settings.sip.port,
+                "tls_port": settings.sip.tls_port,
+                "transports": ["udp", "tcp", *(["tls"] if settings.sip.tls_port else [])],
+            },
             "http": {"host": settings.http.host, "port": settings.http.port},
             "database": {"embedded": self._postgres is not None},
             "processes": processes,
