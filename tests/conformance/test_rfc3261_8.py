@@ -58,7 +58,14 @@ def test_a_malformed_header_field_that_is_not_needed_is_ignored() -> None:
     line = Line()
     Src(line).send(
         "INVITE",
-        headers=['Allow: "', "Session-Expires: soon", "Min-SE: -1", "Expires: never", 'Require: "a, b', "Session-ID: x"],
+        headers=[
+            'Allow: "',
+            "Session-Expires: soon",
+            "Min-SE: -1",
+            "Expires: never",
+            'Require: "a, b',
+            "Session-ID: x",
+        ],
         body=OFFER,
     )
     event = line.event(InviteReceived)
