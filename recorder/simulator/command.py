@@ -125,6 +125,8 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
     pauses = tuple(sorted(pause or (), key=lambda one: one.at_s))
     _check_pauses(pauses, seconds)
     _check_local(local_host)
+    if journal is not None and not journal.absolute().parent.is_dir():
+        raise typer.BadParameter(f"--journal {journal}: its directory does not exist")
     scenario = ScenarioOptions(
         door=door, calls=calls, seconds=seconds, law=codec, seed=seed, rate=rate, pauses=pauses,
         impairments=Impairments(loss / 100, reorder / 100, duplicate / 100),

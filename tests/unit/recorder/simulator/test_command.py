@@ -112,6 +112,7 @@ def test_another_pause_is_refused(text: str) -> None:
         (["--pause", "1:1", "--seconds", "2"], "--pause must end before the 2 s"),
         (["--pause", "1:2", "--pause", "2:1"], "begins before the one before it has ended"),
         (["--local-host", "here"], "give an IP address"),
+        (["--journal", "/nowhere/at/all/j.npz"], "its directory does not exist"),
         (["--calls", "0"], "greater than or equal to 1"),
         (["--loss", "101"], "less than or equal to 100"),
         (["--door", "window"], "is not one of"),
