@@ -76,6 +76,13 @@ class WriterDied(msgspec.Struct, frozen=True, kw_only=True, tag="writer-died"):
     writer: str
 
 
+class DrainWriter(msgspec.Struct, frozen=True, kw_only=True, tag="drain-writer"):
+    """To the active frontend: give this writer nothing new and move its sessions away; or use it again."""
+
+    writer: str
+    draining: bool
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """From a child: it does its work now."""
 
@@ -91,7 +98,9 @@ class Drained(msgspec.Struct, frozen=True, kw_only=True, tag="drained"):
     """From a child: nothing is left to finish."""
 
 
-Message = Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | Ready | StateChanged | Drained
+Message = (
+    Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | DrainWriter | Ready | StateChanged | Drained
+)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Message)

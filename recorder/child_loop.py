@@ -12,6 +12,7 @@ from recorder.channel import (
     Channel,
     Drain,
     Drained,
+    DrainWriter,
     Message,
     Ready,
     Reload,
@@ -36,6 +37,7 @@ class ChildLoop:
         """Seconds, valid once `draining` is set."""
         self._channel = channel
         self.on_writer_died: Callable[[str], None] = lambda writer: None
+        self.on_drain_writer: Callable[[str, bool], None] = lambda writer, draining: None
         self.on_reload: Callable[[bytes], None] = lambda tls: None
         """Gets the encoded TLS material in use from now on; empty where TLS is off."""
 
@@ -77,6 +79,8 @@ class ChildLoop:
                         self.stopped.set()
                     case Reload():
                         self.on_reload(read_memory(descriptors[0]) if descriptors else b"")
+                    case DrainWriter():
+                        self.on_drain_writer(message.writer, message.draining)
                     case WriterDied():
                         self.on_writer_died(message.writer)
                     case _:

@@ -60,9 +60,10 @@ def _show(environment: dict[str, str], sip_port: str) -> int:
     ]  # fmt: skip
     print(f"\n$ recorder {' '.join(arguments)}", flush=True)
     compared = subprocess.run([_BIN / "recorder", *arguments], env=environment, check=False)  # noqa: S603
-    listed = json.loads(_admin(environment, "recordings", "list", "--json", capture=True).stdout)
     print("\n$ recorder-admin recordings list", flush=True)
-    _admin(environment, "recordings", "list")
+    if _admin(environment, "recordings", "list").returncode:
+        return 1
+    listed = json.loads(_admin(environment, "recordings", "list", "--json", capture=True).stdout)
     for recording in listed:
         print(f"\n$ recorder-admin recordings show {recording['id']}", flush=True)
         _admin(environment, "recordings", "show", recording["id"])

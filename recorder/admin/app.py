@@ -10,6 +10,7 @@ import typer
 from recorder.admin.context import AdminContext
 from recorder.admin.status import status
 from recorder.admin.switchover import switchover
+from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
 from recorder.errors import ConfigError
 from storage.cli import jobs_app, recordings_app
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(writers_app, name="writers")
 app.command()(status)
 app.command()(switchover)
 

@@ -188,7 +188,6 @@ class MediaChanges:
         if specs == session.streams:
             return specs
         reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
-        frontend.pool.place(session.writer, len(specs) - len(session.streams))
         return with_ports(specs, reply.ports)
 
     async def _checkpoint(self, session: Session, dialog: bytes | None, *, streams_changed: bool = False) -> None:
@@ -211,8 +210,7 @@ class MediaChanges:
                     streams=stream_openings(session.streams, session.participants),
                 )
             )
-        if session.dialog_id in frontend.sessions:
-            frontend.sessions[session.dialog_id] = session
+        frontend.replace(session)
 
     def _answer(self, event: ReinviteReceived | UpdateReceived, status: int) -> None:
         frontend = self._frontend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from recorder.frontend.changes import MediaChanges
 from recorder.frontend.ending import SessionEnding
 from recorder.frontend.frontend import Frontend
+from recorder.frontend.moving import MediaMoves
 from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
 from signaling.errors import LostError
@@ -27,6 +28,9 @@ from signaling.useragent import (
     OptionsReceived,
     RefreshDue,
     ReinviteReceived,
+    RequestTimedOut,
+    ResponseReceived,
+    RetryDue,
     SessionExpired,
     UpdateReceived,
 )
@@ -42,9 +46,11 @@ class Dispatcher:
         self._frontend = frontend
         self._group = group
         self._last: dict[str, asyncio.Task[None]] = {}
+        self._timers: set[asyncio.TimerHandle] = set()
         self.setup = SessionSetup(frontend)
         self.changes = MediaChanges(frontend)
         self.ending = SessionEnding(frontend)
+        self.moves = MediaMoves(frontend, self.run_later)
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Start what each event asks for; returns at once."""
@@ -64,6 +70,12 @@ class Dispatcher:
                     self.run(event.dialog_id, self.changes.checkpoint(event.dialog_id))
                 case RefreshDue():
                     self.changes.refresh(event)
+                case ResponseReceived():
+                    self.run(event.dialog_id, self.moves.answered(event))
+                case RequestTimedOut():
+                    self.run(event.dialog_id, self.moves.timed_out(event))
+                case RetryDue():
+                    self.run(event.dialog_id, self.moves.retry_offer(event.dialog_id))
                 case OptionsReceived():
                     answer_options(self._frontend, event)
                 case InfoReceived():
@@ -73,12 +85,14 @@ class Dispatcher:
                         "message discarded", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
                     )
                 case _:
-                    # Progress that asks for nothing: refreshes, answers to requests of ours, ended dialogs. A set-up
+                    # Progress that asks for nothing: refreshes, ended dialogs. A set-up
                     # that was cancelled finds out when it sends.
                     _log.debug("event", event_type=type(event).__name__)
 
     async def settle(self) -> None:
-        """Wait until no flow is under way."""
+        """Start no delayed flow any more, and wait until none is under way."""
+        for timer in self._timers:
+            timer.cancel()
         while self._last:
             await asyncio.wait(list(self._last.values()))
 
@@ -88,6 +102,16 @@ class Dispatcher:
         task = self._group.create_task(self._after(before, flow, dialog_id))
         self._last[dialog_id] = task
         task.add_done_callback(lambda done: self._forget(dialog_id, done))
+
+    def run_later(self, delay_s: float, dialog_id: str, flow: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a flow of a dialog after a delay; forgotten when this process ends before."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self.run(dialog_id, flow())
+
+        timer = asyncio.get_running_loop().call_later(delay_s, due)
+        self._timers.add(timer)
 
     async def _after(self, before: asyncio.Task[None] | None, flow: Coroutine[Any, Any, None], dialog_id: str) -> None:
         if before is not None:

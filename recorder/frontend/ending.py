@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 import structlog
 
 from recorder.errors import ChannelLostError, WriterRefusedError
@@ -90,12 +91,15 @@ class SessionEnding:
     async def _close(self, session: Session, cause: str, *, interrupted: bool, dialog: bytes | None = None) -> None:
         frontend = self._frontend
         warnings: tuple[str, ...] = ()
-        try:
-            await frontend.pool.clients[session.writer].close(session.capture, cause)
-        except (WriterRefusedError, ChannelLostError) as error:
-            # The capture is readable to its last flushed block; only its END block is missing.
-            warnings = ("the writer did not confirm the end of the capture",)
-            _log.warning("capture not closed", record_identifier=session.record_identifier, reason=str(error))
+        if session.move:
+            await frontend.discard_capture(session.move.writer, session.move.capture, session.move.capture_path)
+        for writer, capture in msgspec.structs.replace(session, move=None).captures():
+            try:
+                await frontend.pool.clients[writer].close(capture, cause)
+            except (WriterRefusedError, ChannelLostError) as error:
+                # The capture is readable to its last flushed block; only its END block is missing.
+                warnings = ("the writer did not confirm the end of the capture",)
+                _log.warning("capture not closed", record_identifier=session.record_identifier, reason=str(error))
         await frontend.catalog.write(
             SegmentClosing(
                 epoch=frontend.catalog.epoch,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from recorder.config import Settings
+from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
 from recorder.ha.durable_catalog import DurableCatalog
@@ -58,6 +61,22 @@ class Frontend:
                 self.idle.set()
             self.on_change()
         return session
+
+    def replace(self, session: Session) -> None:
+        """Put a changed session in the place of the former one, if that is still live."""
+        before = self.sessions.get(session.dialog_id)
+        if before is None:
+            return
+        self.pool.place(before.writer, -len(before.streams))
+        self.pool.place(session.writer, len(session.streams))
+        self.sessions[session.dialog_id] = session
+
+    async def discard_capture(self, writer: str, capture: str, path: str) -> None:
+        """End and remove a capture that no answer ever promised."""
+        with suppress(WriterRefusedError, ChannelLostError):
+            await self.pool.clients[writer].close(capture, "rejected")
+            with suppress(OSError):
+                await asyncio.to_thread(os.unlink, path)
 
     def media_host(self, writer_host: str, flow: Flow) -> str:
         """Return the address that a client reaches a writer of this host at: by default the one it called."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
 from typing import Final
 
@@ -34,6 +35,8 @@ _log = structlog.get_logger()
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
 _STATUS_S: Final = 0.5
+_MOVES_PER_S: Final = 100
+"""Re-INVITEs of ours; a third of what one frontend sets up per second."""
 _CATALOG_TIMEOUT_S: Final = 1.0
 """A statement that takes longer counts as an absent database: the journal answers in its place."""
 
@@ -162,6 +165,7 @@ class _Active:
         pool = self._frontend.pool
         pool.on_connected, pool.on_session_failed = self._writer_connected, self._session_failed
         self._loop.on_writer_died = self._writer_died
+        self._loop.on_drain_writer = self._drain_writer
         for client in pool.clients.values():
             if client.connected:
                 await self._recovery.writer_connected(client)
@@ -202,4 +206,23 @@ class _Active:
         self._group.create_task(self._recovery.writer_connected(client))
 
     def _session_failed(self, client: WriterClient, failed: SessionFailed) -> None:
-        self._group.create_task(self._recovery.writer_failed_session(client, failed))
+        _log.error("writer failed a session", writer=client.name, capture=failed.session, reason=failed.detail)
+        for session in list(self._frontend.sessions.values()):
+            if (session.writer, session.capture) == (client.name, failed.session):
+                self._dispatcher.run(
+                    session.dialog_id, self._dispatcher.moves.start(session.dialog_id, "writer-failed")
+                )
+
+    def _drain_writer(self, writer: str, draining: bool) -> None:
+        pool = self._frontend.pool
+        if not draining:
+            pool.draining.discard(writer)
+            return
+        pool.draining.add(writer)
+        leaving = [session.dialog_id for session in self._frontend.sessions.values() if session.writer == writer]
+        _log.info("draining a writer", writer=writer, sessions=len(leaving))
+        for number, dialog_id in enumerate(leaving):
+            # Paced: a thousand re-INVITEs at once would make every client wait for the others.
+            self._dispatcher.run_later(
+                number / _MOVES_PER_S, dialog_id, partial(self._dispatcher.moves.start, dialog_id, "drain")
+            )

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
-from media.writer.protocol import SessionFailed
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
@@ -67,20 +66,17 @@ class Recovery:
         except (WriterRefusedError, ChannelLostError) as error:
             _log.warning("writer did not list its sessions", writer=client.name, reason=str(error))
             return
-        mine = [session for session in self._frontend.sessions.values() if session.writer == client.name]
-        for session in mine:
-            if session.capture not in running:
+        sessions = list(self._frontend.sessions.values())
+        for session in sessions:
+            if session.writer == client.name and session.capture not in running:
                 await self._adopt(session, client)
-        for stranger in running - {session.capture for session in mine}:
+        wanted = {capture for session in sessions for writer, capture in session.captures() if writer == client.name}
+        for stranger in running - wanted:
             _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
             try:
                 await client.close(stranger, "no-dialog")
             except (WriterRefusedError, ChannelLostError) as error:
                 _log.warning("capture not closed", capture=stranger, reason=str(error))
-
-    async def writer_failed_session(self, client: WriterClient, failed: SessionFailed) -> None:
-        """Move a session off a writer whose disk failed, as far as a writer with room exists."""
-        _log.error("writer failed a session", writer=client.name, segment=failed.session, reason=failed.detail)
 
     async def _adopt(self, session: Session, client: WriterClient) -> None:
         frontend = self._frontend
@@ -97,7 +93,7 @@ class Recovery:
             capture_path=opened.capture_path,
             streams=with_ports(session.streams, opened.ports),
         )
-        frontend.sessions[session.dialog_id] = adopted
+        frontend.replace(adopted)
         await frontend.catalog.write(
             DialogCheckpoint(
                 epoch=frontend.catalog.epoch,

@@ -14,6 +14,25 @@ from signaling.siprec import RecordingSession
 _VERSION: Final = 1
 
 
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A writer that the session is being moved to; its ports receive already."""
+
+    writer: str
+    capture: str
+    capture_path: str
+    host: str
+    streams: list[StreamSpec]
+    offer: bytes = b""
+    """Our offer with its address; empty before it was made."""
+
+
+class FormerCapture(msgspec.Struct, frozen=True, kw_only=True):
+    """The capture that a move left behind, still read until media arrive at the new writer."""
+
+    writer: str
+    capture: str
+
+
 class Session(msgspec.Struct, kw_only=True):
     """One dialog with a recording client, and the capture that it feeds."""
 
@@ -45,6 +64,15 @@ class Session(msgspec.Struct, kw_only=True):
     """Snapshot of the state of offer/answer; empty until the first exchange is complete."""
     pending_offer: bytes = b""
     """Our offer in the 2xx, until the ACK brings its answer."""
+    move: Move | None = None
+    """Set while a re-INVITE of ours is under way."""
+    former: FormerCapture | None = None
+
+    def captures(self) -> set[tuple[str, str]]:
+        """Return writer and name of every capture that belongs to the session now."""
+        found = {(self.writer, self.capture)}
+        found.update((other.writer, other.capture) for other in (self.move, self.former) if other)
+        return found
 
 
 class _Checkpoint(msgspec.Struct, frozen=True):

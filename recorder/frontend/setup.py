@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -116,14 +114,14 @@ class SessionSetup:
         try:
             prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
         except LostError:
-            await self._discard(session)
+            await frontend.discard_capture(session.writer, session.capture, session.capture_path)
             log.info("session cancelled before its answer", segment=segment.hex)
             return
         try:
             await frontend.catalog.write(self._opening_row(session, request, prepared, event))
         except OSError as error:
             log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
-            await self._discard(session)
+            await frontend.discard_capture(session.writer, session.capture, session.capture_path)
             self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
             return
         if request.metadata:
@@ -199,12 +197,6 @@ class SessionSetup:
         if remaining > 0:
             await asyncio.sleep(remaining)
 
-    async def _discard(self, session: Session) -> None:
-        """Take back a capture that no 200 promised."""
-        with suppress(WriterRefusedError, ChannelLostError):
-            await self._frontend.pool.clients[session.writer].close(session.capture, "rejected")
-            await asyncio.to_thread(_unlink, Path(session.capture_path))
-
     async def _close_cancelled(self, session: Session) -> None:
         frontend = self._frontend
         with suppress(WriterRefusedError, ChannelLostError):
@@ -223,11 +215,6 @@ class SessionSetup:
         with suppress(LostError):
             frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
             frontend.transport.flush()
-
-
-def _unlink(path: Path) -> None:
-    with suppress(OSError):
-        os.unlink(path)
 
 
 def _warning(text: str) -> tuple[str, str]:

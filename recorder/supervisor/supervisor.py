@@ -11,7 +11,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from recorder.channel import (
     Activate,
     Channel,
     Drain,
+    DrainWriter,
     Message,
     Reload,
     Start,
@@ -65,6 +66,7 @@ class Supervisor:
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
         self._certificates = Certificates(settings.sip)
+        self._drained_writers: frozenset[str] = frozenset()
         self._active: Child | None = None
         """The frontend that was told to be the active one."""
         self._recording = asyncio.Event()
@@ -130,7 +132,12 @@ class Supervisor:
         pairs = sockets.bind_media(settings.media)
         self._control = ControlServer(
             unix_socket.listen(self._state_dir.control_socket),
-            {"status": self._status, "stop": self._on_stop, "switchover": self._switchover},
+            {
+                "status": self._status,
+                "stop": self._on_stop,
+                "switchover": self._switchover,
+                "drain-writer": self._drain_writer,
+            },
         )
         await self._control.start()
 
@@ -266,6 +273,8 @@ class Supervisor:
         if standby:
             self._active = standby[0]
             self._active.send(Activate())
+            for writer in self._drained_writers:
+                self._active.send(DrainWriter(writer=writer, draining=True))
 
     def _on_exit(self, child: Child, code: int) -> None:
         if child is self._active:
@@ -391,6 +400,20 @@ class Supervisor:
         if self._active is None or not self._recording.is_set():
             return {"error": "the standby did not become active; look at the log"}
         return {"from": before.name, "to": self._active.name}
+
+    async def _drain_writer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a writer nothing new and move its sessions to others; or use it again."""
+        writer, draining = str(request.get("writer")), bool(request.get("draining", True))
+        if writer not in self._writers():
+            return {"error": f"no writer {writer!r} here; there are {', '.join(self._writers())}"}
+        if self._active is None:
+            return {"error": "no frontend is active; wait a moment and repeat"}
+        self._drained_writers = (self._drained_writers | {writer}) if draining else (self._drained_writers - {writer})
+        if draining and len(self._drained_writers) == len(self._writers()):
+            self._drained_writers -= {writer}
+            return {"error": "this is the last writer in use: nobody could take its sessions"}
+        self._active.send(DrainWriter(writer=writer, draining=draining))
+        return {"writer": writer, "draining": draining}
 
     async def _on_stop(self, _: Any) -> dict[str, Any]:
         self._on_signal()

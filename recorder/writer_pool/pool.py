@@ -31,6 +31,8 @@ class WriterPool:
         """Lease epoch that every command carries; 0 commands nothing."""
         self.on_connected: Callable[[WriterClient], None] | None = None
         self.on_session_failed: Callable[[WriterClient, SessionFailed], None] | None = None
+        self.draining: set[str] = set()
+        """Writers that get no new session."""
         self._clock = clock
         self._min_free_bytes = min_free_bytes
         self._placed: Counter[str] = Counter()
@@ -88,6 +90,7 @@ class WriterPool:
                     streams=placed,
                     free_bytes=beat.free_bytes,
                     healthy=client.connected and not beat.failed and now - client.heartbeat_at < _SILENT_S,
+                    draining=client.name in self.draining,
                 )
             )
         return loads
@@ -104,4 +107,6 @@ class WriterPool:
             return "no writer is running"
         if all(load.free_bytes < self._min_free_bytes for load in loads if load.healthy):
             return "the capture disk is below media.min_free_mb"
+        if all(load.draining for load in loads if load.healthy):
+            return "every writer is being drained"
         return "every RTP port is in use"

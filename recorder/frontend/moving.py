@@ -1,0 +1,251 @@
+"""Move a running session to another writer by a re-INVITE of our own (RFC 3264 section 8.3.1).
+
+The new ports receive before the offer leaves; the old ones are read until media arrive on the new or a limit has
+passed, because some relays answer 200 and go on sending to the old port. Both captures belong to the segment, and the
+renderer takes each packet once. Each step is an event of its own, so that a BYE or a re-INVITE of the client never
+waits behind our request. What a client makes of our re-INVITE is remembered per address.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from recorder.errors import ChannelLostError, WriterRefusedError
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.negotiation import stream_specs, with_ports
+from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
+from recorder.writer_pool.client import WriterClient
+from signaling.errors import LocalProtocolError
+from signaling.sdp import SdpSyntaxError, parse_sdp
+from signaling.sdp.offer_answer import Negotiation, conclude, offer_for_move
+from signaling.useragent import RequestTimedOut, ResponseReceived
+from storage.catalog.records import DialogCheckpoint
+
+_log = structlog.get_logger()
+
+_FOLLOW_LIMIT_S: Final = 5.0
+"""How long the old ports are read after the client has accepted the move."""
+_LOOK_S: Final = 0.2
+_REFUSALS: Final = frozenset({405, 488, 501})
+"""Answers that say "never", as opposed to "not now"."""
+
+
+RunLater: TypeAlias = Callable[[float, str, Callable[[], Coroutine[Any, Any, None]]], None]
+"""After so many seconds, start a flow of this dialog."""
+
+
+class Capability(enum.StrEnum):
+    """What a client made of our last re-INVITE."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+
+
+class MediaMoves:
+    """Moves sessions of one frontend."""
+
+    def __init__(self, frontend: Frontend, run_later: RunLater) -> None:
+        self._frontend = frontend
+        self._run_later = run_later
+        self._requests: dict[str, str] = {}
+        """Our re-INVITEs under way: request to dialog."""
+        self.capabilities: dict[str, Capability] = {}
+        """By address of the client."""
+
+    async def start(self, dialog_id: str, cause: str) -> None:
+        """Open the session at another writer and offer its address to the client."""
+        session = self._frontend.sessions.get(dialog_id)
+        if session is None or session.move or not session.negotiation:
+            return
+        log = _bound(session, cause)
+        if self.capabilities.get(session.peer) in {Capability.REFUSED, Capability.IGNORED}:
+            log.warning("media not moved: this client takes no re-invite", peer=session.peer)
+            return
+        move = await self._open(session, log)
+        if move is None:
+            return
+        await self._offer(msgspec.structs.replace(session, move=move), log)
+
+    async def _open(self, session: Session, log: Any) -> Move | None:
+        specs = [msgspec.structs.replace(spec, port=0) for spec in session.streams]
+        for client in self._frontend.pool.choose(len(specs), avoid=frozenset({session.writer})):
+            if client.name == session.writer:
+                continue
+            capture = uuid4().hex
+            try:
+                opened = await client.open(capture, session.descriptor, specs)
+            except (WriterRefusedError, ChannelLostError) as error:
+                log.warning("writer does not take the session", writer=client.name, reason=str(error))
+                continue
+            host = session.host if opened.host in {"", "0.0.0.0", "::"} else opened.host  # noqa: S104 - compared
+            return Move(
+                writer=client.name,
+                capture=capture,
+                capture_path=opened.capture_path,
+                host=host,
+                streams=with_ports(specs, opened.ports),
+            )
+        log.error("media not moved: no other writer takes the session")
+        return None
+
+    async def _offer(self, session: Session, log: Any) -> None:
+        frontend, move = self._frontend, session.move
+        if move is None:
+            return
+        previous = Negotiation.restore(session.negotiation)
+        offer = offer_for_move(previous, move.host, {spec.index: spec.port for spec in move.streams}).encode()
+        offered = msgspec.structs.replace(session, move=msgspec.structs.replace(move, offer=offer))
+        try:
+            prepared = frontend.agent.prepare_request(
+                session.dialog_id, "INVITE", body=offer, content_type="application/sdp"
+            )
+        except LocalProtocolError:
+            # The client's own offer is open: ours waits for its end (RFC 3261 section 14.1).
+            frontend.replace(offered)
+            self._run_later(_LOOK_S, session.dialog_id, lambda: self.retry_offer(session.dialog_id))
+            return
+        await self._checkpoint(offered, prepared.snapshot)
+        if frontend.agent.send(prepared, frontend.clock()):
+            self._requests[prepared.request_id] = session.dialog_id
+            frontend.transport.flush()
+            log.info("media move offered", writer=move.writer, streams={one.index: one.port for one in move.streams})
+
+    async def retry_offer(self, dialog_id: str) -> None:
+        """Offer again once the glare is over, if the move is still wanted."""
+        session = self._frontend.sessions.get(dialog_id)
+        if session and session.move:
+            await self._offer(session, _bound(session, "glare"))
+
+    async def answered(self, event: ResponseReceived) -> None:
+        """Take the client's answer to our re-INVITE; answers to other requests of ours change nothing."""
+        if self._requests.pop(event.request_id, None) is None:
+            return
+        session = self._frontend.sessions.get(event.dialog_id)
+        if session is None or session.move is None:
+            return
+        log = _bound(session, "answer")
+        status = event.response.status
+        if event.response.is_success:
+            await self._accepted(session, event.response.body, log)
+        elif event.retry_in is None:
+            if status in _REFUSALS:
+                self.capabilities[session.peer] = Capability.REFUSED
+            await self._abandon(session, f"client answered {status}", log)
+
+    async def timed_out(self, event: RequestTimedOut) -> None:
+        """Give the move up: the client does not answer our re-INVITE."""
+        if self._requests.pop(event.request_id, None) is None:
+            return
+        session = self._frontend.sessions.get(event.dialog_id)
+        if session and session.move:
+            self.capabilities[session.peer] = Capability.IGNORED
+            await self._abandon(session, "client did not answer", _bound(session, "timeout"))
+
+    async def _accepted(self, session: Session, body: bytes, log: Any) -> None:
+        frontend, move = self._frontend, session.move
+        if move is None:
+            return
+        previous = Negotiation.restore(session.negotiation)
+        try:
+            conclusion = conclude(parse_sdp(move.offer), parse_sdp(body), previous)
+        except SdpSyntaxError as error:
+            await self._abandon(session, f"answer unreadable: {error}", log)
+            return
+        self.capabilities[session.peer] = Capability.ANSWERED
+        specs = stream_specs(conclusion.streams, move.streams)
+        client = frontend.pool.clients[move.writer]
+        try:
+            reply = await client.modify(move.capture, specs, "move")
+        except (WriterRefusedError, ChannelLostError) as error:
+            await self._abandon(session, str(error), log)
+            return
+        moved = msgspec.structs.replace(
+            session,
+            writer=move.writer,
+            capture=move.capture,
+            capture_path=move.capture_path,
+            host=move.host,
+            streams=with_ports(specs, reply.ports),
+            negotiation=conclusion.negotiation.snapshot(),
+            move=None,
+            former=FormerCapture(writer=session.writer, capture=session.capture),
+        )
+        await self._checkpoint(moved, frontend.agent.snapshot(session.dialog_id), new_capture=True)
+        log.info("media moved", writer=move.writer, before=session.writer)
+        self._look_again(session.dialog_id, frontend.clock() + _FOLLOW_LIMIT_S)
+
+    def _look_again(self, dialog_id: str, deadline: float) -> None:
+        self._run_later(_LOOK_S, dialog_id, lambda: self.follow(dialog_id, deadline))
+
+    async def follow(self, dialog_id: str, deadline: float) -> None:
+        """Read the old ports until media arrive on the new ones, or the deadline; then close the old capture."""
+        frontend = self._frontend
+        session = frontend.sessions.get(dialog_id)
+        if session is None or session.former is None:
+            return
+        log = _bound(session, "move")
+        expected = {spec.index for spec in session.streams if spec.recording}
+        if not await _arriving(frontend.pool.clients[session.writer], session.capture) >= expected:
+            if frontend.clock() < deadline:
+                self._look_again(dialog_id, deadline)
+                return
+            log.warning("client accepted the move, but its media do not follow")
+        try:
+            await frontend.pool.clients[session.former.writer].close(session.former.capture, "moved")
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.warning("old capture not closed", reason=str(error))
+        frontend.replace(msgspec.structs.replace(session, former=None))
+
+    async def _abandon(self, session: Session, reason: str, log: Any) -> None:
+        """Leave the session as it was (RFC 3261 section 14.1): the old writer goes on with what still arrives."""
+        frontend, move = self._frontend, session.move
+        if move is None:
+            return
+        log.error("media not moved", reason=reason, writer=move.writer)
+        negotiation = Negotiation.restore(session.negotiation)
+        if move.offer:
+            negotiation = negotiation.offer_failed(parse_sdp(move.offer))
+        kept = msgspec.structs.replace(session, move=None, negotiation=negotiation.snapshot())
+        await self._checkpoint(kept, frontend.agent.snapshot(session.dialog_id))
+        await frontend.discard_capture(move.writer, move.capture, move.capture_path)
+
+    async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
+        frontend = self._frontend
+        await frontend.catalog.write(
+            DialogCheckpoint(
+                epoch=frontend.catalog.epoch,
+                dialog_id=session.dialog_id,
+                segment_id=session.segment,
+                writer=session.writer,
+                host=frontend.settings.node if new_capture else None,
+                capture_path=session.capture_path if new_capture else None,
+                snapshot=encode_checkpoint(session, dialog),
+            )
+        )
+        frontend.replace(session)
+
+
+async def _arriving(client: WriterClient, capture: str) -> set[int]:
+    """Return the streams of a capture that have received something."""
+    try:
+        running = await client.sessions()
+    except (WriterRefusedError, ChannelLostError):
+        return set()
+    return {
+        stream.index
+        for summary in running.sessions
+        if summary.session == capture
+        for stream in summary.streams
+        if stream.packets
+    }
+
+
+def _bound(session: Session, cause: str) -> Any:
+    return _log.bind(record_identifier=session.record_identifier, segment=session.segment.hex, cause=cause)
