@@ -94,13 +94,19 @@ class StateChanged(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
     detail: dict[str, int | float | str]
 
 
+class WriterStuck(msgspec.Struct, frozen=True, kw_only=True, tag="writer-stuck"):
+    """From the active frontend: this writer's loop makes no progress although its process exists."""
+
+    writer: str
+
+
 class Drained(msgspec.Struct, frozen=True, kw_only=True, tag="drained"):
     """From a child: nothing is left to finish."""
 
 
-Message = (
-    Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | DrainWriter | Ready | StateChanged | Drained
-)
+ToChild = Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | DrainWriter
+FromChild = Ready | StateChanged | WriterStuck | Drained
+Message = ToChild | FromChild
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Message)

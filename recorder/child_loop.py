@@ -19,6 +19,7 @@ from recorder.channel import (
     StateChanged,
     Stop,
     WriterDied,
+    WriterStuck,
     read_memory,
 )
 from recorder.errors import ChannelLostError
@@ -59,6 +60,10 @@ class ChildLoop:
     def state(self, state: str, **detail: int | float | str) -> None:
         """Tell the supervisor what `recorder-admin status` shall show."""
         self._send(StateChanged(state=state, detail=detail))
+
+    def writer_stuck(self, writer: str) -> None:
+        """Ask the supervisor to replace a writer that makes no progress."""
+        self._send(WriterStuck(writer=writer))
 
     def _send(self, message: Message) -> None:
         # A supervisor that is gone is noticed by the reader, which ends this process.

@@ -205,6 +205,16 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
+    def _one_family(self) -> Settings:
+        sip, media = ipaddress.ip_address(self.sip.host), ipaddress.ip_address(self.media.host)
+        if sip.version != media.version:
+            raise ValueError(
+                f"sip.host = {sip} and media.host = {media} are of different IP versions: a client of one would be told"
+                " to send its media to the other"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
         for key, port in (("sip.port", self.sip.port), ("sip.tls_port", self.sip.tls_port)):
             if self.media.first_port <= port <= self.media.last_port:

@@ -181,6 +181,8 @@ class _Active:
                 unable=obstacle.reason if obstacle else "",
                 catalog="behind" if frontend.catalog.behind else "current",
             )
+            for writer in frontend.pool.stuck():
+                self._loop.writer_stuck(writer)
             await asyncio.sleep(_STATUS_S)
 
     async def _drain(self) -> None:

@@ -42,6 +42,8 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     drained: asyncio.Event = field(default_factory=asyncio.Event)
     exited: asyncio.Event = field(default_factory=asyncio.Event)
+    heard_at: float = 0.0
+    """Monotonic seconds of the last message from the process, or of its start."""
     _pidfd: int = -1
     _started: float = 0.0
     _failures: int = 0
@@ -61,7 +63,7 @@ class Child:
         )
         theirs.close()
         self.channel = ours
-        self._started = time.monotonic()
+        self._started = self.heard_at = time.monotonic()
         loop = asyncio.get_running_loop()
         self._pidfd = os.pidfd_open(self.process.pid)
         loop.add_reader(self._pidfd, self._reap)
@@ -107,6 +109,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(self.channel.socket)
 
     def _take(self, message: Message) -> None:
+        self.heard_at = time.monotonic()
         match message:
             case Ready():
                 self.ready.set()

@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import socket
+import time
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -33,6 +34,7 @@ from recorder.channel import (
     StateChanged,
     Stop,
     WriterDied,
+    WriterStuck,
     grants_needed,
 )
 from recorder.config import Settings
@@ -47,6 +49,8 @@ from storage.postgres import EmbeddedPostgres
 
 _log = structlog.get_logger()
 
+_SILENT_S: Final = 2.0
+"""An active frontend that has not reported for this long is frozen; it reports twice a second."""
 _STOP_LIMIT_S: Final = 10.0
 """Time a child gets between Stop and SIGKILL; a writer's last flush takes well under a second."""
 
@@ -169,6 +173,7 @@ class Supervisor:
         if self._stop.is_set():
             return
         self._announce()
+        self._watch(self._replace_silent_frontend())
         for name in frontends[1:]:
             self._spawn("frontend", name)
         self._spawn("curator", "curator")
@@ -259,11 +264,24 @@ class Supervisor:
                 self._recording.set()
             case StateChanged(state="standby"):
                 self._activate_if_none()
+            case WriterStuck() if child is self._active and message.writer in self._children:
+                _log.error("writer makes no progress; replacing it", name=message.writer)
+                self._children[message.writer].kill()
             case StateChanged(state="ended") if child is self._active:
                 self._active = None
                 self._activate_if_none()
             case _:
                 pass
+
+    async def _replace_silent_frontend(self) -> None:
+        """Kill an active frontend that is frozen: its reports come from the loop that does its work."""
+        while True:
+            await asyncio.sleep(_SILENT_S / 4)
+            active = self._active
+            if active and active.state == "active" and time.monotonic() - active.heard_at > _SILENT_S:
+                _log.error("active frontend is silent; replacing it", name=active.name)
+                active.kill()
+                await active.exited.wait()
 
     def _activate_if_none(self) -> None:
         """Make a standby the active frontend unless there is one."""

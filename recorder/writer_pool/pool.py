@@ -12,8 +12,10 @@ from recorder.state_dir import StateDir
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.placement import WriterLoad, candidates
 
-_SILENT_S: Final = 3.0
-"""A writer whose loop made no progress for this long takes no new session; six missed flushes at the default."""
+_SILENT_S: Final = 1.5
+"""A writer whose loop made no progress for this long takes no new session; three missed flushes at the default."""
+_STUCK_S: Final = 2.0
+"""And after this long it is replaced: the kernel's default buffer holds five seconds of one G.711 stream."""
 
 
 class WriterPool:
@@ -94,6 +96,11 @@ class WriterPool:
                 )
             )
         return loads
+
+    def stuck(self) -> list[str]:
+        """Return the writers whose process exists, but whose loop makes no progress."""
+        now = self._clock()
+        return [one.name for one in self.clients.values() if one.connected and now - one.heartbeat_at > _STUCK_S]
 
     def choose(self, streams: int, *, avoid: frozenset[str] = frozenset()) -> list[WriterClient]:
         """Return the writers to try for a session of `streams` streams, best first."""

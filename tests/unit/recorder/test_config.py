@@ -57,6 +57,7 @@ def test_a_keys_with_two_words_can_come_from_the_environment(monkeypatch: pytest
         ("[media]\nfirst_port = 20000\nlast_port = 20099\n", ["media", "hold fewer than max_streams = 1000"]),
         ("[sip]\nport = 20000\n", ["sip.port = 20000 lies inside the RTP range"]),
         ("[recordings]\nformat = 'mp3'\n", ["recordings.format = 'mp3'", "'g711', 'pcm16', 'flac' or 'opus'"]),
+        ("[sip]\nhost = '::'\n", ["sip.host = :: and media.host = 0.0.0.0 are of different IP versions"]),
         ("node = ''\n", ["node = ''", "1 to 63 letters"]),
     ],
 )
