@@ -15,14 +15,23 @@ FILE_HEADER: Final = struct.Struct("<8sHHI")
 """Magic, major version, minor version, zero."""
 
 BLOCK_MAGIC: Final = b"TBLK"
-BLOCK_HEADER: Final = struct.Struct("<4sBBHIIIqI")
-"""Magic, type, flags, zero, sequence, length, count, written (ns), checksum."""
-CHECKED_HEADER: Final = struct.Struct("<4sBBHIIIq")
-"""The part of the block header that the checksum covers."""
-CHECKSUM: Final = struct.Struct("<I")
+BLOCK_HEADER: Final = struct.Struct("<4sIIBBHIIq")
+"""Magic, checksum, sequence, type, flags, zero, length, count, written (ns)."""
+SEAL: Final = struct.Struct("<4sII")
+"""Magic, checksum, sequence: the part of the header that the checksum does not cover."""
 
 MAX_BODY: Final = 16 << 20
 """Bytes. A writer's whole arena (4,096 datagrams) is below it; a reader never allocates more for one block."""
+
+BLOCK: Final = np.dtype(
+    {
+        "names": ["type", "length", "count", "written"],
+        "formats": ["u1", "<u4", "<u4", "<i8"],
+        "offsets": [12, 16, 20, 24],
+        "itemsize": BLOCK_HEADER.size,
+    }
+)
+"""Block headers as an array, all but the seal: for many blocks at once."""
 
 RECORD: Final = np.dtype(
     [("arrival_ns", "<i8"), ("length", "<u2"), ("stream", "<u2"), ("source", "<u2"), ("flags", "<u2")]

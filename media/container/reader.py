@@ -22,12 +22,12 @@ from media.container import model
 from media.container.layout import (
     BLOCK_HEADER,
     BLOCK_MAGIC,
-    CHECKED_HEADER,
     FILE_HEADER,
     FILE_MAGIC,
     MAJOR_VERSION,
     MAX_BODY,
     RECORD,
+    SEAL,
     BlockType,
 )
 from media.errors import CaptureUnreadable, LostError
@@ -127,7 +127,7 @@ class Capture:
         raw = file.read(BLOCK_HEADER.size + length)
         if len(raw) != BLOCK_HEADER.size + length:
             raise LostError(f"{self.path}: became shorter while it was read")
-        count = BLOCK_HEADER.unpack_from(raw)[6]
+        count = BLOCK_HEADER.unpack_from(raw)[7]
         records = np.frombuffer(raw, RECORD, count, BLOCK_HEADER.size)
         return records, np.frombuffer(raw, np.uint8, offset=BLOCK_HEADER.size + count * RECORD.itemsize)
 
@@ -165,10 +165,10 @@ class Capture:
         return zlib.crc32(header)
 
     def _take(self, header: bytes, body: bytes, chain: int, sequence: int) -> tuple[int, Damage]:
-        _, kind, _, _, _, length, count, written_ns, checksum = BLOCK_HEADER.unpack(header)
+        _, checksum, _, kind, _, _, length, count, written_ns = BLOCK_HEADER.unpack(header)
         if len(body) < length:
             return chain, Damage.CUT_BODY
-        if zlib.crc32(body, zlib.crc32(header[: CHECKED_HEADER.size], chain)) != checksum:
+        if zlib.crc32(body, zlib.crc32(header[SEAL.size :], chain)) != checksum:
             return chain, Damage.BAD_CHECKSUM
         if (kind == BlockType.SESSION) != (sequence == 0) or not self._interpret(kind, body, count):
             return chain, Damage.BAD_CONTENT
@@ -230,7 +230,7 @@ def _open(path: Path) -> BinaryIO:
 def _check_header(header: bytes, sequence: int, left: int) -> tuple[int, Damage]:
     if len(header) < BLOCK_HEADER.size:
         return 0, Damage.CUT_HEADER
-    magic, _, _, _, found, length, _, _, _ = BLOCK_HEADER.unpack(header)
+    magic, _, found, _, _, _, length, _, _ = BLOCK_HEADER.unpack(header)
     if magic != BLOCK_MAGIC:
         return 0, Damage.BAD_MAGIC
     if found != sequence & 0xFFFFFFFF:

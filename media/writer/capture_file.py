@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from media.container.encoder import BlockEncoder, Buffer
-from media.container.layout import BlockType
 from media.container.model import End, Event, Session
 from media.errors import CaptureLost
 
@@ -53,15 +52,12 @@ class CaptureFile:
         if len(self._pending) >= _MAX_PENDING:
             self.flush()
 
-    def append(self, kind: BlockType, records: Buffer, data: Buffer, count: int, written_ns: int) -> None:
-        """Append a PACKETS or RTCP block and the events before it."""
-        encode = self._encoder.packets if kind is BlockType.PACKETS else self._encoder.rtcp
-        header = encode(records, data, count, written_ns)
+    def append(self, header: memoryview, records: memoryview, data: memoryview) -> None:
+        """Append a PACKETS or RTCP block and the events before it; `header` is a row of dtype `BLOCK`, sealed here."""
         if self._pending:
-            pending, self._pending = self._pending, []
-            self._write([*pending, header, records, data])
-        else:
-            self._write([header, records, data])
+            self.flush()
+        self._encoder.seal(header, records, data)
+        self._write((header, records, data))
 
     def flush(self) -> None:
         """Give events that wait for packets to the file."""

@@ -51,8 +51,8 @@ def run_writer(
         stop: asked at least every `config.tick_s`.
 
     Errors: `ResourceError` when the descriptor limit is too low or the machine is not supported, `LocalError` when
-    another process runs as the same writer; whatever a `watch` callback raises ends the loop in order and goes on to the
-    caller.
+    another process runs as the same writer; whatever a `watch` callback raises ends the loop in order and goes on to
+    the caller.
 
     """
     require_supported_machine()

@@ -7,7 +7,8 @@ a flood costs no more than a few numpy operations. RFC 3550 A.1 and §8.2, RFC 5
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -26,8 +27,8 @@ RTCP_FIRST: Final = np.uint8(192)
 RTCP_TYPES: Final = np.uint8(32)
 """Second octets 192 to 223 are RTCP (RFC 5761 §4)."""
 
-_MAX_GROUPS: Final = 64
-"""Groups of strangers and of new SSRCs looked at in one batch; more are counted as foreign, or kept untold."""
+_MAX_GROUPS: Final = 4
+"""Strangers, and new SSRCs, of one port that are looked at in one batch; more are foreign, or kept untold."""
 _MAX_RTCP: Final = 16
 """RTCP packets kept per port and batch. A source sends about one in 5 s (RFC 3550 §6.2)."""
 _ROW_FACTOR: Final = np.uint64(secrets.randbits(64) | 1)
@@ -38,6 +39,7 @@ _SOURCE_BITS: Final = pack_mark(0, 0xFFFF, int(RecordFlag.PROVISIONAL))
 _DROPS_WORD: Final = 6
 """Word of the control data that holds SO_RXQ_OVFL: behind the timestamp (4 words) and one cmsghdr (2 words)."""
 _WORD32: Final = 0xFFFF_FFFF
+_NOTHING: Final = np.empty(0, np.int64)
 
 
 class Sifter:
@@ -64,52 +66,54 @@ class Sifter:
 
     def sift(self, batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the positions of the RTP and of the RTCP packets to keep; counts and tells the rest."""
-        table, heads = self._table, batch.datagrams.heads
-        self._repair(batch, kind=0)
-        second = heads[:, 1]
+        table, rows = self._table, batch.rows()
+        self._repair(batch, rows, kind=0)
+        first, second = _octets(batch)
         in_region = (second - RTCP_FIRST) < RTCP_TYPES
         # A negotiated payload type wins over the region: marker + 72..95 is RTP there if the session says so.
-        rtp = is_rtp(heads[:, 0], batch.lengths) & (~in_region | table.payload_known[batch.rows, second & 0x7F])
-        rtcp = ~rtp & is_rtcp(heads[:, 0], second, batch.lengths)
+        rtp = is_rtp(first, batch.lengths) & (~in_region | table.payload_known[rows, second & 0x7F])
+        rtcp = ~rtp & is_rtcp(first, second, batch.lengths)
         malformed = ~(rtp | rtcp)
         if malformed.any():
-            table.malformed += np.bincount(batch.rows[malformed], minlength=len(table.malformed))
-        keep = rtp & (batch.keys == table.source_key[batch.rows])
+            table.malformed += np.bincount(rows[malformed], minlength=len(table.malformed))
+        keep = rtp & (batch.keys == table.source_key[rows])
         strange = np.flatnonzero(rtp & ~keep)
         if strange.size:
-            self._judge_strangers(batch, strange, keep)
-        self._tell_ssrcs(batch, np.flatnonzero(keep & (batch.ssrcs != table.ssrc[batch.rows])))
+            self._judge_strangers(batch, rows, strange, keep)
+        self._tell_ssrcs(batch, rows, np.flatnonzero(keep & (batch.ssrcs != table.ssrc[rows])))
         batch.marks[rtcp] |= int(RecordFlag.MUXED) << FLAG_SHIFT
-        return np.flatnonzero(keep), self._admit_rtcp(batch, np.flatnonzero(rtcp))
+        return np.flatnonzero(keep), self._admit_rtcp(batch, rows, np.flatnonzero(rtcp))
 
     def sift_rtcp(self, batch: Batch) -> NDArray[np.int64]:
         """Return the positions of the packets to keep of a batch from RTCP sockets."""
-        self._repair(batch, kind=1)
-        heads = batch.datagrams.heads
-        return self._admit_rtcp(batch, np.flatnonzero(is_rtcp(heads[:, 0], heads[:, 1], batch.lengths)))
+        rows = batch.rows()
+        self._repair(batch, rows, kind=1)
+        return self._admit_rtcp(batch, rows, np.flatnonzero(is_rtcp(*_octets(batch), batch.lengths)))
 
     def _stream(self, row: int) -> tuple[LiveSession, LiveStream] | None:
         stream, slot = self._streams[row], int(self._table.session[row])
         session = self._sessions[slot] if slot >= 0 else None
         return None if stream is None or session is None else (session, stream)
 
-    def _repair(self, batch: Batch, *, kind: int) -> None:
+    def _repair(self, batch: Batch, rows: NDArray[np.int64], *, kind: int) -> None:
         """Fill in missing times, flag cut datagrams, and tell drops; kind 0 is RTP, 1 is RTCP."""
-        messages = batch.datagrams.messages
-        control = messages["control_length"]
+        control, flags = batch.states[:, 0], batch.states[:, 1]
         untimed = np.flatnonzero(control < CONTROL_TIME)
         if untimed.size:
             batch.arrival_ns[untimed] = self._wall_ns()
             batch.marks[untimed] |= int(RecordFlag.NO_TIMESTAMP) << FLAG_SHIFT
-        cut = (messages["flags"] & MSG_TRUNC) != 0
+        cut = (flags & np.uint64(MSG_TRUNC)) != 0
         if cut.any():
             batch.marks[cut] |= int(RecordFlag.TRUNCATED) << FLAG_SHIFT
         dropping = np.flatnonzero(control >= CONTROL_TIME_DROPS)
         if dropping.size:
-            for row, members in _groups(batch.rows[dropping].astype(np.uint64), dropping):
-                self._tell_drops(batch, int(row), members, kind)
+            for row, members in _groups(rows[dropping].astype(np.uint64), dropping):
+                before = int(members[0]) - 1
+                neighbour = before >= 0 and int(rows[before]) == row
+                since = int(batch.arrival_ns[before]) if neighbour else int(self._table.last_arrival_ns[row])
+                self._tell_drops(batch, row, members, kind, since)
 
-    def _tell_drops(self, batch: Batch, row: int, members: NDArray[np.int64], kind: int) -> None:
+    def _tell_drops(self, batch: Batch, row: int, members: NDArray[np.int64], kind: int, since_ns: int) -> None:
         counters = batch.datagrams.controls[members, _DROPS_WORD] & _WORD32
         told = int(self._told_drops[row, kind])
         risen = (counters - told) & _WORD32
@@ -118,10 +122,10 @@ class Sifter:
         dropped = int(risen.max())
         if not dropped:
             return
-        first = int(members[int(np.argmax(risen > 0))])
-        before = first > 0 and int(batch.rows[first - 1]) == row
-        since = int(batch.arrival_ns[first - 1]) if before else int(self._table.last_arrival_ns[row])
-        self.tell_drops(row, kind, dropped, since, int(batch.arrival_ns[members[int(np.argmax(risen))]]))
+        rising = int(np.argmax(risen > 0))
+        if rising:
+            since_ns = int(batch.arrival_ns[members[rising - 1]])
+        self.tell_drops(row, kind, dropped, since_ns, int(batch.arrival_ns[members[int(np.argmax(risen))]]))
 
     def tell_drops(self, row: int, kind: int, dropped: int, since_ns: int, at_ns: int) -> None:
         """Count datagrams that the kernel dropped at a socket, and tell them in the capture if they were RTP."""
@@ -136,47 +140,43 @@ class Sifter:
             model.Drops(stream=stream.spec.index, packets=dropped, since_ns=since_ns, at_ns=max(at_ns, since_ns))
         )
 
-    def _judge_strangers(self, batch: Batch, strange: NDArray[np.int64], keep: NDArray[np.bool_]) -> None:
+    def _judge_strangers(
+        self, batch: Batch, rows: NDArray[np.int64], strange: NDArray[np.int64], keep: NDArray[np.bool_]
+    ) -> None:
         """Decide about packets from sources other than the accepted ones; sets `keep` and `marks`."""
-        identity = batch.keys[strange] * _KEY_FACTOR + batch.rows[strange].astype(np.uint64) * _ROW_FACTOR
-        for looked, (_, members) in enumerate(_groups(identity, strange)):
-            if looked == _MAX_GROUPS:
-                break
-            found = self._stream(int(batch.rows[members[0]]))
+        identity = batch.keys[strange] * _KEY_FACTOR + rows[strange].astype(np.uint64) * _ROW_FACTOR
+        for row, members in _bounded(rows, _groups(identity, strange)):
+            found = self._stream(row)
             if found is not None:
-                self._judge(batch, members, keep, *found)
+                own = batch.arrival_ns[keep & (rows == row)] if found[1].lock.accepted else _NOTHING
+                heard_ns = int(own.max()) if own.size else int(self._table.last_arrival_ns[row])
+                accepted = self._judge(batch, members, heard_ns, *found)
+                keep[accepted] = True
         refused = strange[~keep[strange]]
-        self._table.foreign += np.bincount(batch.rows[refused], minlength=len(self._table.foreign))
+        self._table.foreign += np.bincount(rows[refused], minlength=len(self._table.foreign))
 
     def _judge(
-        self,
-        batch: Batch,
-        members: NDArray[np.int64],
-        keep: NDArray[np.bool_],
-        session: LiveSession,
-        stream: LiveStream,
-    ) -> None:
-        table, row, first = self._table, stream.row, int(members[0])
+        self, batch: Batch, members: NDArray[np.int64], heard_ns: int, session: LiveSession, stream: LiveStream
+    ) -> NDArray[np.int64]:
+        """Return which of one stranger's packets are accepted, marked as its own."""
+        table, row = self._table, stream.row
         arrivals = batch.arrival_ns[members]
-        second = batch.datagrams.heads[members, 1]
-        address = Address.unpack(batch.datagrams.name(first))
+        address = Address.unpack(batch.datagrams.name(int(members[0])))
         stranger = Stranger(
             address=address,
             first_ns=int(arrivals[0]),
             last_ns=int(arrivals[-1]),
-            known_payload_type=bool(table.payload_known[row, second & 0x7F].any()),
+            known_payload_type=bool(table.payload_known[row, _octets(batch)[1][members] & 0x7F].any()),
             same_ssrc=bool((batch.ssrcs[members] == table.ssrc[row]).all()),
         )
-        heard = batch.arrival_ns[keep & (batch.rows == row)]
-        heard_ns = int(heard.max()) if heard.size else int(table.last_arrival_ns[row])
         acceptance = stream.lock.judge(stranger, heard_ns, self._policy)
         if acceptance is None:
             self._tell_foreign(session, stream, address, stranger.first_ns)
-            return
+            return _NOTHING
         accepted = members[arrivals >= acceptance.from_ns]
         self._accept(session, stream, address, acceptance)
         batch.marks[accepted] = batch.marks[accepted] & ~_SOURCE_BITS | table.mark[row]
-        keep[accepted] = True
+        return accepted
 
     def _accept(self, session: LiveSession, stream: LiveStream, address: Address, acceptance: Acceptance) -> None:
         stream.lock.accept(address, acceptance)
@@ -193,18 +193,16 @@ class Sifter:
                 model.Foreign(stream=stream.spec.index, host=address.host, port=address.port, at_ns=at_ns)
             )
 
-    def _tell_ssrcs(self, batch: Batch, fresh: NDArray[np.int64]) -> None:
+    def _tell_ssrcs(self, batch: Batch, rows: NDArray[np.int64], fresh: NDArray[np.int64]) -> None:
         if not fresh.size:
             return
-        identity = batch.ssrcs[fresh].astype(np.uint64) | batch.rows[fresh].astype(np.uint64) << np.uint64(32)
-        for looked, (_, members) in enumerate(_groups(identity, fresh)):
-            if looked == _MAX_GROUPS:
-                break
-            found = self._stream(int(batch.rows[members[0]]))
+        identity = batch.ssrcs[fresh].astype(np.uint64) | rows[fresh].astype(np.uint64) << np.uint64(32)
+        for row, members in _bounded(rows, _groups(identity, fresh)):
+            found = self._stream(row)
             if found is not None:
                 self._tell_ssrc(batch, int(members[0]), *found)
         # The last one of each row counts as the present one; later assignments win.
-        self._table.ssrc[batch.rows[fresh]] = batch.ssrcs[fresh]
+        self._table.ssrc[rows[fresh]] = batch.ssrcs[fresh]
 
     def _tell_ssrc(self, batch: Batch, position: int, session: LiveSession, stream: LiveStream) -> None:
         head = batch.datagrams.heads[position].tobytes()
@@ -224,10 +222,10 @@ class Sifter:
             )
         )
 
-    def _admit_rtcp(self, batch: Batch, rtcp: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _admit_rtcp(self, batch: Batch, rows: NDArray[np.int64], rtcp: NDArray[np.int64]) -> NDArray[np.int64]:
         """Keep RTCP from the hosts that the stream is known by, a bounded number per port."""
         admitted: list[NDArray[np.int64]] = []
-        for row, members in _groups(batch.rows[rtcp].astype(np.uint64), rtcp):
+        for row, members in _groups(rows[rtcp].astype(np.uint64), rtcp):
             found = self._stream(int(row))
             if found is None:
                 continue
@@ -242,7 +240,7 @@ class Sifter:
                 )
             known = [one for one in members[:_MAX_RTCP].tolist() if self._own_rtcp(batch, one, session, stream)]
             admitted.append(np.array(known, np.int64))
-        return np.concatenate(admitted) if admitted else np.empty(0, np.int64)
+        return np.concatenate(admitted) if admitted else _NOTHING
 
     def _own_rtcp(self, batch: Batch, position: int, session: LiveSession, stream: LiveStream) -> bool:
         address = Address.unpack(batch.datagrams.name(position))
@@ -257,6 +255,24 @@ class Sifter:
         flags = int(batch.marks[position]) >> FLAG_SHIFT & ~int(RecordFlag.PROVISIONAL)
         batch.marks[position] = pack_mark(stream.spec.index, number, flags)
         return True
+
+
+def _octets(batch: Batch) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the first and the second octet of each datagram."""
+    octets = batch.words.view(np.uint8)
+    return octets[:, 0], octets[:, 1]
+
+
+def _bounded(
+    rows: NDArray[np.int64], groups: Iterable[tuple[int, NDArray[np.int64]]]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield (port row, positions) of the first few groups of each port: a flood on one takes nothing from others."""
+    looked = Counter[int]()
+    for _, members in groups:
+        row = int(rows[members[0]])
+        looked[row] += 1
+        if looked[row] <= _MAX_GROUPS:
+            yield row, members
 
 
 def _groups(identity: NDArray[np.uint64], positions: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -26,7 +26,6 @@ from media.writer.protocol import (
     ListSessions,
     ModifySession,
     OpenSession,
-    Refused,
     Reply,
     SessionClosed,
     SessionFailed,
@@ -107,11 +106,7 @@ class Ports:
             media.bind(("127.0.0.1", 0))
             port = media.getsockname()[1]
             control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            try:
-                if port % 2:
-                    raise OSError
-                control.bind(("127.0.0.1", port + 1))
-            except OSError:
+            if port % 2 or not _bound(control, port + 1):
                 media.close()
                 control.close()
                 continue
@@ -127,6 +122,14 @@ class Ports:
             media.close()
             if control is not None:
                 control.close()
+
+
+def _bound(sock: socket.socket, port: int) -> bool:
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 class Frontend:

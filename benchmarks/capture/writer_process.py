@@ -1,0 +1,41 @@
+"""The real writer as a process of the capture benchmark; binds its own ports and waits for SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from media.writer.config import PortPair, WriterConfig
+from media.writer.loop import run_writer
+
+
+def main() -> None:
+    host, first, step, streams, visit_s, root, arena, buffer, cpu = sys.argv[1:]
+    os.sched_setaffinity(0, {int(cpu)})
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    pairs: list[PortPair] = []
+    for stream in range(int(streams)):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if int(buffer):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(buffer))
+        sock.bind((host, int(first) + stream * int(step)))
+        pairs.append(PortPair(int(first) + stream * int(step), sock, None, host))
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    control.bind(f"{root}/control")
+    control.listen(4)
+    config = WriterConfig(
+        writer="bench",
+        capture_dir=Path(root),
+        arena_path=Path(arena),
+        visit_interval_s=float(visit_s),
+        min_free_bytes=0,
+    )
+    run_writer(config, pairs, control, stop=lambda: bool(stopped))
+
+
+if __name__ == "__main__":
+    main()
