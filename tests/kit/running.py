@@ -10,7 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -54,8 +57,11 @@ def eventually(probe: Callable[[], T | None], *, limit_s: float, what: str) -> T
 class RunningRecorder:
     """Start with `start`, end with `stop`; use as a context manager to be sure."""
 
-    def __init__(self, state_dir: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, state_dir: Path, *, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
         self.state_dir = state_dir
+        self._prefix = prefix
         self.sip_port = free_port()
         self.http_port = free_port()
         self.log_path = state_dir.parent / f"{state_dir.name}.log"
@@ -79,18 +85,44 @@ class RunningRecorder:
     def start(self) -> float:
         """Start it and wait until it is able to record; returns the seconds that took."""
         began = time.monotonic()
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    # Ends with the tests, however those end.
-                    "setpriv", "--pdeathsig", "TERM",
-                    BIN / "recorder", "run", "--state-dir", str(self.state_dir),
-                    "--sip-port", str(self.sip_port), "--http-port", str(self.http_port),
-                ],
-                env=self._environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        self.launch()
         eventually(self._ready, limit_s=START_LIMIT_S, what=f"recorder ready; log:\n{self.log_tail()}")
         return time.monotonic() - began
+
+    def launch(self) -> None:
+        """Start it and do not wait."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                # Ends with the tests, however those end.
+                [*self._prefix, "setpriv", "--pdeathsig", "TERM", *self.run_command()],
+                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    @contextmanager
+    def stopped_at_exit(self) -> Iterator[RunningRecorder]:
+        """For tests that start it themselves: stop it afterwards if it runs."""
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    def run_command(self) -> list[str]:
+        """Return the command that starts this recorder."""
+        return [
+            str(BIN / "recorder"), "run", "--state-dir", str(self.state_dir),
+            "--sip-port", str(self.sip_port), "--http-port", str(self.http_port),
+        ]  # fmt: skip
+
+    def refused(self) -> subprocess.CompletedProcess[str]:
+        """Run a recorder that is expected to give up at once; returns how it ended and what it said."""
+        return subprocess.run(
+            self.run_command(),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=START_LIMIT_S,
+            check=False,
+        )
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -182,6 +214,15 @@ class RunningRecorder:
             return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
             return "(no log)"
+
+    def http(self, path: str) -> tuple[int, str, str]:
+        """Return status, content type and text of a page of the HTTP interface."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers["Content-Type"], error.read().decode()
 
     def log(self) -> str:
         """Return everything logged so far."""
