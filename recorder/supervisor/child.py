@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from recorder.channel import Channel, Drained, Message, Ready, StateChanged
+from recorder.channel import Channel, Drained, Message, Ready, StateChanged, WriterStuck
 from recorder.errors import ChannelLostError
 
 _log = structlog.get_logger()
@@ -119,6 +119,9 @@ class Child:
                 self.state, self.detail = message.state, message.detail
             case Drained():
                 self.drained.set()
+            case WriterStuck():
+                # Acted upon by the supervisor, which alone knows whether the sender is the active frontend.
+                pass
             case _:
                 _log.error("unexpected message from a child", child=self.name, message=type(message).__name__)
         self.on_message(self, message)
