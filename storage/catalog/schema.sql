@@ -178,6 +178,7 @@ CREATE TABLE jobs (
 -- Without the kind as a column of its own: an index on it lures the planner into reading the whole queue at each claim.
 CREATE UNIQUE INDEX jobs_unfinished_key ON jobs (dedupe_key) WHERE state IN ('queued', 'running');
 CREATE INDEX jobs_queued_idx ON jobs (run_after, id) WHERE state = 'queued';
+CREATE INDEX jobs_dead_idx ON jobs (dedupe_key) WHERE state = 'dead';
 CREATE INDEX jobs_running_idx ON jobs (locked_until) WHERE state = 'running';
 
 -- The job queue. Functions carry a version in their name so that old and new programs run side by side.
@@ -287,11 +288,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'lost';
     END IF;
-    IF NOT p_retry OR v_job.attempts >= v_job.max_attempts THEN
+    -- One that was asked for again meanwhile has new input: it starts afresh.
+    IF NOT v_job.again AND (NOT p_retry OR v_job.attempts >= v_job.max_attempts) THEN
         PERFORM bury_job_v1(p_id, p_error);
         RETURN 'dead';
     END IF;
     UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
+        attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
         run_after = now() + make_interval(secs => least(2 ^ v_job.attempts, 900) * (0.75 + random() / 2))
     WHERE id = p_id;
     RETURN 'retry';
@@ -616,6 +619,8 @@ BEGIN
     UPDATE recordings SET state = p_state, started_at = p_started_at, duration_s = p_duration_s,
         render_warnings = p_warnings, finalised_at = now()
     WHERE id = p_recording;
+    -- An earlier attempt that was given up is settled by this one.
+    DELETE FROM jobs WHERE dedupe_key = 'finalise:' || p_recording AND state = 'dead';
     IF p_job IS NOT NULL THEN
         PERFORM complete_job_v1(p_job, p_worker, p_claim);
     END IF;

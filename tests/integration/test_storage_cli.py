@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
 from storage.catalog.records import (

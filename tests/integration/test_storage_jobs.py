@@ -166,6 +166,17 @@ async def test_a_job_that_kills_its_workers_is_buried(
     assert await state_of(catalog, recording) is RecordingState.FAILED
 
 
+async def test_a_failure_of_what_was_asked_for_again_is_not_the_end(catalog: Catalog) -> None:
+    """The input has changed since: the failure says nothing about it."""
+    recording = await close_one(catalog)
+    job = await claim(catalog)
+    await close_one(catalog)
+    assert await catalog.fail_job(job, "no capture", retry=False) is JobFate.RETRY
+    (waiting,) = await catalog.list_jobs()
+    assert (waiting.state, waiting.attempts) == ("queued", 0)
+    assert await state_of(catalog, recording) is RecordingState.FINALISING
+
+
 async def test_a_dead_job_can_be_retried(catalog: Catalog) -> None:
     recording = await close_one(catalog)
     job = await claim(catalog)

@@ -1,6 +1,6 @@
 """The embedded PostgreSQL: starts anywhere, survives kill -9, leaves nothing behind."""
 
-# ruff: noqa: ASYNC110, ASYNC240 - the tests look at /proc and small directories, and wait for processes of others
+# ruff: noqa: ASYNC110, ASYNC220, ASYNC240 - the tests look at /proc, and start and await processes of others
 
 from __future__ import annotations
 
@@ -317,6 +317,30 @@ class TestAsRoot:
             await server.stop()
             shutil.rmtree(directory)
         assert "CapEff:\t0000000000000000" in status
+
+    @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+    async def test_with_the_capabilities_of_a_default_container(self, closed_directory: Path) -> None:
+        """Docker's default set lacks CAP_DAC_READ_SEARCH."""
+        kept = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,setfcap"
+        process = subprocess.Popen(
+            [
+                *("setpriv", "--bounding-set", "-all," + ",".join(f"+{name}" for name in kept.split(","))),
+                *(sys.executable, "-c", RECORDER, closed_directory / "postgres", closed_directory / "run"),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            (server,) = [
+                pid
+                for pid in processes_of(closed_directory / "postgres")
+                if b"-D\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+            status = Path(f"/proc/{server}/status").read_text()
+            process.kill()
+        await until_gone(closed_directory / "postgres")
+        assert f"CapEff:\t{1 << 1:016x}" in status
 
     async def test_an_existing_cluster_keeps_its_account(self, closed_directory: Path) -> None:
         server = EmbeddedPostgres(closed_directory / "postgres", run_dir=closed_directory / "run")

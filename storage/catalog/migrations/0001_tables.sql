@@ -175,4 +175,5 @@ CREATE TABLE jobs (
 -- Without the kind as a column of its own: an index on it lures the planner into reading the whole queue at each claim.
 CREATE UNIQUE INDEX jobs_unfinished_key ON jobs (dedupe_key) WHERE state IN ('queued', 'running');
 CREATE INDEX jobs_queued_idx ON jobs (run_after, id) WHERE state = 'queued';
+CREATE INDEX jobs_dead_idx ON jobs (dedupe_key) WHERE state = 'dead';
 CREATE INDEX jobs_running_idx ON jobs (locked_until) WHERE state = 'running';

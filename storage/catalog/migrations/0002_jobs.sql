@@ -105,11 +105,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'lost';
     END IF;
-    IF NOT p_retry OR v_job.attempts >= v_job.max_attempts THEN
+    -- One that was asked for again meanwhile has new input: it starts afresh.
+    IF NOT v_job.again AND (NOT p_retry OR v_job.attempts >= v_job.max_attempts) THEN
         PERFORM bury_job_v1(p_id, p_error);
         RETURN 'dead';
     END IF;
     UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
+        attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
         run_after = now() + make_interval(secs => least(2 ^ v_job.attempts, 900) * (0.75 + random() / 2))
     WHERE id = p_id;
     RETURN 'retry';

@@ -80,6 +80,8 @@ BEGIN
     UPDATE recordings SET state = p_state, started_at = p_started_at, duration_s = p_duration_s,
         render_warnings = p_warnings, finalised_at = now()
     WHERE id = p_recording;
+    -- An earlier attempt that was given up is settled by this one.
+    DELETE FROM jobs WHERE dedupe_key = 'finalise:' || p_recording AND state = 'dead';
     IF p_job IS NOT NULL THEN
         PERFORM complete_job_v1(p_job, p_worker, p_claim);
     END IF;
