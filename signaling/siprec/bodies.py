@@ -32,9 +32,6 @@ MAX_PARTS: Final = 32
 MAX_DEPTH: Final = 4
 """Nested multiparts; one level of nesting was seen, RFC 5621 §4.3 asks for none."""
 
-MAX_PADDING: Final = 256
-"""Bytes after a boundary on its line: the two dashes of the last one and stray blanks; bounds the work per line."""
-
 MAX_PART_HEADER: Final = 8192
 """Bytes of the header of one part; real ones have below 300."""
 
@@ -105,19 +102,25 @@ def parse_body(content_type: str | None, body: bytes, disposition: str | None = 
         return Body()
     if len(body) > MAX_BYTES:
         raise BodyError("body too large", offset=MAX_BYTES)
+    content_type = _printable(content_type)
     parsed = parse_content_type(content_type)
     doubts: list[BodyDoubt] = []
     if not parsed.essence:
         doubts.append(BodyDoubt.NO_CONTENT_TYPE)
         parsed = _recognise(body)
     if not parsed.multipart:
-        part = Part(parsed, parse_disposition(disposition), body, content_type or "")
+        part = Part(parsed, parse_disposition(_printable(disposition)), body, content_type)
         return Body((part,), tuple(doubts))
     parts: list[Part] = []
     _Splitter(parts, doubts).split(parsed, body, depth=1, alternative=0)
     if not parts:
         raise BodyError("multipart body without a part")
     return Body(tuple(parts), tuple(dict.fromkeys(doubts)))
+
+
+def _printable(field: str | None) -> str:
+    """Replace bytes of a header field that were no UTF-8, so that every text that leaves here can be written down."""
+    return (field or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _recognise(body: bytes) -> ContentType:
@@ -143,7 +146,7 @@ class _Splitter:
     def split(self, content_type: ContentType, body: bytes, *, depth: int, alternative: int) -> None:
         if depth > MAX_DEPTH:
             raise BodyError("multipart nested too deeply")
-        boundary = content_type.boundary.encode("utf-8", "surrogateescape")
+        boundary = content_type.boundary.encode()
         marks = _boundaries(body, boundary) if boundary else []
         if not marks:
             self._doubts.append(BodyDoubt.NO_BOUNDARY)
@@ -207,8 +210,8 @@ def _boundaries(body: bytes, boundary: bytes) -> list[tuple[int, int, bool]]:
     while position >= 0:
         after = position + len(delimiter)
         if position == 0 or body[position - 1 : position] == b"\n":
-            end = body.find(b"\n", after, after + MAX_PADDING)
-            line_end = min(after + MAX_PADDING, len(body)) if end < 0 else end + 1
+            end = body.find(b"\n", after)
+            line_end = len(body) if end < 0 else end + 1
             rest = body[after:line_end].strip()
             if rest in (b"", b"--"):
                 marks.append((position, line_end, bool(rest)))

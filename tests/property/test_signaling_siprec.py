@@ -75,6 +75,15 @@ def test_arbitrary_bodies_raise_only_our_error(content_type: str | None, body: b
     handle_body("application/rs-metadata", body)
 
 
+@given(st.binary(max_size=60))
+def test_a_field_in_any_encoding_leaves_nothing_that_cannot_be_written_down(value: bytes) -> None:
+    text = value.decode("utf-8", "surrogateescape")
+    for part in parse_body(f"a/{text}", b"x", text).parts:
+        part.raw_content_type.encode()
+        part.content_type.essence.encode()
+        part.disposition.kind.encode()
+
+
 @given(st.text(max_size=80))
 def test_arbitrary_fields_are_read(value: str) -> None:
     for text in (value, f"multipart/mixed;{value}", f'a/b;boundary="{value}"'):
@@ -236,7 +245,7 @@ def test_partial_updates_never_remove_an_element(
         after = apply_update(state, update)
         assert identified(after) >= identified(state)
         names = {participant.participant_id: participant.name_ids for participant in after.participants}
-        assert all(names[p.participant_id] for p in state.participants if p.name_ids)
+        assert all(names[p.participant_id] for p in state.participants if p.participant_id and p.name_ids)
         assert {doubted.doubt for doubted in state.doubts} <= {doubted.doubt for doubted in after.doubts}
         state = after
 
