@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from media.pipeline.envelope import LagEnvelope
 from media.pipeline.flow import FlowKey, FlowPackets
 from media.pipeline.intervals import Intervals
-from media.pipeline.packets import Packets
+from media.pipeline.packets import PACKET, Packets
 from media.pipeline.stream_table import PacketKind
 from media.rtp.jitter import JitterEstimator
 
@@ -35,7 +35,7 @@ HOLE: Final = np.dtype(
     align=True,
 )
 """Nothing between two packets that follow one another: `start` and `end` are extended timestamps, `missing` counts
-sequence numbers, `missing_units` is what these may have covered at the packet duration of the packet before."""
+sequence numbers, `missing_units` is what these may have covered, each as long as the longest packet of the source so far."""
 
 _NANOSECONDS: Final = 1_000_000_000
 _RUN_SHIFT: Final = 44
@@ -47,18 +47,6 @@ class Extent(NamedTuple):
     slice: int
     start: int
     """Extended timestamp."""
-
-
-class _Last(NamedTuple):
-    """The packet that the next one follows."""
-
-    run: int
-    number: int
-    end: int
-    duration: int
-    arrival_ns: int
-    row: int
-    kind: int
 
 
 @dataclass(slots=True, eq=False)
@@ -139,7 +127,14 @@ class FlowSurvey:
         self._highest = -1
         self._event_timestamp = -1
         self._jitter_run = -1
-        self._last: _Last | None = None
+        self._longest = 0
+        """RTP timestamp units of the longest audio packet so far."""
+        self._run = -1
+        """Run of the latest packet in order of sequence number."""
+        self._last = np.zeros(0, PACKET)
+        """That packet."""
+        self._end = 0
+        """Extended timestamp up to which the run has come."""
 
     def add(self, given: FlowPackets, number: int) -> None:
         """Take what slice `number` adds to the flow."""
@@ -212,61 +207,33 @@ class FlowSurvey:
     def _add_holes(self, run: int, packets: Packets) -> None:
         """Compare each packet with the one before it, in order of sequence number."""
         index = packets.index
-        starts = index["extended_timestamp"]
-        numbers = index["extended_sequence_number"]
-        ends = np.maximum.accumulate(starts + index["duration"])
-        last = self._last
-        if last is not None and last.run == run:
-            ends = np.maximum(ends, last.end)
-            holes = _holes(np.append(last.end, ends[:-1]), starts, np.append(last.number, numbers[:-1]), numbers)
-            before = np.append(-1, np.arange(len(index) - 1))
+        if self._run == run:
+            index = np.concatenate([self._last, index])
         else:
-            last = None
-            holes = _holes(ends[:-1], starts[1:], numbers[:-1], numbers[1:])
-            before = np.arange(len(index) - 1)
-        found = np.flatnonzero(holes)
-        if found.size:
-            after = found if last is not None else found + 1
-            self.runs[run].add_holes(self._describe(index, ends, before[found], after, last))
-        end = index[-1]
-        self._last = _Last(
-            run,
-            int(end["extended_sequence_number"]),
-            int(ends[-1]),
-            int(end["duration"]),
-            int(end["arrival_ns"]),
-            int(end["row"]),
-            int(end["kind"]),
-        )
+            self._run, self._end = run, int(index["extended_timestamp"][0])
+        sounding = (index["kind"] == PacketKind.AUDIO) | (index["kind"] == PacketKind.UNDECODABLE)
+        self._longest = max(self._longest, int(index["duration"].max(initial=0, where=sounding)))
+        starts = index["extended_timestamp"]
+        ends = np.maximum(np.maximum.accumulate(starts + index["duration"]), self._end)
+        before = np.flatnonzero(starts[1:] > ends[:-1])
+        if before.size:
+            self.runs[run].add_holes(self._describe(index, ends, before))
+        self._last, self._end = index[-1:].copy(), int(ends[-1])
 
-    def _describe(
-        self,
-        index: NDArray[np.void],
-        ends: NDArray[np.int64],
-        before: NDArray[np.intp],
-        after: NDArray[np.intp],
-        last: _Last | None,
-    ) -> NDArray[np.void]:
-        """Return the holes between the packets at `before` (-1: the one of the slice before) and `after`."""
+    def _describe(self, index: NDArray[np.void], ends: NDArray[np.int64], before: NDArray[np.intp]) -> NDArray[np.void]:
+        """Return the holes behind the packets at `before`."""
         holes = np.zeros(len(before), HOLE)
+        after = before + 1
         numbers = index["extended_sequence_number"]
-        duration = index["duration"][before].astype(np.int64)
-        previous = numbers[before]
         holes["start"] = ends[before]
         holes["end"] = index["extended_timestamp"][after]
+        holes["missing"] = numbers[after] - numbers[before] - 1
+        holes["missing_units"] = holes["missing"] * self._longest
         holes["arrival_before_ns"] = index["arrival_ns"][before]
         holes["arrival_after_ns"] = index["arrival_ns"][after]
         holes["row_before"] = index["row"][before]
         holes["row_after"] = index["row"][after]
         holes["kind_before"] = index["kind"][before]
-        if last is not None and before[0] == -1:
-            first = holes[0]
-            first["start"], first["arrival_before_ns"] = last.end, last.arrival_ns
-            first["row_before"], first["kind_before"] = last.row, last.kind
-            duration[0], previous[0] = last.duration, last.number
-        holes["missing"] = numbers[after] - previous - 1
-        packet = np.where(duration > 0, duration, index["duration"][after])
-        holes["missing_units"] = holes["missing"] * np.maximum(packet, 1)
         return holes
 
 
@@ -282,13 +249,6 @@ class Survey:
         if given.key not in self.flows:
             self.flows[given.key] = FlowSurvey(given.key)
         self.flows[given.key].add(given, number)
-
-
-def _holes(
-    ends: NDArray[np.int64], starts: NDArray[np.int64], earlier: NDArray[np.int64], later: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Mark the pairs of packets between which timestamps are not covered."""
-    return (starts > ends) & (later > earlier)
 
 
 def by_run(packets: Packets) -> Iterator[tuple[int, Packets]]:

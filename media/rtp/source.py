@@ -38,6 +38,10 @@ gateways and queueing; above it the ear notices that two parties no longer answe
 MAX_LATENESS_SECONDS: Final = 10.0
 """A packet that fits by both of its numbers belongs to its run although it came so much too late or too early."""
 
+LASTING_PACKETS: Final = 50
+"""Packets after which a step of the media clock counts as lasting: a second of speech. A stall that ends with fewer
+behind it, at the end of a source, is taken for one of the network."""
+
 _LEVEL_PACKETS: Final = 100
 """Latest packets whose least lag is the run's level: two seconds at 50 packets/s, more than a burst lasts."""
 
@@ -102,9 +106,9 @@ class SourceTracker:
     ) -> Located:
         """Locate the next packets; shape (n,) each.
 
-        The result may be shorter than the input: the last packet is left undecided when only its successor can tell
-        whether it is the start of something. Feed the undecided rest again, in front of what comes next. `final` says
-        that nothing comes next, and decides everything.
+        The result may be shorter than the input: the last packets (fewer than `LASTING_PACKETS`) are left undecided
+        when only their successors can tell whether they are the start of something. Feed the undecided rest again, in
+        front of what comes next. `final` says that nothing comes next, and decides everything.
 
         Args:
             sequence_numbers: as on the wire.
@@ -171,10 +175,15 @@ class SourceTracker:
         least = np.minimum.reduceat(batch.lags, edges[:-1])
         decided = count
         for position, (start, end) in enumerate(itertools.pairwise(edges)):
-            piece = batch.piece(start, end)
-            lag = float(least[position])
-            returns = bool((np.abs(least[position + 1 :] - self._run.level) <= self._tolerance).any())
-            first = self._place(piece, lag, returns=returns)
+            piece, lag = batch.piece(start, end), float(least[position])
+            first = self._number_in_run(piece, lag)
+            if first is not None and first > self._run.highest and self._lasts(least[position:]):
+                # Both numbers follow, and the clock does not: a stall of the network, or a step of the media clock.
+                if count - start >= LASTING_PACKETS:
+                    first = self._restart(piece, lag)
+                elif not final:
+                    decided = start
+                    break
             if first is None:
                 single = end - start < MIN_SEQUENTIAL
                 if single and end == count and not final:
@@ -197,7 +206,11 @@ class SourceTracker:
     def _tolerance(self) -> float:
         return CLOCK_STEP_SECONDS * self.clock_rate
 
-    def _place(self, piece: _Batch, least_lag: float, *, returns: bool) -> int | None:
+    def _lasts(self, least_lags: NDArray[np.float64]) -> bool:
+        """Say whether none of the lags to come returns to the run's level."""
+        return bool((np.abs(least_lags - self._run.level) > self._tolerance).all())
+
+    def _number_in_run(self, piece: _Batch, least_lag: float) -> int | None:
         """Return the extended sequence number of the piece's first packet, or None if it is not of the current run."""
         run = self._run
         number = int(piece.sequence_numbers[0])
@@ -208,11 +221,9 @@ class SourceTracker:
                 # RFC 3550 A.1: "in order, with permissible gap", or reordered; but both numbers must go the same way.
                 return run.highest + step if self._same_way(step, units) else None
             return self._after_dropout(number, units)
+        near = abs(least_lag - run.level) <= MAX_LATENESS_SECONDS * self.clock_rate
         fits = self._same_way(step, units) and abs(step) < MAX_DROPOUT
-        near = abs(units) <= MAX_LATENESS_SECONDS * self.clock_rate
-        if fits and near and (returns or (step < 0 and len(piece.lags) < MIN_SEQUENTIAL)):
-            return run.highest + step
-        return None
+        return run.highest + step if near and fits else None
 
     def _same_way(self, step: int, units: int) -> bool:
         """Say whether sequence number and timestamp agree on the direction in time.
