@@ -229,10 +229,11 @@ class RunningRecorder:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def assert_no_traceback(self) -> None:
-        """Fail if anything was logged with an exception trace."""
+        """Fail if anything was logged that is a defect of ours: an exception trace, a future that nobody awaited."""
         text = self.log()
-        at = text.find("Traceback (most recent call last)")
-        assert at < 0, f"an exception trace in the log:\n{text[max(at - 600, 0) : at + 3000]}"
+        for sign in ("Traceback (most recent call last)", "never retrieved", "never awaited", "was destroyed but it"):
+            at = text.find(sign)
+            assert at < 0, f"a defect in the log:\n{text[max(at - 600, 0) : at + 3000]}"
 
     def simulate(self, *arguments: str, limit_s: float = 110.0) -> subprocess.CompletedProcess[str]:
         """Run `recorder simulate` against this recorder."""

@@ -160,7 +160,7 @@ class SipClient:
         deadline = time.monotonic() + limit_s
         while True:
             message = self.receive(max(deadline - time.monotonic(), 0))
-            number, _, answered = message.one("CSeq").partition(" ")
+            number, _, answered = next(iter(message.all("CSeq")), "").partition(" ")
             if message.status >= 200 and answered == method and cseq in (None, int(number)):
                 return message
 
