@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
             yield server
         finally:
             runner.run(server.stop())
+            shutil.rmtree(root)
 
 
 async def _database(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
