@@ -37,9 +37,9 @@ from signaling.sip.via import Via
 MAX_SEQUENCE: Final = 2**31 - 1
 """RFC 3261 §8.1.1.5: "The sequence number value MUST be expressible as a 32-bit unsigned integer and MUST be less
 than 2**31"."""
-MAX_ANSWERS: Final = 4
-"""Final responses kept for repetition: the INVITE's, a re-INVITE's, an UPDATE's and the BYE's. A peer that opens
-more transactions than that within 32 s still gets its answers from the live transactions."""
+MAX_ANSWERS: Final = 8
+"""Final responses kept for repetition, of some 1.5 kB each. They are forgotten 32 s after they were sent: a peer would
+have to modify the session every four seconds for this limit to be felt, and then only in a takeover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +214,16 @@ def refresh_target(state: DialogState, message: Request | Response) -> None:
 
 
 def promise(state: DialogState, data: bytes, *, acknowledged: bool) -> None:
-    """Remember a final response whose bytes must never change any more."""
-    state.answers = (*state.answers, PromisedAnswer(data, acknowledged))[-MAX_ANSWERS:]
+    """Remember a final response whose bytes must never change any more.
+
+    If there are too many, one that the peer is known to have goes first, and the answer to the INVITE that made the
+    dialog goes last: a repetition of that one would open another session.
+    """
+    answers = [*state.answers, PromisedAnswer(data, acknowledged)]
+    if len(answers) > MAX_ANSWERS:
+        received = (index for index, answer in enumerate(answers[:-1]) if index and answer.acknowledged)
+        del answers[next(received, 1)]
+    state.answers = tuple(answers)
 
 
 def acknowledge(state: DialogState, is_meant: Sequence[bytes]) -> None:

@@ -23,7 +23,7 @@ def answered(via: str, flow: Flow) -> tuple[Flow, str]:
 def test_an_empty_rport_is_filled_and_received_is_added() -> None:
     """C7."""
     flow, via = answered("SIP/2.0/UDP 10.1.1.1:4540;rport", NAT)
-    assert via == "Via: SIP/2.0/UDP 10.1.1.1:4540;rport=31000;branch=z9hG4bK-src-1;received=198.51.100.9"
+    assert via == "Via: SIP/2.0/UDP 10.1.1.1:4540;rport=31000;branch=z9hG4bK-src1-1;received=198.51.100.9"
     assert flow == NAT
 
 

@@ -174,15 +174,24 @@ def test_a_malformed_capability_list_is_ignored() -> None:
     assert made.state.peer_methods == ("INVITE",)
 
 
-def test_promised_answers_are_bounded_marked_and_forgotten() -> None:
+def test_promised_answers_are_marked_and_forgotten() -> None:
     state = dialog().state
-    for number in range(MAX_ANSWERS + 2):
+    for number in range(4):
         promise(state, b"%d" % number, acknowledged=False)
-    assert [answer.data for answer in state.answers] == [b"2", b"3", b"4", b"5"]
-    acknowledge(state, [b"3", b"5"])
+    acknowledge(state, [b"1", b"3"])
     assert [answer.acknowledged for answer in state.answers] == [False, True, False, True]
     forget_answer(state, b"2")
-    assert [answer.data for answer in state.answers] == [b"3", b"4", b"5"]
+    assert [answer.data for answer in state.answers] == [b"0", b"1", b"3"]
+
+
+def test_of_too_many_answers_one_that_arrived_goes_first_and_the_first_invites_last() -> None:
+    state = dialog().state
+    for number in range(MAX_ANSWERS):
+        promise(state, b"%d" % number, acknowledged=number in (0, 3))
+    promise(state, b"a", acknowledged=False)
+    assert [answer.data for answer in state.answers] == [b"0", b"1", b"2", b"4", b"5", b"6", b"7", b"a"]
+    promise(state, b"b", acknowledged=False)
+    assert [answer.data for answer in state.answers] == [b"0", b"2", b"4", b"5", b"6", b"7", b"a", b"b"]
 
 
 def test_the_end_keeps_only_what_the_last_answer_needs() -> None:

@@ -78,16 +78,16 @@ class Line:
         uniform: float = 0.5,
         trace: bool = False,
         flow: Flow = UDP,
+        token: str = "token",
     ) -> None:
         self._tokens = itertools.count(1)
-        self._branches = itertools.count(1)
         self.uniform = uniform
         self.now = now
         self.flow = flow
         self.agent = UserAgent(
             identity or Identity("192.0.2.40", stamp="a.7"),
             timers=timers or Timers(),
-            token=lambda: f"token{next(self._tokens):04d}",
+            token=lambda: f"{token}{next(self._tokens):04d}",
             limits=limits or Limits(),
             uniform=lambda: self.uniform,
             trace=trace,
@@ -156,10 +156,6 @@ class Line:
         assert len(found) == 1, found
         return found[0]
 
-    def branch(self) -> str:
-        """Return a fresh branch for the peer."""
-        return f"z9hG4bK-src-{next(self._branches)}"
-
 
 def parsed(outgoing: Outgoing) -> Request | Response:
     """Return a sent message as an object."""
@@ -188,6 +184,8 @@ class Src:
         supported: str | None = "timer",
     ) -> None:
         self.line = line
+        self._call = call
+        self._branches = itertools.count(1)
         self.call_id = f"call-{call}@192.0.2.30"
         self.from_ = f"<sip:src@192.0.2.30>;tag=src-{call}"
         self.to = "<sip:srs@192.0.2.40>"
@@ -224,7 +222,7 @@ class Src:
             method,
             uri=uri,
             via=self.via,
-            branch=branch or self.line.branch(),
+            branch=branch or f"z9hG4bK-src{self._call}-{next(self._branches)}",
             from_=from_ or self.from_,
             to=to or self.to,
             call_id=self.call_id,
