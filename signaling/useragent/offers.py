@@ -11,6 +11,7 @@ from signaling.errors import SipSyntaxError
 from signaling.sip import Request, Response
 
 SDP: Final = "application/sdp"
+_WANTED: Final = SDP.encode()
 
 
 def is_sdp(content_type: str | None) -> bool:
@@ -33,5 +34,5 @@ def carries_description(message: Request | Response) -> bool:
     if media_type is None:
         return message.body.startswith(b"v=0")
     if media_type.type == "multipart":
-        return SDP.encode() in message.body.lower()
+        return _WANTED in message.body or _WANTED in message.body.lower()
     return media_type.essence == SDP
