@@ -53,6 +53,13 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
 
 
+def span(seconds: float) -> str:
+    """Write the length of a gap: `40 ms`, `4.20 s`, from a minute on as `clock` does."""
+    if seconds < 1.0:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 60.0 else clock(seconds)
+
+
 def moment(at: datetime | None) -> str:
     """Write a time in UTC to the second; a dash for None."""
     return "-" if at is None else (iso_utc(at) or "-")[:19].replace("T", " ")

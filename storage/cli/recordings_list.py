@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -15,8 +16,11 @@ from storage.catalog.records import Door, RecordingState
 from storage.catalog.views import RecordingFilter, RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
-from storage.cli.presentation import clock, lost_seconds, moment, or_dash, summary_json, write_json
+from storage.cli.presentation import clock, lost_seconds, moment, or_dash, span, summary_json, write_json
 from storage.cli.times import parse_time
+
+WIDE: Final = 140
+"""Characters per line from which on the table shows all columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ async def run(options: ListOptions, catalog: Catalog, console: Console, *, now: 
     if not found:
         console.print("No recording matches.")
         return ExitCode.OK
-    console.print(_table(found))
+    console.print(_table(found, console.width))
     if len(found) == options.limit:
         console.print(f"The newest {options.limit}; there may be more: use --limit, or --to with the last time shown.")
     return ExitCode.OK
@@ -108,25 +112,15 @@ def list_recordings(
     run_command(ctx, as_json=as_json, command=command)
 
 
-def _table(found: list[RecordingSummary]) -> Table:
+def _table(found: list[RecordingSummary], width: int) -> Table:
+    """Return the table, on narrow terminals without the columns that `show` has anyway."""
+    columns = {title: cell for title, cell in _COLUMNS.items() if width >= WIDE or title not in _WIDE_ONLY}
     table = Table(box=None, pad_edge=False)
-    for title in ("id", "started (UTC)", "length", "state", "door", "dn", "other", "ani", "dnis", "gaps", "identifier"):
-        # Ids and identifiers are what people copy: they are folded rather than cut.
-        table.add_column(title, no_wrap=title != "identifier", overflow="fold", justify="left")
+    for title in columns:
+        # Folded rather than cut: ids and numbers are what people copy.
+        table.add_column(title, overflow="fold")
     for recording in found:
-        table.add_row(
-            recording.recording_id.hex[:8],
-            moment(recording.started_at),
-            clock(recording.duration_s),
-            recording.state.value,
-            recording.door.value,
-            or_dash(recording.dn),
-            or_dash(recording.other_dn),
-            or_dash(recording.ani),
-            or_dash(recording.dnis),
-            _gaps(recording),
-            or_dash(recording.record_identifier),
-        )
+        table.add_row(*(cell(recording) for cell in columns.values()))
     return table
 
 
@@ -134,4 +128,20 @@ def _gaps(recording: RecordingSummary) -> str:
     if recording.duration_s is None:
         return "-"
     lost = lost_seconds(recording.gaps)
-    return f"lost {clock(lost)}" if lost else "none lost"
+    return f"lost {span(lost)}" if lost else "none lost"
+
+
+_COLUMNS: Final[dict[str, Callable[[RecordingSummary], str]]] = {
+    "id": lambda recording: recording.recording_id.hex[:8],
+    "started (UTC)": lambda recording: moment(recording.started_at),
+    "length": lambda recording: clock(recording.duration_s),
+    "state": lambda recording: recording.state.value,
+    "door": lambda recording: recording.door.value,
+    "dn": lambda recording: or_dash(recording.dn),
+    "other": lambda recording: or_dash(recording.other_dn),
+    "ani": lambda recording: or_dash(recording.ani),
+    "dnis": lambda recording: or_dash(recording.dnis),
+    "gaps": _gaps,
+    "identifier": lambda recording: or_dash(recording.record_identifier),
+}
+_WIDE_ONLY: Final = ("door", "dnis", "identifier")

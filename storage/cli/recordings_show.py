@@ -15,7 +15,7 @@ from storage.catalog.views import RecordingDetail, RecordingSummary, SegmentView
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
-from storage.cli.presentation import channel_of, clock, detail_json, moment, or_dash, printable, write_json
+from storage.cli.presentation import channel_of, clock, detail_json, moment, or_dash, printable, span, write_json
 from storage.cli.timeline import draw_timeline
 
 TIMELINE_WIDTH: Final = 100
@@ -80,7 +80,7 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
     yield f"  door        {summary.door.value}"
     yield f"  identifier  {or_dash(summary.record_identifier)}"
     for name, value in _facts(summary).items():
-        yield f"  {name:<11} {printable(value)}"
+        yield f"  {name:<12}{printable(value)}"
     yield ""
     yield from _timeline(recording, width)
     for segment in recording.segments:
@@ -130,7 +130,7 @@ def _timeline(recording: RecordingDetail, width: int) -> Iterator[str]:
     for gap in gaps[:GAPS_SHOWN]:
         party = channel_of(gap.party) or str(gap.party)
         yield (
-            f"  {clock(gap.start_s):>15}{clock(gap.duration_s):>10}  {party:<6}  {gap.kind.value:<6}  "
+            f"  {clock(gap.start_s):>15}{span(gap.duration_s):>10}  {party:<6}  {gap.kind.value:<6}  "
             f"{printable(gap.cause)}"
         )
     if len(gaps) > GAPS_SHOWN:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
@@ -22,10 +24,11 @@ from storage.catalog.records import (
     RenderedGap,
     SegmentOpening,
 )
-from storage.cli import CliContext, jobs_app, recordings_app
+from storage.cli import CliContext, jobs_app, recordings_app, recordings_list
 from storage.cli.exit_codes import ExitCode
+from storage.cli.recordings_list import ListOptions
 from storage.files import FileStore, directory_of, file_name
-from tests.integration.storage_samples import closing, opening, rendered, with_facts
+from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
 
 pytestmark = pytest.mark.integration
 
@@ -142,9 +145,22 @@ class TestList:
             "0:59.5",
             "complete",
             "5550111",
-            "lost 0:00.0",
+            "lost 40 ms",
         ):
             assert text in result.stdout
+
+    async def test_a_narrow_terminal_cuts_nothing(self, desk: Desk) -> None:
+        _, opened = await desk.record(dn="5550100123456789")
+        output = io.StringIO()
+        console = Console(file=output, width=80, force_terminal=False)
+        await recordings_list.run(ListOptions(), desk.catalog, console, now=START)
+        lines = output.getvalue().splitlines()
+        assert max(len(line) for line in lines) <= 80
+        (header,) = [line for line in lines if line.startswith("id")]
+        assert "identifier" not in header
+        folded = [line[header.index("dn") : header.index("other")].strip() for line in lines[lines.index(header) + 1 :]]
+        assert "".join(folded) == "5550100123456789"
+        assert opened.recording_id.hex[:8] in output.getvalue()
 
     async def test_the_table_says_when_there_may_be_more(self, desk: Desk) -> None:
         await desk.record("CALL0001")

@@ -6,7 +6,7 @@ import pytest
 
 from storage.catalog.records import GapKind
 from storage.catalog.views import GapView, iso_utc
-from storage.cli.presentation import channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable
+from storage.cli.presentation import channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable, span
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,13 @@ from storage.cli.presentation import channel_of, clock, gap_json, lost_seconds, 
 )
 def test_clock(seconds: float | None, expected: str) -> None:
     assert clock(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0.04, "40 ms"), (0.9994, "999 ms"), (4.2, "4.20 s"), (61.0, "1:01.0")]
+)
+def test_span(seconds: float, expected: str) -> None:
+    assert span(seconds) == expected
 
 
 def test_times_are_shown_in_utc() -> None:
