@@ -143,13 +143,12 @@ class Arena:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return self._map_file(size, port_rows)
         except BlockingIOError as error:
+            self._forget_file()
             raise LocalError(f"{path} belongs to another running writer") from error
         except OSError as error:
             # Capturing without a safety net is better than not capturing.
             _log.warning("no shared memory; a crash will lose packets in flight", extra={"reason": str(error)})
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._forget_file()
             return mmap.mmap(-1, size)
 
     def _map_file(self, size: int, port_rows: int) -> mmap.mmap:
@@ -229,6 +228,12 @@ class Arena:
 
     def close(self) -> None:
         """Let another process have the file."""
+        if self._fd >= 0:
+            # The mapping holds a descriptor of its own, so the lock must be given up by name.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._forget_file()
+
+    def _forget_file(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
