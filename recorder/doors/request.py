@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from signaling.siprec import RecordingSession
 from storage.catalog.records import CallFacts, Door
+
+
+def well_formed(text: str) -> str:
+    """Return text that can be stored and sent on: bytes that are no UTF-8 become visible escapes, nothing is lost."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _well_formed(value: object) -> object:
+    match value:
+        case str():
+            return well_formed(value)
+        case tuple():
+            return tuple(_well_formed(one) for one in value)
+        case list():
+            return [_well_formed(one) for one in value]
+        case Mapping():
+            return {_well_formed(key): _well_formed(one) for key, one in value.items()}
+        case _:
+            return value
+
+
+def _well_formed_facts(call: CallFacts) -> CallFacts:
+    texts = {one.name: getattr(call, one.name) for one in dataclasses.fields(call)}
+    return CallFacts(**{name: well_formed(text) if text is not None else None for name, text in texts.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +44,7 @@ class MetadataDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingRequest:
-    """One recording session that a client asks for."""
+    """One recording session that a client asks for. All of its texts are well-formed, whatever the client sent."""
 
     door: Door
     record_identifier: str
@@ -35,3 +60,8 @@ class RecordingRequest:
     participants: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
     """By m-line position: who speaks on that stream, as far as the door knows."""
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "call", _well_formed_facts(self.call))
+        for name in ("record_identifier", "parameters", "participants", "warnings"):
+            object.__setattr__(self, name, _well_formed(getattr(self, name)))

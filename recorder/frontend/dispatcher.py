@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from recorder.frontend.frontend import Frontend
 from recorder.frontend.moving import MediaMoves
 from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
-from signaling.errors import LostError
+from signaling.errors import LostError, SignalingError
 from signaling.useragent import (
     AckReceived,
     AckTimedOut,
@@ -57,13 +58,13 @@ class Dispatcher:
         for event in events:
             match event:
                 case InviteReceived():
-                    self.run(event.dialog_id, self.setup.invite(event))
+                    self.run(event.dialog_id, self.setup.invite(event), request_id=event.request_id)
                 case AckReceived():
                     self.run(event.dialog_id, self.changes.ack(event))
                 case ReinviteReceived() | UpdateReceived():
-                    self.run(event.dialog_id, self.changes.change(event))
+                    self.run(event.dialog_id, self.changes.change(event), request_id=event.request_id)
                 case ByeReceived():
-                    self.run(event.dialog_id, self.ending.bye(event))
+                    self.run(event.dialog_id, self.ending.bye(event), request_id=event.request_id)
                 case AckTimedOut() | DialogDoubted() | SessionExpired():
                     self.run(event.dialog_id, self.ending.doubted(event))
                 case CheckpointAdvised():
@@ -96,10 +97,18 @@ class Dispatcher:
         while self._last:
             await asyncio.wait(list(self._last.values()))
 
-    def run(self, dialog_id: str, flow: Coroutine[Any, Any, None]) -> None:
-        """Run a flow after those of the same dialog that are under way."""
+    def run(self, dialog_id: str, flow: Coroutine[Any, Any, None], *, request_id: str = "") -> None:
+        """Run a flow after those of the same dialog that are under way.
+
+        Args:
+            dialog_id: the dialog whose turn it is.
+            flow: what to do.
+            request_id: the request that the flow answers; when the flow fails it is answered 500, because silence is
+                never an answer.
+
+        """
         before = self._last.get(dialog_id)
-        task = self._group.create_task(self._after(before, flow, dialog_id))
+        task = self._group.create_task(self._after(before, flow, dialog_id, request_id))
         self._last[dialog_id] = task
         task.add_done_callback(lambda done: self._forget(dialog_id, done))
 
@@ -113,7 +122,9 @@ class Dispatcher:
         timer = asyncio.get_running_loop().call_later(delay_s, due)
         self._timers.add(timer)
 
-    async def _after(self, before: asyncio.Task[None] | None, flow: Coroutine[Any, Any, None], dialog_id: str) -> None:
+    async def _after(
+        self, before: asyncio.Task[None] | None, flow: Coroutine[Any, Any, None], dialog_id: str, request_id: str
+    ) -> None:
         if before is not None:
             await asyncio.wait([before])
         try:
@@ -127,6 +138,10 @@ class Dispatcher:
         except Exception:
             # One session's fault is that session's alone; the process and all others go on.
             _log.exception("flow failed", dialog_id=dialog_id)
+            if request_id:
+                with suppress(SignalingError):
+                    self._frontend.agent.respond(request_id, 500, now=self._frontend.clock())
+                    self._frontend.transport.flush()
 
     def _forget(self, dialog_id: str, task: asyncio.Task[None]) -> None:
         if self._last.get(dialog_id) is task:

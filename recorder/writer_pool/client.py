@@ -102,6 +102,8 @@ class WriterClient:
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(lost)
+                # An asker that was cancelled meanwhile never looks; that is no error of anybody's.
+                waiter.exception()
         self._waiting.clear()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
