@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from recorder.config import load_settings
-from recorder.edge.checks import check_files
+from recorder.edge.files import read_files
 from recorder.errors import ConfigError, RecorderError
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
@@ -67,7 +67,7 @@ def check_config(config: ConfigPath = None) -> None:
     """Check the settings and the files they name, without starting anything; every fault comes with its remedy."""
     try:
         settings = load_settings(config)
-        check_files(settings)
+        read_files(settings)
     except ConfigError as error:
         _fail(error)
     print(f"settings are valid; state directory {settings.state_dir}")

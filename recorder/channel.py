@@ -45,7 +45,7 @@ class SocketGrant(msgspec.Struct, frozen=True, kw_only=True, tag="sockets"):
     """
 
     kind: str
-    """sip-udp, sip-tcp, sip-tls, http, control, rtp; or memory, no socket: arena (outlives a writer), tls-material."""
+    """sip-udp, sip-tcp, sip-tls, http, control, rtp; or memory, no socket: arena (outlives a writer), edge (files)."""
     ports: list[int]
 
 
@@ -64,9 +64,9 @@ class Activate(msgspec.Struct, frozen=True, kw_only=True, tag="activate"):
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag="reload"):
-    """To a frontend: use the files that may change without a restart as they are now.
+    """To a frontend: the files that may change without a restart have changed.
 
-    Where TLS is on, one descriptor comes with it: memory that holds the certificates (`recorder.edge.tls.TlsMaterial`).
+    One descriptor comes with it: memory that holds their content (`recorder.edge.files.EdgeFiles`).
     """
 
 

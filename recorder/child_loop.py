@@ -39,8 +39,8 @@ class ChildLoop:
         self._channel = channel
         self.on_writer_died: Callable[[str], None] = lambda writer: None
         self.on_drain_writer: Callable[[str, bool], None] = lambda writer, draining: None
-        self.on_reload: Callable[[bytes], None] = lambda tls: None
-        """Gets the encoded TLS material in use from now on; empty where TLS is off."""
+        self.on_reload: Callable[[bytes], None] = lambda files: None
+        """Gets the encoded `EdgeFiles` in use from now on."""
 
     def start(self) -> None:
         """Begin to listen; call from inside the running loop."""
@@ -83,7 +83,7 @@ class ChildLoop:
                     case Stop():
                         self.stopped.set()
                     case Reload():
-                        self.on_reload(read_memory(descriptors[0]) if descriptors else b"")
+                        self.on_reload(read_memory(descriptors[0]))
                     case DrainWriter():
                         self.on_drain_writer(message.writer, message.draining)
                     case WriterDied():

@@ -148,6 +148,14 @@ class DatabaseSettings(_Table):
     pool_size: int = Field(8, ge=2, le=100, description="connections of the frontend")
 
 
+class ProfileSettings(_Table):
+    """How different kinds of recording clients are treated."""
+
+    directory: OptionalFile = Field(
+        "", description="directory of the site's own profiles, tried before the shipped ones; empty: none"
+    )
+
+
 class HttpSettings(_Table):
     """Health and metrics."""
 
@@ -197,6 +205,7 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname, description="name of this host in the catalog; unique per site"
     )
     sip: SipSettings = SipSettings()
+    profiles: ProfileSettings = ProfileSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()

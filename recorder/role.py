@@ -45,8 +45,8 @@ class Assignment:
     """Kind to (port, socket); `rtp` lists each port twice, RTP before RTCP."""
     arena: Path | None = None
     """Memory that the supervisor keeps for this writer and its successors."""
-    tls: bytes = b""
-    """Encoded `recorder.edge.tls.TlsMaterial`; empty where TLS is off."""
+    edge: bytes = b""
+    """To a frontend: encoded `recorder.edge.files.EdgeFiles`."""
 
     @property
     def state_dir(self) -> StateDir:
@@ -68,7 +68,7 @@ def receive_assignment(channel: Channel) -> Assignment:
     configure_logging(settings.log, role=start.role, name=start.name)
     sockets: dict[str, list[tuple[int, socket.socket]]] = {}
     arena: Path | None = None
-    tls = b""
+    edge = b""
     for _ in range(start.sockets):
         grant, descriptors = channel.receive()
         if not isinstance(grant, SocketGrant):
@@ -76,14 +76,14 @@ def receive_assignment(channel: Channel) -> Assignment:
         if grant.kind == "arena":
             arena = Path(f"/proc/self/fd/{descriptors[0]}")
             continue
-        if grant.kind == "tls-material":
-            tls = read_memory(descriptors[0])
+        if grant.kind == "edge":
+            edge = read_memory(descriptors[0])
             continue
         width = len(descriptors) // len(grant.ports)
         taken = sockets.setdefault(grant.kind, [])
         for position, descriptor in enumerate(descriptors):
             taken.append((grant.ports[position // width], socket.socket(fileno=descriptor)))
-    return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena, tls)
+    return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena, edge)
 
 
 def main() -> None:

@@ -6,10 +6,13 @@ one, the other or neither, so any mark is enough and the absence of all of them 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from recorder.doors import msr, plain, siprec
+from recorder.doors.identifier import first_identifier, named_by
 from recorder.doors.request import MetadataDocument, RecordingRequest
+from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from signaling.errors import SignalingError
 from signaling.sip import Request
 from signaling.siprec import BodyError, Contents, find_contents, parse_body
@@ -32,17 +35,26 @@ class RequestedChange:
     metadata: MetadataDocument | None
 
 
-def read_invite(request: Request) -> RecordingRequest | Refused:
-    """Read an INVITE that opens a session."""
+def read_invite(request: Request, profile: PeerProfile = ANY_CLIENT) -> RecordingRequest | Refused:
+    """Read an INVITE that opens a session, as the client's profile says."""
     contents = _contents(request)
     if isinstance(contents, Refused):
         return contents
     offer = contents.description.content if contents.description else None
     if contents.metadata or _marked_siprec(request):
-        return siprec.read(request, contents, offer)
-    if msr.record_identifier(request.uri):
-        return msr.read(request, offer)
-    return plain.read(request, offer)
+        found = siprec.read(request, contents, offer, profile)
+        if profile.strict and found.warnings:
+            return Refused(488, f"strict profile: {found.warnings[0]}")
+    elif named_by(request.uri):
+        found = msr.read(request, offer, profile)
+    elif profile.plain_invites:
+        found = plain.read(request, offer, profile)
+    else:
+        return Refused(403, f"profile {profile.name} takes no plain INVITE")
+    call_uuid = first_identifier(profile.call_uuid, request, found.metadata_state)
+    if not call_uuid:
+        return found
+    return dataclasses.replace(found, call=dataclasses.replace(found.call, call_uuid=call_uuid))
 
 
 def read_change(request: Request) -> RequestedChange | Refused:

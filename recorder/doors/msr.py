@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from recorder.doors.identifier import record_identifier
 from recorder.doors.request import RecordingRequest
+from recorder.edge.profile import PeerProfile
 from signaling.sip import Request, Uri
 from signaling.sip.uri import unescape
 from storage.catalog.records import CallFacts, Door
@@ -51,18 +53,29 @@ def parameters(uri: Uri) -> tuple[tuple[str, str], ...]:
     return tuple((name, unescape(value or "")) for name, value in uri.params)
 
 
-def read(request: Request, offer: bytes | None) -> RecordingRequest:
+def read(request: Request, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
     """Read an INVITE whose Request-URI names a record identifier."""
     call = facts(request.uri)
-    # Which m-line is whom is one implementer's reading (m-line 1 = dn, m-line 2 = otherdn); the rule used is stored.
-    participants = {
-        index: {"dn": dn, "rule": "m-line order"} for index, dn in enumerate((call.dn, call.other_dn)) if dn is not None
-    }
     return RecordingRequest(
         door=Door.MSR,
-        record_identifier=record_identifier(request.uri),
+        record_identifier=record_identifier(profile.record_identifier, request),
         call=call,
         parameters=parameters(request.uri),
         offer=offer,
-        participants=participants,
+        participants=speakers(call, profile),
     )
+
+
+def speakers(call: CallFacts, profile: PeerProfile) -> dict[int, dict[str, object]]:
+    """Return who speaks on each m-line: party 0 is `dn`, party 1 `otherdn`.
+
+    Which m-line is which party is one implementer's reading; the profile can turn it round, and the rule used is
+    stored.
+    """
+    parties = (call.dn, call.other_dn)
+    rule = "m-line order" if not profile.parties else f"m-line order {list(profile.parties)} of profile {profile.name}"
+    return {
+        index: {"dn": dn, "rule": rule}
+        for index in range(max(len(parties), len(profile.parties)))
+        if profile.party_of(index) < len(parties) and (dn := parties[profile.party_of(index)]) is not None
+    }

@@ -7,21 +7,25 @@ is recorded, under its Call-ID.
 from __future__ import annotations
 
 from recorder.doors import msr
+from recorder.doors.identifier import record_identifier
 from recorder.doors.request import RecordingRequest
+from recorder.edge.profile import PeerProfile
 from signaling.errors import SignalingError
 from signaling.sip import Request
 from storage.catalog.records import CallFacts, Door
 
 
-def read(request: Request, offer: bytes | None) -> RecordingRequest:
-    """Take the record identifier from the Call-ID and the parties from From and To."""
+def read(request: Request, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
+    """Take the identifiers from where the profile says, else the Call-ID, and the parties from From and To."""
+    identifier = record_identifier(profile.record_identifier, request)
+    named = "its Call-ID" if identifier == request.call_id else "what its profile names"
     return RecordingRequest(
         door=Door.SIP,
-        record_identifier=request.call_id,
+        record_identifier=identifier,
         call=CallFacts(ani=_user(request, "From"), dnis=_user(request, "To")),
         parameters=msr.parameters(request.uri),
         offer=offer,
-        warnings=("neither an MSR Request-URI nor SIPREC: recorded under its Call-ID",),
+        warnings=(f"neither an MSR Request-URI nor SIPREC: recorded under {named}",),
     )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from recorder.doors import msr
+from recorder.doors.identifier import record_identifier
 from recorder.doors.request import MetadataDocument, RecordingRequest
+from recorder.edge.profile import PeerProfile
 from signaling.errors import SignalingError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sip import Request, Uri
@@ -37,16 +39,15 @@ def document(contents: Contents) -> MetadataDocument | None:
     return MetadataDocument(content_type=part.raw_content_type, body=part.content) if part else None
 
 
-def read(request: Request, contents: Contents, offer: bytes | None) -> RecordingRequest:
+def read(request: Request, contents: Contents, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
     """Read a SIPREC INVITE, with or without metadata."""
     metadata = document(contents)
     state, warnings = update(None, metadata)
     labels = _labels(offer)
     participants, doubts = speakers(state, labels)
-    identifier = msr.record_identifier(request.uri) or (state and _own_identifier(state)) or request.call_id
     return RecordingRequest(
         door=Door.SIPREC,
-        record_identifier=identifier,
+        record_identifier=record_identifier(profile.record_identifier, request, state),
         call=facts(state, participants, request.uri),
         parameters=(*msr.parameters(request.uri), *_call_data(state)),
         offer=offer,

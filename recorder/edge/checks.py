@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from recorder.config import Settings
+from recorder.edge.profile_files import load_profiles
 from recorder.edge.tls import read_material
 from recorder.errors import ConfigError
 
@@ -15,9 +18,14 @@ def check_files(settings: Settings) -> None:
 
     """
     faults: list[str] = []
-    try:
-        read_material(settings.sip)
-    except ConfigError as error:
-        faults.extend(error.faults)
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: read_material(settings.sip),
+        lambda: load_profiles(settings.profiles.directory),
+    )
+    for read in reads:
+        try:
+            read()
+        except ConfigError as error:
+            faults.extend(error.faults)
     if faults:
         raise ConfigError(faults)

@@ -36,9 +36,7 @@ def network(text: str) -> Network:
 def contains(networks: Iterable[Network], host: str) -> bool:
     """Whether an address lies in one of the networks."""
     address = parse(host)
-    return address is not None and any(
-        address.version == one.version and address in one for one in networks
-    )
+    return address is not None and any(address.version == one.version and address in one for one in networks)
 
 
 @lru_cache(_REMEMBERED)

@@ -104,6 +104,10 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
         return self.parties[index] if index < len(self.parties) else index
 
 
+ANY_CLIENT: Final = PeerProfile(name=DEFAULT)
+"""What the shipped default profile says as well."""
+
+
 class ProfileTable:
     """The profiles in use.
 
@@ -114,7 +118,7 @@ class ProfileTable:
 
     def __init__(self, profiles: Iterable[PeerProfile] = ()) -> None:
         self._profiles = {profile.name: profile for profile in profiles}
-        self._profiles.setdefault(DEFAULT, PeerProfile(name=DEFAULT))
+        self._profiles.setdefault(DEFAULT, ANY_CLIENT)
 
     def __iter__(self) -> Iterator[PeerProfile]:
         return iter(self._profiles.values())

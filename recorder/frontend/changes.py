@@ -94,8 +94,9 @@ class MediaChanges:
     ) -> None:
         frontend = self._frontend
         previous = Negotiation.restore(session.negotiation) if session.negotiation else None
+        profile = frontend.edge.profiles.named(session.profile)
         try:
-            media = plan(parse_sdp(offer), previous)
+            media = plan(parse_sdp(offer), previous, profile.answer)
         except SdpSyntaxError as error:
             log.warning("change refused", status=488, reason=str(error))
             self._answer(event, 488)
@@ -104,7 +105,7 @@ class MediaChanges:
             log.warning("change refused", status=488, reason="no stream of the offer can be recorded")
             self._answer(event, 488)
             return
-        specs = stream_specs(media.streams, session.streams)
+        specs = stream_specs(media.streams, session.streams, profile)
         try:
             specs = await self._command(session, specs, cause)
         except (WriterRefusedError, ChannelLostError) as error:
@@ -151,12 +152,13 @@ class MediaChanges:
             log.warning("ack without the answer that our offer asked for")
             return
         previous = Negotiation.restore(session.negotiation) if session.negotiation else None
+        profile = frontend.edge.profiles.named(session.profile)
         try:
-            conclusion = conclude(offer, parse_sdp(event.request.body), previous)
+            conclusion = conclude(offer, parse_sdp(event.request.body), previous, profile.answer)
         except SdpSyntaxError as error:
             log.warning("answer in ack unreadable", reason=str(error))
             return
-        specs = stream_specs(conclusion.streams, session.streams)
+        specs = stream_specs(conclusion.streams, session.streams, profile)
         try:
             specs = await self._command(session, specs, "answer")
         except (WriterRefusedError, ChannelLostError) as error:

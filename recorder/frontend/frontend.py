@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from recorder.config import Settings
+from recorder.edge.edge import Edge
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
@@ -30,6 +31,7 @@ class Frontend:
     pool: WriterPool
     catalog: DurableCatalog
     ability: Ability
+    edge: Edge
     clock: Callable[[], float]
     """Monotonic seconds."""
     wall_clock: Callable[[], datetime]

@@ -68,6 +68,9 @@ class MediaMoves:
         if self.capabilities.get(session.peer) in {Capability.REFUSED, Capability.IGNORED}:
             log.warning("media not moved: this client takes no re-invite", peer=session.peer)
             return
+        if self._frontend.edge.profiles.named(session.profile).own_offers == "none":
+            log.warning("media not moved: this kind of client takes no re-invite", profile=session.profile)
+            return
         move = await self._open(session, log)
         if move is None:
             return

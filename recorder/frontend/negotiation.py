@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from media.writer.protocol import Codec, StreamSpec
+from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from signaling.sdp import Origin
 from signaling.sdp.offer_answer import StreamPlan
 from storage.catalog.records import StreamOpening
@@ -18,10 +19,13 @@ def session_origin(segment: UUID, host: str) -> Origin:
     return Origin.ours(segment.int >> 66, host, username="srs")
 
 
-def stream_specs(streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] = ()) -> list[StreamSpec]:
-    """Return one spec per accepted stream; a stream that was there before keeps its port.
+def stream_specs(
+    streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] = (), profile: PeerProfile = ANY_CLIENT
+) -> list[StreamSpec]:
+    """Return one spec per accepted stream; a stream that was there before keeps its port and its party.
 
-    The party of m-line 1 is the left channel, that of m-line 2 the right one, and so on.
+    Unless the client's profile says otherwise, the party of m-line 1 is the left channel, that of m-line 2 the right
+    one, and so on.
     """
     before = {spec.index: spec for spec in previous}
     specs = []
@@ -32,7 +36,7 @@ def stream_specs(streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] =
         specs.append(
             StreamSpec(
                 index=stream.index,
-                party=stream.index,
+                party=known.party if known else profile.party_of(stream.index),
                 label=stream.label or "",
                 payload_types={
                     number: Codec(

@@ -125,6 +125,7 @@ class _Active:
             transport=SipTransport(agent, deliver=self._deliver),
             pool=standby.pool,
             catalog=durable,
+            edge=standby.edge,
             ability=Ability(standby.pool, lambda: durable.able),
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from media.writer.protocol import StreamSpec
+from recorder.edge.profile import DEFAULT
 from signaling.siprec import RecordingSession
 
 _VERSION: Final = 1
@@ -48,6 +49,8 @@ class Session(msgspec.Struct, kw_only=True):
     """Name of the present capture at its writer; a segment that moves between writers has several."""
     capture_path: str
     opened_at: datetime
+    profile: str = DEFAULT
+    """Name of the peer profile that fitted the INVITE."""
     peer: str
     """Address that the session was opened from; for logs and for the choice of our own address."""
     host: str

@@ -14,6 +14,7 @@ import structlog
 from media.writer.protocol import SessionOpened, StreamSpec
 from recorder.doors.entrance import Refused, read_invite
 from recorder.doors.request import RecordingRequest
+from recorder.edge.profile import PeerProfile
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
@@ -51,14 +52,16 @@ class SessionSetup:
             log.warning("session refused", status=503, reason=obstacle.reason)
             self._refuse(event, 503, [("Retry-After", str(obstacle.retry_after_s))])
             return
-        request = read_invite(event.request)
+        profile = frontend.edge.profiles.choose(event.request, event.flow.remote[0])
+        log = log.bind(profile=profile.name)
+        request = read_invite(event.request, profile)
         if isinstance(request, Refused):
             log.warning("session refused", status=request.status, reason=request.reason)
             self._refuse(event, request.status, request.headers)
             return
         log = log.bind(record_identifier=request.record_identifier, door=request.door.value)
         try:
-            media = plan(parse_sdp(request.offer)) if request.offer is not None else None
+            media = plan(parse_sdp(request.offer), None, profile.answer) if request.offer is not None else None
         except SdpSyntaxError as error:
             log.warning("session refused", status=488, reason=str(error))
             self._refuse(event, 488, [_warning("offer is not a session description")])
@@ -68,15 +71,22 @@ class SessionSetup:
             log.warning("session refused", status=488, reason="; ".join(refusals))
             self._refuse(event, 488, [_warning("; ".join(refusals))])
             return
-        await self._open(event, request, media, started, log)
+        await self._open(event, request, media, profile, started=started, log=log)
 
     async def _open(
-        self, event: InviteReceived, request: RecordingRequest, media: MediaPlan | None, started: float, log: Any
+        self,
+        event: InviteReceived,
+        request: RecordingRequest,
+        media: MediaPlan | None,
+        profile: PeerProfile,
+        *,
+        started: float,
+        log: Any,
     ) -> None:
         frontend = self._frontend
         segment = uuid4()
-        specs = stream_specs(media.streams) if media else _late_offer_specs()
-        descriptor = _descriptor(request, event)
+        specs = stream_specs(media.streams, profile=profile) if media else _late_offer_specs(profile)
+        descriptor = _descriptor(request, event, profile)
         try:
             opened, writer = await self._open_capture(segment, descriptor, specs)
         except NoWriterError as error:
@@ -97,6 +107,7 @@ class SessionSetup:
             capture=segment.hex,
             capture_path=opened.capture_path,
             opened_at=frontend.wall_clock(),
+            profile=profile.name,
             peer=event.flow.remote[0],
             host=host,
             streams=specs,
@@ -109,7 +120,7 @@ class SessionSetup:
             session.negotiation = media.negotiation(answer).snapshot()
             sdp = answer.encode()
         else:
-            sdp = initial_offer(host, [spec.port for spec in specs], origin).encode()
+            sdp = initial_offer(host, [spec.port for spec in specs], origin, profile.answer).encode()
             session.pending_offer = sdp
         try:
             prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
@@ -134,7 +145,7 @@ class SessionSetup:
                     body=request.metadata.body,
                 )
             )
-        await self._wait_for_slow_client(started)
+        await self._wait_for_slow_client(started, profile)
         if not frontend.agent.send(prepared, frontend.clock()):
             await self._close_cancelled(session)
             log.info("session cancelled before its answer", segment=segment.hex)
@@ -191,9 +202,12 @@ class SessionSetup:
             streams=stream_openings(session.streams, session.participants),
         )
 
-    async def _wait_for_slow_client(self, started: float) -> None:
+    async def _wait_for_slow_client(self, started: float, profile: PeerProfile) -> None:
         # Some clients lose an answer that comes faster than their own bookkeeping (reference: src-profiles E8).
-        remaining = started + self._frontend.settings.sip.answer_delay_ms / 1000 - self._frontend.clock()
+        delay_ms = profile.answer_delay_ms
+        if delay_ms is None:
+            delay_ms = self._frontend.settings.sip.answer_delay_ms
+        remaining = started + delay_ms / 1000 - self._frontend.clock()
         if remaining > 0:
             await asyncio.sleep(remaining)
 
@@ -222,18 +236,19 @@ def _warning(text: str) -> tuple[str, str]:
     return ("Warning", f'399 tandem "{text}"')
 
 
-def _late_offer_specs() -> list[StreamSpec]:
+def _late_offer_specs(profile: PeerProfile) -> list[StreamSpec]:
     """Return streams that receive, but know nothing of their payload types until the ACK names them."""
     return [
-        StreamSpec(index=index, party=index, payload_types={}, ptime_ms=_UNKNOWN_PTIME_MS)
+        StreamSpec(index=index, party=profile.party_of(index), payload_types={}, ptime_ms=_UNKNOWN_PTIME_MS)
         for index in range(_LATE_OFFER_STREAMS)
     ]
 
 
-def _descriptor(request: RecordingRequest, event: InviteReceived) -> dict[str, object]:
+def _descriptor(request: RecordingRequest, event: InviteReceived, profile: PeerProfile) -> dict[str, object]:
     return {
         "record_identifier": request.record_identifier,
         "door": request.door.value,
+        "profile": profile.name,
         "sip_call_id": event.request.call_id,
         "call": {key: value for key, value in msgspec.to_builtins(request.call).items() if value is not None},
         "parameters": [list(pair) for pair in request.parameters],

@@ -41,9 +41,9 @@ from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.state_dir import Running, StateDir, recordings_root
 from recorder.supervisor import sockets
-from recorder.supervisor.certificates import Certificates
 from recorder.supervisor.child import Child
 from recorder.supervisor.control import ControlServer
+from recorder.supervisor.edge_files import SharedEdgeFiles
 from storage.errors import StorageError
 from storage.postgres import EmbeddedPostgres
 
@@ -69,7 +69,7 @@ class Supervisor:
         self._kept: list[socket.socket] = []
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
-        self._certificates = Certificates(settings.sip)
+        self._edge_files = SharedEdgeFiles(settings)
         self._drained_writers: frozenset[str] = frozenset()
         self._active: Child | None = None
         """The frontend that was told to be the active one."""
@@ -119,11 +119,11 @@ class Supervisor:
         self._stop.set()
 
     def _on_reload(self) -> None:
-        _log.info("reading certificates, users and profiles again")
-        self._certificates.renew()
+        _log.info("reading certificates, profiles and users again")
+        self._edge_files.renew()
         for child in self._children.values():
             if child.role == "frontend":
-                child.send(Reload(), self._certificates.descriptors)
+                child.send(Reload(), [self._edge_files.descriptor])
 
     # Starting
 
@@ -240,8 +240,8 @@ class Supervisor:
 
     def _introduce(self, channel: Channel, child: Child) -> None:
         grants = self._grants.get(child.name, [])
-        if child.role == "frontend" and self._certificates.descriptors:
-            grants = [*grants, ("tls-material", [self._certificates.descriptors], [0])]
+        if child.role == "frontend":
+            grants = [*grants, ("edge", [(self._edge_files.descriptor,)], [0])]
         channel.send(
             Start(
                 role=child.role,

@@ -119,7 +119,7 @@ def test_a_broken_new_certificate_keeps_the_old_one_and_says_so(site: SecureSite
     site.server.certificate.write_bytes(b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     try:
         site.reload()
-        eventually(lambda: "certificate not renewed" in site.recorder.log(), limit_s=10, what="an error in the log")
+        eventually(lambda: "file not taken" in site.recorder.log(), limit_s=10, what="an error in the log")
         assert str(site.server.certificate) in site.recorder.log()
         with site.connect() as client:
             assert client.options().status == 200

@@ -1,0 +1,76 @@
+"""The files behind the edge, read and proved once, and handed to the frontends in memory.
+
+A frontend that starts while a file is being edited has the last good one all the same. Does not watch files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from recorder.config import Settings
+from recorder.edge.profile_files import ProfileText, parse_profiles, read_profiles
+from recorder.edge.tls import TlsMaterial, read_material
+from recorder.errors import ConfigError
+
+T = TypeVar("T")
+
+_NO_PROFILES: Final[tuple[ProfileText, ...]] = ()
+
+
+class EdgeFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of the files that may change without a restart."""
+
+    tls: TlsMaterial | None
+    """None where TLS is off."""
+    profiles: tuple[ProfileText, ...]
+
+    def encode(self) -> bytes:
+        """Return it as bytes for another process; they hold keys."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> EdgeFiles:
+        """Return what `encode` was given."""
+        return msgspec.msgpack.decode(data, type=cls)
+
+
+def read_files(settings: Settings) -> EdgeFiles:
+    """Read every file that the settings name, and prove that it can be used.
+
+    Raises:
+        ConfigError: names each faulty key or file, its value and the remedy.
+
+    """
+    faults: list[str] = []
+    tls = _or_fault(lambda: read_material(settings.sip), None, faults)
+    profiles = _or_fault(lambda: _read_profiles(settings), _NO_PROFILES, faults)
+    if faults:
+        raise ConfigError(faults)
+    return EdgeFiles(tls=tls, profiles=profiles)
+
+
+def renew_files(settings: Settings, present: EdgeFiles) -> tuple[EdgeFiles, list[str]]:
+    """Read the files again; of those that are broken the present content stays. Also returns what is broken."""
+    faults: list[str] = []
+    renewed = EdgeFiles(
+        tls=_or_fault(lambda: read_material(settings.sip), present.tls, faults),
+        profiles=_or_fault(lambda: _read_profiles(settings), present.profiles, faults),
+    )
+    return renewed, faults
+
+
+def _read_profiles(settings: Settings) -> tuple[ProfileText, ...]:
+    texts = read_profiles(settings.profiles.directory)
+    parse_profiles(texts)
+    return texts
+
+
+def _or_fault(read: Callable[[], T], otherwise: T, faults: list[str]) -> T:
+    try:
+        return read()
+    except ConfigError as error:
+        faults.extend(error.faults)
+        return otherwise
