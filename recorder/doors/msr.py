@@ -15,8 +15,6 @@ from signaling.sip import Request, Uri
 from signaling.sip.uri import unescape
 from storage.catalog.records import CallFacts, Door
 
-_PREFIX: Final = "record="
-
 _FACTS: Final = {
     "calluuid": "call_uuid",
     "connid": "conn_id",
@@ -30,12 +28,6 @@ _FACTS: Final = {
     "gvp-tenant-id": "tenant",
 }
 """Request-URI parameter, lower case, to the catalog's name for it."""
-
-
-def record_identifier(uri: Uri) -> str:
-    """Return the record identifier of a Request-URI; empty when it names none."""
-    user = unescape(uri.user or "")
-    return user[len(_PREFIX) :] if user[: len(_PREFIX)].lower() == _PREFIX else ""
 
 
 def facts(uri: Uri) -> CallFacts:

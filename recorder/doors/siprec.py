@@ -124,11 +124,6 @@ def _embedded(text: str) -> CallFacts | None:
         return None
 
 
-def _own_identifier(state: RecordingSession) -> str:
-    """Return the recording session's own identifier, else that of its first communication session."""
-    return state.recording_id or (state.sessions[0].session_id if state.sessions else "")
-
-
 def _call_data(state: RecordingSession | None) -> tuple[tuple[str, str], ...]:
     if state is None:
         return ()
