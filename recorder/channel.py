@@ -100,12 +100,18 @@ class WriterStuck(msgspec.Struct, frozen=True, kw_only=True, tag="writer-stuck")
     writer: str
 
 
+class Fatal(msgspec.Struct, frozen=True, kw_only=True, tag="fatal"):
+    """From a child: something that no restart can mend; the recorder has to end."""
+
+    reason: str
+
+
 class Drained(msgspec.Struct, frozen=True, kw_only=True, tag="drained"):
     """From a child: nothing is left to finish."""
 
 
 ToChild = Start | SocketGrant | Activate | Reload | Drain | Stop | WriterDied | DrainWriter
-FromChild = Ready | StateChanged | WriterStuck | Drained
+FromChild = Ready | StateChanged | WriterStuck | Fatal | Drained
 Message = ToChild | FromChild
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -13,6 +13,7 @@ from recorder.channel import (
     Drain,
     Drained,
     DrainWriter,
+    Fatal,
     Message,
     Ready,
     Reload,
@@ -60,6 +61,10 @@ class ChildLoop:
     def state(self, state: str, **detail: int | float | str) -> None:
         """Tell the supervisor what `recorder-admin status` shall show."""
         self._send(StateChanged(state=state, detail=detail))
+
+    def fatal(self, reason: str) -> None:
+        """Tell the supervisor that the recorder has to end, and why."""
+        self._send(Fatal(reason=reason))
 
     def writer_stuck(self, writer: str) -> None:
         """Ask the supervisor to replace a writer that makes no progress."""

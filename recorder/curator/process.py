@@ -10,10 +10,11 @@ from typing import Final
 
 import structlog
 
+from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.curator.finalise import Finaliser
 from recorder.role import Assignment
-from storage.catalog import Catalog, migrate
+from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
 from storage.errors import CatalogUnreachable
 
@@ -53,8 +54,10 @@ class _Process:
 
     async def run(self) -> None:
         self._loop.start()
-        await migrate(self._assignment.dsn)
-        async with await Catalog.connect(self._assignment.dsn, max_size=2, application="tandem-curator") as catalog:
+        catalog = await open_catalog(self._assignment.dsn, self._loop, max_size=2, application="tandem-curator")
+        if catalog is None:
+            return
+        async with catalog:
             self._loop.ready()
             async with asyncio.TaskGroup() as group:
                 worker = group.create_task(self._work(catalog))

@@ -14,6 +14,7 @@ import structlog
 import uvloop
 
 from media.writer.protocol import SessionFailed
+from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.edge.edge import Edge
 from recorder.frontend.ability import Ability
@@ -27,13 +28,14 @@ from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
 from signaling.useragent import Event, Identity, UserAgent
-from storage.catalog import Catalog, migrate
-from storage.errors import StaleEpoch
+from storage.catalog import Catalog
+from storage.errors import CatalogUnreachable, StaleEpoch
 
 _log = structlog.get_logger()
 
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
+_LEASE_RETRY_S: Final = 0.2
 _STATUS_S: Final = 0.5
 _MOVES_PER_S: Final = 100
 """Re-INVITEs of ours; a third of what one frontend sets up per second."""
@@ -48,6 +50,8 @@ def run(assignment: Assignment) -> None:
     except* StaleEpoch:
         # The supervisor starts a new process, which begins as a newcomer instead of arguing.
         _log.critical("another frontend holds the lease; ending")
+    except* CatalogUnreachable as errors:
+        _log.critical("the catalog went away during a takeover; ending", reason=str(errors.exceptions[0]))
 
 
 async def _run(assignment: Assignment) -> None:
@@ -55,17 +59,17 @@ async def _run(assignment: Assignment) -> None:
     edge = Edge(assignment)
     loop.on_reload = edge.reload
     loop.start()
-    await migrate(assignment.dsn)
-    async with (
-        await Catalog.connect(
-            assignment.dsn, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
-        ) as catalog,
-        asyncio.TaskGroup() as group,
-    ):
+    catalog = await open_catalog(
+        assignment.dsn, loop, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
+    )
+    if catalog is None:
+        return
+    async with catalog, asyncio.TaskGroup() as group:
         standby = _Standby(assignment, loop, catalog, group, edge)
         if await standby.wait():
-            epoch = await catalog.acquire_lease(holder=f"{assignment.settings.node}/{assignment.name}")
-            await _Active(standby, epoch).serve()
+            epoch = await standby.lease()
+            if epoch is not None:
+                await _Active(standby, epoch).serve()
         standby.end()
     # The supervisor need not wait for the end of the process to activate another one.
     loop.state("ended")
@@ -95,6 +99,18 @@ class _Standby:
         for wait in waits:
             wait.cancel()
         return not self.loop.stopped.is_set()
+
+    async def lease(self) -> int | None:
+        """Take the lease as soon as the catalog answers; None when told to stop before."""
+        while not self.loop.stopped.is_set():
+            try:
+                return await self.catalog.acquire_lease(
+                    holder=f"{self.assignment.settings.node}/{self.assignment.name}"
+                )
+            except CatalogUnreachable as error:
+                _log.warning("activated, but the catalog does not answer", reason=str(error))
+                await asyncio.sleep(_LEASE_RETRY_S)
+        return None
 
     def end(self) -> None:
         """Close the connections to the writers."""

@@ -13,7 +13,7 @@ import structlog
 
 from media.writer.protocol import SessionOpened, StreamSpec
 from recorder.doors.entrance import Refused, read_invite
-from recorder.doors.request import RecordingRequest
+from recorder.doors.request import RecordingRequest, well_formed
 from recorder.edge.profile import PeerProfile
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
@@ -66,6 +66,10 @@ class SessionSetup:
             log.warning("session refused", status=488, reason=str(error))
             self._refuse(event, 488, [_warning("offer is not a session description")])
             return
+        if media is not None and not media.streams:
+            log.warning("session refused", status=488, reason="offer without any media")
+            self._refuse(event, 488, [_warning("offer without any media")])
+            return
         if media is not None and not media.usable:
             refusals = [f"m-line {stream.index}: {stream.refusal}" for stream in media.streams if stream.refusal]
             log.warning("session refused", status=488, reason="; ".join(refusals))
@@ -98,7 +102,7 @@ class SessionSetup:
         origin = session_origin(segment, host)
         session = Session(
             dialog_id=event.dialog_id,
-            call_id=event.request.call_id,
+            call_id=well_formed(event.request.call_id),
             record_identifier=request.record_identifier,
             door=request.door.value,
             instance=frontend.instance,
@@ -195,7 +199,7 @@ class SessionSetup:
             capture_path=session.capture_path,
             sip_call_id=session.call_id,
             local_tag=event.dialog_id.rpartition(";")[2],
-            remote_tag=event.request.from_.tag or "",
+            remote_tag=well_formed(event.request.from_.tag or ""),
             dialog_id=session.dialog_id,
             dialog_snapshot=encode_checkpoint(session, prepared.snapshot),
             descriptor=session.descriptor,
@@ -249,7 +253,7 @@ def _descriptor(request: RecordingRequest, event: InviteReceived, profile: PeerP
         "record_identifier": request.record_identifier,
         "door": request.door.value,
         "profile": profile.name,
-        "sip_call_id": event.request.call_id,
+        "sip_call_id": well_formed(event.request.call_id),
         "call": {key: value for key, value in msgspec.to_builtins(request.call).items() if value is not None},
         "parameters": [list(pair) for pair in request.parameters],
     }

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from recorder.channel import Channel, Drained, Message, Ready, StateChanged, WriterStuck
+from recorder.channel import Channel, Drained, Fatal, Message, Ready, StateChanged, WriterStuck
 from recorder.errors import ChannelLostError
 
 _log = structlog.get_logger()
@@ -119,8 +119,8 @@ class Child:
                 self.state, self.detail = message.state, message.detail
             case Drained():
                 self.drained.set()
-            case WriterStuck():
-                # Acted upon by the supervisor, which alone knows whether the sender is the active frontend.
+            case WriterStuck() | Fatal():
+                # Acted upon by the supervisor, which alone knows what they mean for the others.
                 pass
             case _:
                 _log.error("unexpected message from a child", child=self.name, message=type(message).__name__)

@@ -28,6 +28,7 @@ from recorder.channel import (
     Channel,
     Drain,
     DrainWriter,
+    Fatal,
     Message,
     Reload,
     Start,
@@ -70,6 +71,8 @@ class Supervisor:
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
         self._edge_files = SharedEdgeFiles(settings)
+        self._fatal = ""
+        """Why the recorder has to end; said by a child."""
         self._drained_writers: frozenset[str] = frozenset()
         self._active: Child | None = None
         """The frontend that was told to be the active one."""
@@ -100,6 +103,8 @@ class Supervisor:
             await self._drain()
         finally:
             await self._end()
+        if self._fatal:
+            raise SetupError(self._fatal)
 
     def _take_lock(self) -> None:
         self._lock = os.open(self._state_dir.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -264,6 +269,10 @@ class Supervisor:
                 self._recording.set()
             case StateChanged(state="standby"):
                 self._activate_if_none()
+            case Fatal():
+                self._fatal = self._fatal or message.reason
+                self._hurry.set()
+                self._stop.set()
             case WriterStuck() if child is self._active and message.writer in self._children:
                 _log.error("writer makes no progress; replacing it", name=message.writer)
                 self._children[message.writer].kill()

@@ -1,0 +1,42 @@
+"""Reach the catalog at the start of a process: wait for a database that is not there yet, once and quietly."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from recorder.child_loop import ChildLoop
+from storage.catalog import Catalog, migrate
+from storage.errors import CatalogUnreachable, SchemaMismatch
+
+_log = structlog.get_logger()
+
+_RETRY_S: Final = 1.0
+
+
+async def open_catalog(
+    dsn: str, loop: ChildLoop, *, max_size: int, timeout_s: float = 5.0, application: str = "tandem"
+) -> Catalog | None:
+    """Migrate and connect as soon as the database answers.
+
+    Returns None when this process is told to stop before that, and when the database belongs to another build: then
+    the whole recorder ends, because no restart of a process would change it.
+    """
+    waiting = False
+    while not loop.stopped.is_set():
+        try:
+            await migrate(dsn)
+            return await Catalog.connect(dsn, max_size=max_size, timeout_s=timeout_s, application=application)
+        except SchemaMismatch as error:
+            loop.fatal(f"catalog: {error}")
+            await loop.stopped.wait()
+        except CatalogUnreachable as error:
+            if not waiting:
+                _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=str(error))
+            waiting = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(loop.stopped.wait(), _RETRY_S)
+    return None
