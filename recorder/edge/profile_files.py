@@ -6,6 +6,7 @@ A file says only what differs from what it extends. Every fault is named with fi
 from __future__ import annotations
 
 import re
+import sysconfig
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -88,9 +89,9 @@ class _File(_Table):
 
 
 def shipped_directory() -> Path:
-    """Return where the profiles of this program are: beside it when installed, in the source tree otherwise."""
-    installed = Path(__file__).parent / "profiles"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "config" / "profiles"
+    """Return where the profiles of this program are: in the source tree, or where it was installed."""
+    source = Path(__file__).parents[2] / "config" / "profiles"
+    return source if source.is_dir() else Path(sysconfig.get_path("data")) / "share" / "tandem-recorder" / "profiles"
 
 
 class ProfileText(msgspec.Struct, frozen=True):
