@@ -248,7 +248,7 @@ def _split_header(section: bytes) -> tuple[bytes | None, bytes]:
     if section[:1] == b"\n":
         return b"", section[1:]
     crlf = section.find(b"\n\r\n", 0, MAX_PART_HEADER)
-    lf = section.find(b"\n\n", 0, MAX_PART_HEADER if crlf < 0 else crlf)
+    lf = section.find(b"\n\n", 0, MAX_PART_HEADER if crlf < 0 else crlf + 1)
     if lf >= 0:
         return section[:lf], section[lf + 2 :]
     if crlf >= 0:

@@ -32,12 +32,15 @@ from signaling.siprec.model import (
     Reason,
     RecordingMetadata,
 )
-
-NAMESPACE: Final = "urn:ietf:params:xml:ns:recording:1"
-NAMESPACES: Final = frozenset({NAMESPACE, "urn:ietf:params:xml:ns:recording", "urn:ietf:params:xml:ns:siprec"})
-"""RFC 7865 §5.1.1, the drafts, and BroadWorks."""
-
-ROOTS: Final = frozenset({"recording", "recording_metadata", "recording-metadata"})
+from signaling.siprec.schema import (
+    NAMESPACES,
+    ROOTS,
+    attributes_of,
+    first_of,
+    role_of,
+    split_name,
+    text_of,
+)
 
 MAX_DEPTH: Final = 16
 """Levels of vendor data inside one element; four is the most that was seen."""
@@ -46,29 +49,17 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND: Final = datetime.timedelta(milliseconds=1)
 _LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
-_MAX_NAMES: Final = 1024
-_MAX_CACHED: Final = 128
-"""Characters of a tag that is kept interpreted: a stranger must not fill the memory with names."""
+_MAX_TIMES: Final = 1024
+_MAX_TIME: Final = 64
+"""Characters of a time; RFC 3339 needs at most 35. A stranger must not fill the memory with unreadable ones."""
 
-_TIMES: Final = frozenset({"associate-time", "disassociate-time"})
-_KNOWN: Final[dict[str, frozenset[str]]] = {
-    "root": frozenset(
-        {
-            "datamode", "recording", "group", "session", "participant", "stream", "sessionrecordingassoc",
-            "participantsessionassoc", "participantstreamassoc", "extensiondata",
-        }
-    ),
-    "group": _TIMES,
-    "session": _TIMES | {"sipsessionid", "reason", "group-ref", "start-time", "stop-time"},
-    "participant": _TIMES | {"nameid", "aor", "name", "send", "recv"},
-    "stream": _TIMES | {"label", "mode"},
-    "sessionrecordingassoc": _TIMES,
-    "participantsessionassoc": _TIMES | {"param"},
-    "participantstreamassoc": _TIMES | {"send", "recv"},
-}  # fmt: skip
-
-# The RFC's own spelling, which nearly every client uses.
-_ATTRIBUTES: Final = frozenset({"group_id", "session_id", "participant_id", "stream_id", "aor", "id", "session"})
+# Attribute names, the RFC's before those of the drafts.
+_GROUP: Final = ("group_id", "id")
+_SESSION: Final = ("session_id", "id")
+_PARTICIPANT: Final = ("participant_id", "id")
+_STREAM: Final = ("stream_id", "id")
+_SESSION_REFERENCE: Final = ("session_id", "session")
+_PARTICIPANT_REFERENCE: Final = ("participant_id", "participant")
 
 Children = dict[str, list[etree._Element]]
 Defined = CsGroup | CommunicationSession | Participant | MediaStream
@@ -89,14 +80,7 @@ def parse_metadata(raw: bytes, *, charset: str | None = None) -> RecordingMetada
     return _Reader(doubts).read(parse_document(raw, charset, doubts))
 
 
-@functools.lru_cache(maxsize=_MAX_NAMES)
-def _split(tag: str) -> tuple[str, str]:
-    namespace, _, local = tag.rpartition("}")
-    # A prefix that was never declared is dropped, as in the AudioCodes manual's own example.
-    return namespace[1:], local.rpartition(":")[2]
-
-
-@functools.lru_cache(maxsize=_MAX_NAMES)
+@functools.lru_cache(maxsize=_MAX_TIMES)
 def _read_time(text: str) -> Moment:
     """Read a time: RFC 7865 §6.9 asks for RFC 3339; zones without a colon, milliseconds and lower case occur."""
     try:
@@ -106,19 +90,6 @@ def _read_time(text: str) -> Moment:
     if moment.tzinfo is None:
         return Moment(text, zone_known=False)
     return Moment(text, (moment - _EPOCH) // _MILLISECOND)
-
-
-def _name(tag: str) -> tuple[str, str]:
-    """Split a tag into namespace and local name."""
-    return _split(tag) if len(tag) <= _MAX_CACHED else _split.__wrapped__(tag)
-
-
-@functools.lru_cache(maxsize=_MAX_NAMES)
-def _role(tag: str, kind: str, namespace: str) -> str:
-    found, local = _split.__wrapped__(tag)
-    name = local.lower()
-    ours = not found or found in NAMESPACES or found == namespace
-    return name if ours and name in _KNOWN[kind] else ""
 
 
 class _Reader:
@@ -138,7 +109,7 @@ class _Reader:
         self._attached: dict[str, tuple[Extension, ...]] = {}
 
     def read(self, root: etree._Element) -> RecordingMetadata:
-        namespace, name = _name(root.tag)
+        namespace, name = split_name(root.tag)
         if namespace and namespace not in NAMESPACES:
             self._namespace = namespace
             self._doubt(Doubt.UNKNOWN_NAMESPACE, namespace)
@@ -147,9 +118,9 @@ class _Reader:
             if not children:
                 raise MetadataError("not a recording metadata document")
             self._doubt(Doubt.UNKNOWN_ROOT, name)
-        recording_id = _first(_attributes(root), "recording_id", "id")
+        recording_id = first_of(attributes_of(root), ("recording_id", "id"))
         for element in children.get("recording", ()):
-            recording_id = recording_id or _first(_attributes(element), "recording_id", "id")
+            recording_id = recording_id or first_of(attributes_of(element), ("recording_id", "id"))
             extensions += self._extensions(element, ("recording",))
         for element in children.get("extensiondata", ()):
             extensions += self._extension_data(element)
@@ -191,7 +162,7 @@ class _Reader:
     def _data_mode(self, children: Children) -> bool:
         # RFC 7865 §5.1.2: a missing element means a complete snapshot.
         for element in children.get("datamode", ()):
-            mode = _text(element).lower()
+            mode = text_of(element).lower()
             if mode == "partial":
                 return False
             if mode != "complete":
@@ -205,8 +176,7 @@ class _Reader:
         namespace = self._namespace
         # Only elements can come: comments and instructions were dropped, entities never existed (see `document`).
         for child in element:
-            tag = child.tag
-            name = _role(tag, kind, namespace) if len(tag) <= _MAX_CACHED else ""
+            name = role_of(child.tag, kind, namespace)
             if not name:
                 self._flatten(child, (), extensions)
             elif name in children:
@@ -216,15 +186,15 @@ class _Reader:
         return children, tuple(extensions)
 
     def _flatten(self, element: etree._Element, path: tuple[str, ...], out: list[Extension]) -> None:
-        namespace, name = _name(element.tag)
+        namespace, name = split_name(element.tag)
         if len(path) == MAX_DEPTH:
             self._doubt(Doubt.TRUNCATED, name)
             return
-        text = _text(element)
+        text = text_of(element)
         items = element.items()
         leaf = not len(element)
         if text or items or leaf:
-            attributes = tuple([(_name(str(key))[1], str(value)) for key, value in items]) if items else ()
+            attributes = tuple([(split_name(str(key))[1], str(value)) for key, value in items]) if items else ()
             out.append(Extension(namespace, name, text, attributes, path))
         if not leaf:
             inner = (*path, name)
@@ -239,8 +209,8 @@ class _Reader:
 
     def _extension_data(self, element: etree._Element) -> tuple[Extension, ...]:
         """Attach a drafts' `extensiondata` to the element it names, else give it back for the whole session."""
-        found = self._extensions(element, (_name(element.tag)[1],))
-        parent = _first(_attributes(element), "parent")
+        found = self._extensions(element, (split_name(element.tag)[1],))
+        parent = first_of(attributes_of(element), ("parent",))
         if not parent:
             return found
         self._attached[parent] = self._attached.get(parent, ()) + found
@@ -277,17 +247,17 @@ class _Reader:
         elements = children.get(name)
         if not elements:
             return None
-        text = _text(elements[0])
+        text = text_of(elements[0])
         if not text:
             return None
-        moment = _read_time(text) if len(text) <= _MAX_CACHED else Moment(text[:_MAX_CACHED])
+        moment = _read_time(text) if len(text) <= _MAX_TIME else Moment(text[:_MAX_TIME])
         if moment.unix_ms is None:
             self._doubt(Doubt.BAD_TIME if moment.zone_known else Doubt.NO_ZONE, name)
         return moment
 
     def _group(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
-        identifier = _first(attributes, "group_id", "id")
+        attributes = attributes_of(element)
+        identifier = first_of(attributes, _GROUP)
         children, extensions = self._sort(element, "group")
         associate_time, disassociate_time = self._period(children)
         group = CsGroup(
@@ -299,17 +269,17 @@ class _Reader:
         self._define(identifier, group, self._groups)
 
     def _session(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
-        identifier = _first(attributes, "session_id", "id")
+        attributes = attributes_of(element)
+        identifier = first_of(attributes, _SESSION)
         children, extensions = self._sort(element, "session")
         group_refs = children.get("group-ref")
         session = CommunicationSession(
             session_id=identifier,
-            group_ref=_text(group_refs[0]) if group_refs else _first(attributes, "group"),
-            sip_session_ids=tuple(["".join(_text(child).split()) for child in children.get("sipsessionid", ())]),
+            group_ref=text_of(group_refs[0]) if group_refs else first_of(attributes, ("group",)),
+            sip_session_ids=tuple(["".join(text_of(child).split()) for child in children.get("sipsessionid", ())]),
             reasons=tuple(
                 [
-                    Reason(_text(child), child.get("protocol", "SIP"), child.get("cause", ""))
+                    Reason(text_of(child), child.get("protocol", "SIP"), child.get("cause", ""))
                     for child in children.get("reason", ())
                 ]
             ),
@@ -328,12 +298,12 @@ class _Reader:
             )
 
     def _participant(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
-        identifier = _first(attributes, "participant_id", "id")
+        attributes = attributes_of(element)
+        identifier = first_of(attributes, _PARTICIPANT)
         children, extensions = self._sort(element, "participant")
         name_ids = [_name_id(child) for child in children.get("nameid", ())]
-        name_ids += [NameId(_text(child)) for child in children.get("aor", ()) if _text(child)]
-        session_id = _first(attributes, "session_id", "session")
+        name_ids += [NameId(text_of(child)) for child in children.get("aor", ()) if text_of(child)]
+        session_id = first_of(attributes, _SESSION_REFERENCE)
         participant = Participant(
             participant_id=identifier,
             name_ids=tuple(name_ids),
@@ -363,40 +333,40 @@ class _Reader:
             )
 
     def _stream(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
-        identifier = _first(attributes, "stream_id", "id")
+        attributes = attributes_of(element)
+        identifier = first_of(attributes, _STREAM)
         children, extensions = self._sort(element, "stream")
         labels = children.get("label")
         modes = children.get("mode")
         stream = MediaStream(
             stream_id=identifier,
-            session_id=_first(attributes, "session_id", "session"),
-            label=_text(labels[0]) if labels else "",
-            mode=_text(modes[0]).lower() if modes else "",
+            session_id=first_of(attributes, _SESSION_REFERENCE),
+            label=text_of(labels[0]) if labels else "",
+            mode=text_of(modes[0]).lower() if modes else "",
             extensions=extensions + self._attached.pop(identifier, ()),
         )
         self._define(identifier, stream, self._streams)
 
     def _session_recording(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
+        attributes = attributes_of(element)
         children, _ = self._sort(element, "sessionrecordingassoc")
         associate_time, disassociate_time = self._period(children)
         self._cs_rs.append(
             CsRsAssociation(
-                session_id=_first(attributes, "session_id", "session"),
+                session_id=first_of(attributes, _SESSION_REFERENCE),
                 associate_time=associate_time,
                 disassociate_time=disassociate_time,
             )
         )
 
     def _participant_session(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
+        attributes = attributes_of(element)
         children, _ = self._sort(element, "participantsessionassoc")
         associate_time, disassociate_time = self._period(children)
         self._participant_cs.append(
             ParticipantCsAssociation(
-                participant_id=_first(attributes, "participant_id", "participant"),
-                session_id=_first(attributes, "session_id", "session"),
+                participant_id=first_of(attributes, _PARTICIPANT_REFERENCE),
+                session_id=first_of(attributes, _SESSION_REFERENCE),
                 associate_time=associate_time,
                 disassociate_time=disassociate_time,
                 params=tuple([(child.get("pname", ""), child.get("pval", "")) for child in children.get("param", ())]),
@@ -404,12 +374,12 @@ class _Reader:
         )
 
     def _participant_stream_association(self, element: etree._Element) -> None:
-        attributes = _attributes(element)
+        attributes = attributes_of(element)
         children, _ = self._sort(element, "participantstreamassoc")
         associate_time, disassociate_time = self._period(children)
         self._participant_stream.append(
             ParticipantStreamAssociation(
-                participant_id=_first(attributes, "participant_id", "participant"),
+                participant_id=first_of(attributes, _PARTICIPANT_REFERENCE),
                 send=_references(children, "send"),
                 recv=_references(children, "recv"),
                 associate_time=associate_time,
@@ -418,32 +388,11 @@ class _Reader:
         )
 
 
-def _text(element: etree._Element) -> str:
-    return (element.text or "").strip()
-
-
-def _attribute_name(key: str) -> str:
-    return key if key in _ATTRIBUTES else _name(key)[1].lower()
-
-
-def _attributes(element: etree._Element) -> dict[str, str]:
-    """Return the attributes by lower-case local name, white space around the values removed."""
-    return {_attribute_name(str(key)): str(value).strip() for key, value in element.items()}
-
-
-def _first(attributes: dict[str, str], *names: str) -> str:
-    """Return the first of these attributes, "" when there is none."""
-    for name in names:
-        if name in attributes:
-            return attributes[name]
-    return ""
-
-
 def _name_id(element: etree._Element) -> NameId:
-    aor = _first(_attributes(element), "aor")
+    aor = first_of(attributes_of(element), ("aor",))
     for child in element:
-        if _name(child.tag)[1].lower() == "name":
-            return NameId(aor, _text(child), child.get(_LANGUAGE, ""))
+        if role_of(child.tag, "nameid", "") or split_name(child.tag)[1].lower() == "name":
+            return NameId(aor, text_of(child), child.get(_LANGUAGE, ""))
     return NameId(aor)
 
 
@@ -451,7 +400,7 @@ def _references(children: Children, name: str) -> tuple[str, ...]:
     """Return the identifiers in `send` or `recv`; the drafts wrap each in an `id` element."""
     found = []
     for element in children.get(name, ()):
-        text = _text(element)
-        wrapped = [text] if text else [_text(child) for child in element]
+        text = text_of(element)
+        wrapped = [text] if text else [text_of(child) for child in element]
         found += [identifier for identifier in wrapped if identifier]
     return tuple(found)

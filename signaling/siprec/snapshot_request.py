@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr  # writes only; nothing is parsed
 
-from signaling.siprec.metadata import NAMESPACE
+from signaling.siprec.schema import NAMESPACE
 
 DISPOSITION: Final = "recording-session"
 

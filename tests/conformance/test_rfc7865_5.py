@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from signaling.siprec import MetadataError, parse_metadata
-from signaling.siprec.metadata import NAMESPACES
 from signaling.siprec.model import Doubt
+from signaling.siprec.schema import NAMESPACES
 from tests.unit.signaling.siprec.samples import SNAPSHOT, document
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "rs-metadata"

@@ -28,7 +28,7 @@ from signaling.sdp import (
 )
 from signaling.sdp.crypto import KEY_SALT_LENGTHS, Crypto, MasterKey, parse_crypto
 from signaling.sdp.grammar import MAX_BYTES
-from signaling.sdp.offer_answer import AnswerPolicy, Negotiation, conclude, offer_for_move, plan
+from signaling.sdp.offer_answer import AnswerPolicy, Negotiation, conclude, offer_again, offer_for_move, plan
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 SEEDS = sorted(path.read_bytes() for folder in ("sdp", "vendor") for path in (CORPUS / folder).glob("*.*"))
@@ -308,6 +308,14 @@ class AnySequenceOfOffers(RuleBasedStateMachine):
         for stream, was_held in zip(conclusion.streams, held, strict=True):
             assert not (was_held and stream.recording)
         self.state = conclusion.negotiation
+
+    @invariant()
+    def a_held_stream_is_never_asked_for(self) -> None:
+        if self.state is not None:
+            offer = offer_again(self.state)
+            for slot, media in zip(self.state.slots, offer.media, strict=True):
+                assert not (slot.held_by_peer and media.direction is Direction.RECVONLY)
+                assert not (slot.held_by_peer and slot.recording)
 
     @invariant()
     def slots_never_vanish(self) -> None:

@@ -1,7 +1,8 @@
 """Offer/answer for a recorder, which only ever receives (RFC 3264, RFC 7866 §7).
 
-`plan` answers the peer's offers; `initial_offer`, `offer_for_move` and `conclude` make our own. Pure functions over
-immutable values: whoever calls them holds the `Negotiation` and replaces it when an exchange has completed.
+`plan` answers the peer's offers; `initial_offer`, `offer_again`, `offer_for_move` and `conclude` make our own. Pure
+functions over immutable values: whoever calls them holds the `Negotiation` and replaces it when an exchange has
+completed.
 """
 
 from signaling.sdp.offer_answer.answering import MediaPlan, plan
@@ -16,7 +17,7 @@ from signaling.sdp.offer_answer.model import (
     Slot,
     StreamPlan,
 )
-from signaling.sdp.offer_answer.offering import Conclusion, conclude, initial_offer, offer_for_move
+from signaling.sdp.offer_answer.offering import Conclusion, conclude, initial_offer, offer_again, offer_for_move
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -32,6 +33,7 @@ __all__ = [
     "StreamPlan",
     "conclude",
     "initial_offer",
+    "offer_again",
     "offer_for_move",
     "plan",
 ]

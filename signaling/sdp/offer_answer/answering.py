@@ -214,8 +214,11 @@ def _plan_stream(
     # RFC 5761 §4: numbers 64 to 95 cannot be told from RTCP on a shared port.
     mux = policy.rtcp_mux and media.value("rtcp-mux") is not None and not any(p in MUX_CONFLICTS for p in formats)
     remote = remote_of(offer, media, index, prior, policy=policy, mux=mux, notes=noted)
-    direction = _direction(offer.direction_of(media), index, policy, noted)
-    recording = direction is Direction.RECVONLY and not remote.held
+    offered = offer.direction_of(media)
+    direction = _direction(offered, index, policy, noted)
+    # A peer that only wants to receive sends nothing now, and is not asked to.
+    held = remote.held or offered is Direction.RECVONLY
+    recording = direction is Direction.RECVONLY and not held
     return StreamPlan(
         index=index,
         media=media.media,
@@ -233,7 +236,7 @@ def _plan_stream(
         label=media.label,
         ptime_ms=ptime_of(media),
         crypto=crypto,
-        held_by_peer=remote.held,
+        held_by_peer=held,
         zero_address=remote.zero_address,
         changes=changes_of(prior, accepted=True, recording=recording, formats=formats, remote=remote),
     )

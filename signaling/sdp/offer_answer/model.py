@@ -136,7 +136,7 @@ class StreamPlan(msgspec.Struct, frozen=True, kw_only=True):
     crypto: Crypto | None = None
     """The peer's attribute that was accepted: its keys protect what we receive."""
     held_by_peer: bool = False
-    """The peer paused the stream: `inactive`, or an unspecified address in mid-session."""
+    """The peer sends nothing: `inactive`, `recvonly`, or an unspecified address in mid-session."""
     zero_address: bool = False
     """The stream began without an address, so its absence is no pause."""
     changes: frozenset[Change] = frozenset()

@@ -53,15 +53,27 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def initial_offer(
-    host: str, ports: Sequence[int], origin: Origin, policy: AnswerPolicy = DEFAULT_POLICY
+    host: str,
+    ports: Sequence[int],
+    origin: Origin,
+    policy: AnswerPolicy = DEFAULT_POLICY,
+    *,
+    keys: Mapping[int, bytes] | None = None,
 ) -> SessionDescription:
     """Offer one receive-only audio m-line for each port, for an INVITE that came without an offer.
 
     Only codecs with a static payload type are offered, and telephone-event: a client without SDP in its INVITE names
     its own choice in the answer, from what every endpoint has.
 
+    Args:
+        host: our media address.
+        ports: local RTP port of each stream.
+        origin: our origin.
+        policy: what this peer may have; with SRTP required, the streams are offered as RTP/SAVP.
+        keys: SRTP master key and salt for each stream, by its index; needed when SRTP is required.
+
     Raises:
-        LocalProtocolError: a port is invalid, or the policy has no codec with a static payload type.
+        LocalProtocolError: a port or key is missing or invalid, or no codec of the policy has a static payload type.
 
     """
     codecs = {
@@ -74,20 +86,43 @@ def initial_offer(
         raise LocalProtocolError("no codec of the policy has a static payload type")
     codecs[_EVENTS_TYPE] = _EVENTS
     direction = Direction.RECVONLY if policy.receive else Direction.INACTIVE
+    secure = policy.srtp == "require"
     numbered = dict(enumerate(ports))
-    media = tuple(
-        [
+    media = []
+    for index in numbered:
+        crypto = (_first_key(policy.crypto_suites, index, keys or {}),) if secure else ()
+        media.append(
             MediaDescription(
                 media=AUDIO,
                 port=local_port(index, numbered),
-                protocol="RTP/AVP",
+                protocol="RTP/SAVP" if secure else "RTP/AVP",
                 formats=tuple([str(payload_type) for payload_type in codecs]),
-                attributes=(*codec_attributes(codecs), Attribute(direction.value)),
+                attributes=(*codec_attributes(codecs), *crypto, Attribute(direction.value)),
             )
-            for index in numbered
-        ]
-    )
-    return SessionDescription(origin=origin, connection=Connection.to(host), media=media)
+        )
+    return SessionDescription(origin=origin, connection=Connection.to(host), media=tuple(media))
+
+
+def _first_key(suites: Sequence[str], index: int, keys: Mapping[int, bytes]) -> Attribute:
+    suite = suites[0] if suites else ""
+    key_salt = keys.get(index, b"")
+    check_key(suite, key_salt)
+    return Attribute("crypto", Crypto(1, suite, (MasterKey(key_salt),)).encode())
+
+
+def offer_again(previous: Negotiation, *, receive: bool = True) -> SessionDescription:
+    """Offer the running session as it is, for a re-INVITE that came without an offer (RFC 3261 §14.2).
+
+    Same address, ports and keys; a stream that the peer paused is inactive.
+
+    Args:
+        previous: state after the last completed exchange.
+        receive: False asks for nothing yet (RFC 7866 §7.2).
+
+    """
+    connection = previous.local.connection
+    ports = {index: media.port for index, media in enumerate(previous.local.media)}
+    return offer_for_move(previous, connection.host if connection else "", ports, receive=receive)
 
 
 def offer_for_move(
@@ -108,20 +143,28 @@ def offer_for_move(
         previous: state after the last completed exchange.
         host: our new media address.
         ports: new local RTP port for each live stream, by its index; 0 removes the stream.
-        keys: fresh SRTP master key and salt for each live SRTP stream (RFC 4568 §7.1.4), by its index.
+        keys: fresh SRTP master key and salt for each live SRTP stream that moves (RFC 4568 §7.1.4), by its index.
         receive: False asks for nothing yet (RFC 7866 §7.2).
 
     Raises:
         LocalProtocolError: a live stream has no entry in `ports`, or an SRTP stream none in `keys`.
 
     """
-    media = tuple([_moved(previous, index, ports, keys or {}, receive=receive) for index in range(len(previous.slots))])
+    media = tuple(
+        [_moved(previous, index, host, ports, keys=keys or {}, receive=receive) for index in range(len(previous.slots))]
+    )
     offer = msgspec.structs.replace(previous.local, connection=Connection.to(host), media=media)
     return settle_version(offer, previous)
 
 
 def _moved(
-    previous: Negotiation, index: int, ports: Mapping[int, int], keys: Mapping[int, bytes], *, receive: bool
+    previous: Negotiation,
+    index: int,
+    host: str,
+    ports: Mapping[int, int],
+    *,
+    keys: Mapping[int, bytes],
+    receive: bool,
 ) -> MediaDescription:
     slot = previous.slots[index]
     if not slot.live or ports.get(index) == 0:
@@ -129,9 +172,10 @@ def _moved(
         return MediaDescription(media=slot.media, port=0, protocol=slot.protocol, formats=formats or ("0",))
     before = previous.local.media[index]
     direction = Direction.RECVONLY if receive and not slot.held_by_peer else Direction.INACTIVE
+    stays = before.port == ports.get(index) and previous.local.connection == Connection.to(host)
     attributes = []
     for attribute in before.attributes:
-        if attribute.name == "crypto":
+        if attribute.name == "crypto" and not stays:
             attributes.append(Attribute("crypto", _rekeyed(attribute.value or "", index, keys).encode()))
         elif attribute.name in DIRECTIONS:
             attributes.append(Attribute(direction.value))

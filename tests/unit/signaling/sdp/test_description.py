@@ -108,6 +108,13 @@ def test_the_text_form_puts_lines_into_the_order_of_the_rfc() -> None:
     )
 
 
+def test_a_connection_of_a_stream_is_written_after_its_m_line() -> None:
+    text = TWO_STREAMS + "c=IN IP4 198.51.100.9\n"
+    assert text_of(sdp(text)) == TWO_STREAMS.replace(
+        "m=audio 12242 RTP/AVP 0 8 101\n", "m=audio 12242 RTP/AVP 0 8 101\nc=IN IP4 198.51.100.9\n"
+    )
+
+
 def test_without_connection_no_line_is_written_for_it() -> None:
     assert "c=" not in text_of(SessionDescription(origin=ORIGIN, lines=(Line("i", "x"),)))
 

@@ -114,6 +114,12 @@ def test_bare_line_feeds_between_and_inside_parts() -> None:
     assert bodies(USUAL.replace(b"\r\n", b"\n")) == [SDP.replace(b"\r\n", b"\n"), XML.replace(b"\r\n", b"\n")]
 
 
+@pytest.mark.parametrize("body", [b"\r\n", b"\n", b"\r\n\r\n", b"\n\r\n", b"\n\n"])
+def test_the_first_empty_line_ends_the_header_and_further_ones_are_content(body: bytes) -> None:
+    assert bodies(b"--foobar\nContent-Type: x/y\n\n" + body + b"\n--foobar--") == [body]
+    assert bodies(b"--foobar\r\nContent-Type: x/y\r\n\r\n" + body + b"\r\n--foobar--") == [body]
+
+
 def test_the_bytes_of_a_part_are_never_changed() -> None:
     odd = b"a\nb\r\nc\rd\0\xff\r\n\r\n"
     assert bodies(multipart(part(b"application/octet-stream", odd))) == [odd]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import etree
 
 from signaling.siprec import snapshot_request
-from signaling.siprec.metadata import NAMESPACE
+from signaling.siprec.schema import NAMESPACE
 from signaling.siprec.snapshot_request import DISPOSITION
 
 

@@ -16,6 +16,7 @@ from signaling.sdp.offer_answer import (
     Remark,
     conclude,
     initial_offer,
+    offer_again,
     offer_for_move,
     plan,
 )
@@ -62,6 +63,37 @@ class TestInitialOffer:
     def test_it_needs_ports_and_a_codec_with_a_static_number(self, ports: list[int], codecs: tuple[str, ...]) -> None:
         with pytest.raises(LocalProtocolError):
             initial_offer(HOST, ports, ORIGIN, AnswerPolicy(codecs=codecs))
+
+    def test_where_protection_is_required_it_is_offered_with_a_key_of_ours(self) -> None:
+        offer = initial_offer(HOST, [40000], ORIGIN, AnswerPolicy(srtp="require"), keys={0: KEY})
+        assert offer.media[0].protocol == "RTP/SAVP"
+        assert offer.media[0].values("crypto") == [
+            "1 AES_CM_128_HMAC_SHA1_80 inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd"
+        ]
+        for keys, suites in ((None, ("AES_CM_128_HMAC_SHA1_80",)), ({0: KEY}, ())):
+            with pytest.raises(LocalProtocolError, match="master key"):
+                initial_offer(HOST, [40000], ORIGIN, AnswerPolicy(srtp="require", crypto_suites=suites), keys=keys)
+
+
+class TestOfferAgain:
+    def test_a_running_session_is_offered_as_it_is(self) -> None:
+        assert offer_again(settled()) == settled().local
+
+    def test_a_paused_stream_is_inactive_however_it_was_paused(self) -> None:
+        for pause in (("a=sendonly", "a=inactive"), ("c=IN IP4 198.51.100.1", "c=IN IP4 0.0.0.0")):
+            held = follow_up(TWO_STREAMS.replace(*pause), settled())
+            assert {media.direction for media in offer_again(held).media} == {Direction.INACTIVE}
+
+    def test_not_ready_asks_for_nothing(self) -> None:
+        assert {media.direction for media in offer_again(settled(), receive=False).media} == {Direction.INACTIVE}
+
+    def test_a_stream_that_was_given_up_stays_so(self) -> None:
+        gone = follow_up(TWO_STREAMS.replace("m=audio 12242", "m=audio 0"), settled())
+        assert [media.port for media in offer_again(gone).media] == [40000, 0]
+
+    def test_keys_stay(self) -> None:
+        state = settled(SECURE, AnswerPolicy(srtp="allow"))
+        assert offer_again(state) == state.local
 
 
 class TestConclusionOfALateOffer:
@@ -173,6 +205,10 @@ class TestMove:
         ready = offer_for_move(still_waiting, NEW_HOST, NEW_PORTS)
         assert [media.direction for media in ready.media] == [Direction.RECVONLY] * 2
         assert [s.recording for s in conclude(ready, mirrored(ready), still_waiting).streams] == [True, True]
+
+    def test_a_peer_that_only_receives_is_not_asked_to_send(self) -> None:
+        state = settled(TWO_STREAMS.replace("a=sendonly", "a=recvonly"))
+        assert {media.direction for media in offer_for_move(state, NEW_HOST, NEW_PORTS).media} == {Direction.INACTIVE}
 
     def test_an_inactive_answer_to_a_receiving_offer_is_a_pause(self) -> None:
         offer = offer_for_move(settled(), NEW_HOST, NEW_PORTS)
