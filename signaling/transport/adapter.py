@@ -69,7 +69,9 @@ class SipTransport:
         self._clock = clock
         self._limits = limits
         self._resolve = resolve
-        self._connections = ConnectionTable(self, limits=limits, resolve=resolve, undeliverable=self._not_sent)
+        self._connections = ConnectionTable(
+            self, limits=limits, resolve=resolve, carried=agent.carried, undeliverable=self._not_sent
+        )
         self._connections.client_context = tls_client
         self._endpoints: list[DatagramEndpoint] = []
         self._listeners: list[socket.socket] = []

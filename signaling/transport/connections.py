@@ -31,6 +31,7 @@ class ConnectionTable:
         owner: is told what happens on connections that are opened here.
         limits: of connections.
         resolve: host names to addresses.
+        carried: called with each message to a destination and the connection it went by.
         undeliverable: called with each message that could not be sent.
 
     """
@@ -41,6 +42,7 @@ class ConnectionTable:
         *,
         limits: StreamLimits,
         resolve: Resolver,
+        carried: Callable[[Outgoing, Flow], None],
         undeliverable: Callable[[Outgoing], None],
     ) -> None:
         self.client_context: ssl.SSLContext | None = None
@@ -48,6 +50,7 @@ class ConnectionTable:
         self._owner = owner
         self._limits = limits
         self._resolve = resolve
+        self._carried = carried
         self._undeliverable = undeliverable
         self._open: dict[Flow, StreamConnection] = {}
         self._by_remote: dict[tuple[TransportName, str, int], StreamConnection] = {}
@@ -106,7 +109,7 @@ class ConnectionTable:
         """Send to an address; True if `connect` has to be called for it now."""
         key = (destination.transport, destination.host, destination.port)
         connection = self._by_remote.get(key)
-        if connection is not None and connection.write(outgoing.data):
+        if connection is not None and self._write(connection, outgoing):
             return False
         waiting = self._waiting.get(key)
         if waiting is None:
@@ -134,7 +137,7 @@ class ConnectionTable:
             return
         self._lead(connection, key)
         for outgoing in self._waiting.pop(key, []):
-            if not connection.write(outgoing.data):
+            if not self._write(connection, outgoing):
                 self._undeliverable(outgoing)
 
     def give_up(self, destination: Destination) -> None:
@@ -165,6 +168,12 @@ class ConnectionTable:
         """Cut the connections that did not close."""
         for connection in list(self._open.values()):
             connection.abort()
+
+    def _write(self, connection: StreamConnection, outgoing: Outgoing) -> bool:
+        if connection.flow is None or not connection.write(outgoing.data):
+            return False
+        self._carried(outgoing, connection.flow)
+        return True
 
     def _lead(self, connection: StreamConnection, key: tuple[TransportName, str, int]) -> None:
         """Let messages to the address or name `key` go by `connection`."""

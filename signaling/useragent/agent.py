@@ -24,7 +24,7 @@ from signaling.useragent.identity import Identity, Limits
 from signaling.useragent.offers import SDP
 from signaling.useragent.prepared import Prepared, PreparedRequest
 from signaling.useragent.refreshing import conclude_refresh, refresh, serve_session
-from signaling.useragent.requesting import prepare_request, send_request
+from signaling.useragent.requesting import note_carrier, prepare_request, send_request
 from signaling.useragent.return_path import response_path
 from signaling.useragent.takeover import restore
 from signaling.useragent.uas import receive_request, refuse_malformed
@@ -109,6 +109,14 @@ class UserAgent:
             exchange = core.client_by_id.get(request_id)
             if exchange is not None:
                 fail_transport(core, exchange, now)
+
+    def carried(self, outgoing: Outgoing, flow: Flow) -> None:
+        """Take note that a message to a `Destination` went by this connection."""
+        core = self._core
+        core.open_flows.add(flow)
+        client = core.client_by_id.get(outgoing.request_id)
+        if client is not None:
+            note_carrier(core, client, flow)
 
     def undeliverable(self, outgoing: Outgoing, now: float) -> None:
         """Take note that a message could not be sent: try the next way, or give up (RFC 3261 §18.4)."""

@@ -115,6 +115,7 @@ class ClientExchange:
         "answered",
         "attempt",
         "cancelling",
+        "carried_by",
         "dialog_id",
         "draft",
         "guard",
@@ -142,6 +143,8 @@ class ClientExchange:
         """Where the request may go, best first."""
         self.attempt = 0
         """Index into `targets`."""
+        self.carried_by: Flow | None = None
+        """The connection that the request went by, once it is known."""
         self.provisional = False
         """A 1xx came."""
         self.answered = False

@@ -117,6 +117,13 @@ def forget_client(core: Core, exchange: ClientExchange) -> None:
     core.client_by_id.pop(exchange.request_id, None)
 
 
+def note_carrier(core: Core, exchange: ClientExchange, flow: Flow) -> None:
+    """Remember the connection that a request went by: if it breaks, no answer will come."""
+    if flow.reliable:
+        exchange.carried_by = flow
+        core.client_by_flow.setdefault(flow, set()).add(exchange.request_id)
+
+
 def turn_to_fallback(core: Core, exchange: ClientExchange, now: float) -> bool:
     """Send a request again by the next way, after the last one failed; False if there is none.
 
@@ -247,18 +254,19 @@ def _enlist(core: Core, exchange: ClientExchange, request: Request) -> None:
     core.client[exchange.key] = exchange
     core.client_by_id[exchange.request_id] = exchange
     target = exchange.targets[exchange.attempt]
-    if isinstance(target, Flow) and target.reliable:
-        core.client_by_flow.setdefault(target, set()).add(exchange.request_id)
+    if isinstance(target, Flow):
+        note_carrier(core, exchange, target)
 
 
 def _unlist(core: Core, exchange: ClientExchange) -> None:
     if exchange.key is not None:
         core.client.pop(exchange.key, None)
-    for target in exchange.targets:
-        if isinstance(target, Flow) and target in core.client_by_flow:
-            core.client_by_flow[target].discard(exchange.request_id)
-            if not core.client_by_flow[target]:
-                del core.client_by_flow[target]
+    flow, exchange.carried_by = exchange.carried_by, None
+    waiting = None if flow is None else core.client_by_flow.get(flow)
+    if flow is not None and waiting is not None:
+        waiting.discard(exchange.request_id)
+        if not waiting:
+            del core.client_by_flow[flow]
 
 
 def _lose_patience(core: Core, exchange: ClientExchange, now: float) -> None:
