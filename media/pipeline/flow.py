@@ -86,13 +86,13 @@ class Flow:
             final=final,
         )
         decided = len(located.runs)
-        self._undecided = packets.take(slice(decided, None)).compact()
+        self._undecided = packets.part(decided, len(packets)).compact()
         index["run"][:decided] = located.runs
         index["extended_sequence_number"][:decided] = located.extended_sequence_numbers
         index["extended_timestamp"][:decided] = located.extended_timestamps
         valid = located.runs != STRAY
         self.strays += decided - int(valid.sum())
-        return packets.take(slice(None, decided)) if valid.all() else packets.take(np.flatnonzero(valid))
+        return packets.part(0, decided) if valid.all() else packets.take(np.flatnonzero(valid))
 
 
 class Demultiplexer:
@@ -143,14 +143,14 @@ class Demultiplexer:
         if not len(index):
             return
         names = self._stream_of[index["row"]] << 40 | self._clock_of[index["codec"]] << 32 | index["ssrc"]
-        distinct, first, members = np.unique(names, return_index=True, return_inverse=True)
-        by_source = np.argsort(members, kind="stable")
-        edges = np.searchsorted(members[by_source], np.arange(len(distinct) + 1))
-        for number in np.argsort(first).tolist():
-            name = int(distinct[number])
+        positions = np.arange(len(names))
+        while len(positions):
+            name = int(names[positions[0]])
+            own = names[positions] == name
             party, stream = self._streams[name >> 40]
             key = FlowKey(party, stream, name & 0xFFFFFFFF, self._clocks[name >> 32 & 0xFF])
-            yield key, _by_arrival(packets.take(by_source[edges[number] : edges[number + 1]]))
+            yield key, _by_arrival(packets.take(positions[own]))
+            positions = positions[~own]
 
 
 def _by_arrival(packets: Packets) -> Packets:

@@ -14,7 +14,7 @@ import numpy as np
 from media.container import Capture, PacketBatch
 from media.pipeline.capture_clock import CaptureClock
 from media.pipeline.codec import Payloads
-from media.pipeline.packets import PACKET, Packets, joined
+from media.pipeline.packets import PACKET, Packets, distinct, joined
 from media.pipeline.stream_table import UNKNOWN, StreamTable, durations
 from media.rtp.packet import parse_headers
 
@@ -58,8 +58,8 @@ class Intake:
                     parts.append(packets)
                     pending[number] = next(readings[number], None)
                 elif due.any():
-                    parts.append(packets.take(due).compact())
-                    pending[number] = packets.take(~due).compact()
+                    parts.append(packets.take(np.flatnonzero(due)).compact())
+                    pending[number] = packets.take(np.flatnonzero(~due)).compact()
             yield joined(parts)
 
     def _read(self, number: int, capture: Capture) -> Iterator[Packets]:
@@ -79,7 +79,8 @@ class Intake:
         self.malformed += int((~headers["valid"]).sum())
         self.unknown += int((headers["valid"] & (rows == UNKNOWN)).sum())
         if not usable.all():
-            headers, arrivals, rows = headers[usable], arrivals[usable], rows[usable]
+            kept = np.flatnonzero(usable)
+            headers, arrivals, rows = headers.take(kept), arrivals[kept], rows[kept]
         index = np.zeros(len(headers), PACKET)
         index["arrival_ns"] = arrivals
         index["row"] = rows
@@ -91,7 +92,7 @@ class Intake:
 
     def _measure(self, index: np.ndarray[tuple[int], np.dtype[np.void]], batch: PacketBatch) -> None:
         """Fill in kind and duration, codec by codec."""
-        for codec in np.unique(index["codec"]).tolist():
+        for codec in distinct(index["codec"]):
             use = self._table.codecs[codec]
             own = index["codec"] == codec
             starts, lengths = index["payload_start"][own], index["payload_length"][own].astype(np.int64)

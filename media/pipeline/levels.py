@@ -33,9 +33,9 @@ class LevelMeter:
     def __init__(self, sample_rate: int, law: Law | None) -> None:
         self._frame = max(int(sample_rate * _FRAME_SECONDS), 1)
         self._threshold = _REFERENCE**2 * 10 ** (SPEECH_DBFS / 10) * self._frame
-        self._squares: NDArray[np.int64] | None = None
+        self._squares: NDArray[np.int32] | None = None
         if law is not None:
-            self._squares = EXPANSION[law].astype(np.int64) ** 2
+            self._squares = np.square(EXPANSION[law], dtype=np.int32)
         self._energy = 0
         self._frames = 0
         self._speech = 0
@@ -51,13 +51,16 @@ class LevelMeter:
         """Take the next samples, shape (n,); what is left of the last 20 ms of a stretch is not judged."""
         if not len(samples):
             return
-        squares = self._squares[samples] if self._squares is not None else samples.astype(np.int64) ** 2
+        if self._squares is not None:
+            squares = np.take(self._squares, samples, mode="clip")
+        else:
+            squares = np.square(samples, dtype=np.int32)
         whole = len(squares) // self._frame * self._frame
-        energies = squares[:whole].reshape(-1, self._frame).sum(axis=1)
-        self._energy += int(energies.sum()) + int(squares[whole:].sum())
+        energies = squares[:whole].reshape(-1, self._frame).sum(axis=1, dtype=np.int64)
+        self._energy += int(energies.sum()) + int(squares[whole:].sum(dtype=np.int64))
         self._frames += len(energies)
-        self._speech += int((energies > self._threshold).sum())
-        self.clipped += int((squares >= FULL_SCALE**2).sum())
+        self._speech += int(np.count_nonzero(energies > self._threshold))
+        self.clipped += int(np.count_nonzero(squares >= FULL_SCALE**2))
 
     def level_dbfs(self, frames: int) -> float | None:
         """Return the mean level over so many frames of audio; None if there is no sound at all."""

@@ -31,6 +31,9 @@ PACKET: Final = np.dtype(
 """One packet. `row` and `codec` index the stream table, `duration` is in RTP timestamp units; `run` and the extended
 numbers are filled when the packet is located."""
 
+_OPAQUE: Final = np.dtype((np.void, PACKET.itemsize))
+"""The same bytes without fields: numpy copies records field by field, fifteen times slower."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packets:
@@ -48,24 +51,32 @@ class Packets:
     def __len__(self) -> int:
         return len(self.index)
 
-    def take(self, positions: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Packets:
-        """Return some of the packets; the bytes are shared."""
-        if isinstance(positions, np.ndarray) and len(positions) and positions.dtype != np.bool_:
-            first = int(positions[0])
-            if int(positions[-1]) - first + 1 == len(positions) and (np.diff(positions) == 1).all():
-                # Packets that follow one another need no copy of the index.
-                return Packets(self.index[first : first + len(positions)], self.octets)
-        return Packets(self.index[positions], self.octets)
+    def take(self, positions: NDArray[np.intp]) -> Packets:
+        """Return the packets at some positions; the bytes are shared."""
+        # Indexing records by positions takes forty times as long as `take`.
+        return Packets(self.index.take(positions), self.octets)
+
+    def part(self, start: int, end: int) -> Packets:
+        """Return packets that follow one another; index and bytes are shared."""
+        return Packets(self.index[start:end], self.octets)
 
     def compact(self) -> Packets:
         """Return the same packets with bytes of their own, payloads back to back."""
         lengths = self.index["payload_length"].astype(np.int64)
         ends = np.cumsum(lengths)
         starts = ends - lengths
-        index = self.index.copy()
+        index = self.index.view(_OPAQUE).copy().view(PACKET)
         index["payload_start"] = starts
         positions = np.arange(int(ends[-1]) if len(ends) else 0)
         return Packets(index, self.octets[positions + np.repeat(self.index["payload_start"] - starts, lengths)])
+
+
+def distinct(values: NDArray[np.integer]) -> list[int]:
+    """Return the different values in rising order; quick where all are equal, as they mostly are."""
+    if not len(values):
+        return []
+    first = values[0]
+    return [int(first)] if (values == first).all() else [int(value) for value in np.unique(values)]
 
 
 def joined(parts: Sequence[Packets]) -> Packets:
@@ -75,7 +86,7 @@ def joined(parts: Sequence[Packets]) -> Packets:
         return Packets.none()
     if len(real) == 1:
         return real[0]
-    index = np.concatenate([part.index for part in real])
+    index = np.concatenate([part.index.view(_OPAQUE) for part in real]).view(PACKET)
     count, base = 0, 0
     for part in real:
         index["payload_start"][count : count + len(part)] += base

@@ -14,7 +14,7 @@ from media.pipeline.codec import FrameDecoder, FrameFormat, Law, SampleFormat, S
 from media.pipeline.codec.g711 import SILENCE
 from media.pipeline.errors import DecodeFailed
 from media.pipeline.flow import FlowKey, FlowPackets
-from media.pipeline.packets import Packets
+from media.pipeline.packets import Packets, distinct
 from media.pipeline.plan import Placement, Plan
 from media.pipeline.resampling import reach, resample
 from media.pipeline.stream_table import CodecUse, PacketKind
@@ -65,10 +65,9 @@ class Painter:
         """Lay down what a slice adds to one flow."""
         if given.key.party not in self._parties:
             return
-        late = slice(None, given.overdue)
-        for run, packets in by_run(given.ordered.take(late)):
+        for run, packets in by_run(given.ordered.part(0, given.overdue)):
             self._paint_run(given.key, run, packets, in_order=False)
-        for run, packets in by_run(given.ordered.take(slice(given.overdue, None))):
+        for run, packets in by_run(given.ordered.part(given.overdue, len(given.ordered))):
             self._paint_run(given.key, run, packets, in_order=True)
 
     def finished(self, second: int | None) -> list[Rows]:
@@ -100,7 +99,7 @@ class Painter:
         audio = index["kind"] == PacketKind.AUDIO
         if not audio.all():
             packets = packets.take(np.flatnonzero(audio))
-        for codec in np.unique(packets.index["codec"]).tolist():
+        for codec in distinct(packets.index["codec"]):
             own = packets.index["codec"] == codec
             chosen = packets if own.all() else packets.take(np.flatnonzero(own))
             self._paint_codec(_DecoderKey(key, run, codec), placement, chosen, in_order=in_order)
@@ -180,7 +179,7 @@ def _by_length(packets: Packets) -> Iterable[tuple[NDArray[np.intp], NDArray[np.
     """Yield the payloads of packets by length: their positions, and their octets of shape (packets, length)."""
     lengths = packets.index["payload_length"]
     starts = packets.index["payload_start"]
-    for length in np.unique(lengths).tolist():
+    for length in distinct(lengths):
         if length == 0:
             continue
         chosen = np.flatnonzero(lengths == length)

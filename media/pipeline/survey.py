@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from media.pipeline.envelope import LagEnvelope
 from media.pipeline.flow import FlowKey, FlowPackets
 from media.pipeline.intervals import Intervals
-from media.pipeline.packets import PACKET, Packets
+from media.pipeline.packets import PACKET, Packets, distinct
 from media.pipeline.stream_table import PacketKind
 from media.rtp.jitter import JitterEstimator
 
@@ -35,7 +35,7 @@ HOLE: Final = np.dtype(
     align=True,
 )
 """Nothing between two packets that follow one another: `start` and `end` are extended timestamps, `missing` counts
-sequence numbers, `missing_units` is what these may have covered, each as long as the longest packet of the source so far."""
+sequence numbers, `missing_units` is what these may have covered, each as long as the longest packet so far."""
 
 _NANOSECONDS: Final = 1_000_000_000
 _RUN_SHIFT: Final = 44
@@ -141,10 +141,10 @@ class FlowSurvey:
         if len(given.arrived):
             self._add_arrived(given.arrived)
         if given.overdue:
-            late = given.ordered.take(slice(None, given.overdue))
+            late = given.ordered.part(0, given.overdue)
             for run, packets in by_run(late):
                 self._cover(run, packets, number)
-        for run, packets in by_run(given.ordered.take(slice(given.overdue, None))):
+        for run, packets in by_run(given.ordered.part(given.overdue, len(given.ordered))):
             self._cover(run, packets, number)
             self._add_holes(run, packets)
 
@@ -153,8 +153,8 @@ class FlowSurvey:
         arrivals = index["arrival_ns"]
         self.packets += len(index)
         self.octets += int(index["payload_length"].sum(dtype=np.int64))
-        self.payload_types.update(np.unique(index["payload_type"]).tolist())
-        self.codecs.update(np.unique(index["codec"]).tolist())
+        self.payload_types.update(distinct(index["payload_type"]))
+        self.codecs.update(distinct(index["codec"]))
         self.first_arrival_ns = min(self.first_arrival_ns or int(arrivals[0]), int(arrivals.min()))
         self.last_arrival_ns = max(self.last_arrival_ns, int(arrivals.max()))
         numbers = (index["run"].astype(np.int64) << _RUN_SHIFT) + index["extended_sequence_number"]
@@ -179,7 +179,7 @@ class FlowSurvey:
         # Comfort noise and events are sent when the sender likes; audio tells the time, if there is any.
         telling = (index["kind"] == PacketKind.AUDIO) | (index["kind"] == PacketKind.UNDECODABLE)
         if not telling.all():
-            index = index[telling] if telling.any() else index
+            index = index.take(np.flatnonzero(telling)) if telling.any() else index
         media = (index["extended_timestamp"] - survey.base) * _NANOSECONDS // self.key.clock_rate
         lengths = index["duration"].astype(np.int64) * _NANOSECONDS // self.key.clock_rate
         if telling.any() or not survey.envelope.points():
@@ -261,4 +261,4 @@ def by_run(packets: Packets) -> Iterator[tuple[int, Packets]]:
         return
     edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
     for start, end in itertools.pairwise(edges):
-        yield int(runs[start]), packets.take(slice(start, end))
+        yield int(runs[start]), packets.part(start, end)

@@ -56,14 +56,17 @@ SILENCE: Final[dict[Law, int]] = {Law.MULAW: 0xFF, Law.ALAW: 0xD5}
 _COMPRESSION[Law.MULAW][0] = SILENCE[Law.MULAW]
 
 
+# `mode="clip"` below never clips, every index is in range; it spares numpy the check and half of the time.
+
+
 def expand(codes: NDArray[np.uint8], law: Law) -> Samples:
     """Decode G.711 codes of any shape."""
-    return EXPANSION[law][codes]
+    return np.take(EXPANSION[law], codes, mode="clip")
 
 
 def compress(samples: Samples, law: Law) -> NDArray[np.uint8]:
     """Encode 16-bit samples of any shape to the nearest G.711 codes; the inverse of `expand` on its values."""
-    return _COMPRESSION[law][samples.view(np.uint16)]
+    return np.take(_COMPRESSION[law], samples.view(np.uint16), mode="clip")
 
 
 @dataclass(frozen=True, slots=True)
