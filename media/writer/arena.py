@@ -179,6 +179,11 @@ class Arena:
             stop = start + (len(run) if run.all() else int(np.argmin(run)))
             self.recovered.setdefault(int(self._noted[call]), []).append(self.all.take(start, stop).copy())
 
+    @property
+    def outlives(self) -> bool:
+        """Say whether a successor will find this memory."""
+        return self._fd >= 0
+
     def note(self, ports: NDArray[np.uint32]) -> None:
         """Say which sockets the next calls are for, in their order; at most `MAX_CALLS`."""
         self._noted_calls = len(ports)

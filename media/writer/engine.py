@@ -27,7 +27,7 @@ from media.writer.capture_file import CaptureFile
 from media.writer.carousel import Carousel
 from media.writer.config import PortPair, WriterConfig
 from media.writer.intake import Intake
-from media.writer.kernel import dropped_datagrams, prepare_socket
+from media.writer.kernel import datagram_waits, dropped_datagrams, prepare_socket
 from media.writer.protocol import (
     CloseSession,
     Command,
@@ -106,6 +106,9 @@ class Engine:
         table = PortTable(len(pairs))
         self._table = table
         told = self._arena.told_drops
+        if not self._arena.outlives:
+            # Without a predecessor's word: packets that wait at our start belong to a session to be adopted.
+            self._arena.busy[:] = [datagram_waits(pair.rtp) for pair in pairs]
         self._roster = Roster(
             pairs,
             table,

@@ -14,7 +14,7 @@ from media.container import model
 from media.errors import ResourceError
 from media.writer.arena import PER_CALL, Discarder
 from media.writer.config import PortPair
-from media.writer.kernel import datagram_waits, dropped_datagrams, numeric_address
+from media.writer.kernel import dropped_datagrams, numeric_address
 from media.writer.ports import PortAllocator
 from media.writer.protocol import RefusalReason, StreamSpec
 from media.writer.sources import SourceLock
@@ -58,7 +58,7 @@ class Roster:
         table: columns by port row.
         told_drops: drop counters already told, shape (rows, 2).
         trust_told: the counters come from a predecessor, so drops since then are still to be told.
-        busy: per port row, 1 while a session uses it; what a predecessor left at 1 is reserved for adoption.
+        busy: per port row, 1 while a session uses it; what is 1 now is reserved for adoption.
         cooldown_s: see `WriterConfig`.
         reserved_until: monotonic seconds until which ports of a predecessor are reserved.
 
@@ -82,10 +82,8 @@ class Roster:
         self._rows = {pair.port: row for row, pair in enumerate(pairs)}
         self._busy = busy
         self._allocator = PortAllocator(len(pairs), cooldown_s)
-        for row, pair in enumerate(pairs):
-            # Packets that wait in a socket at our start belong to a session that somebody will want to adopt.
-            if busy[row] or datagram_waits(pair.rtp):
-                self._allocator.reserve(row, reserved_until)
+        for row in np.flatnonzero(busy).tolist():
+            self._allocator.reserve(row, reserved_until)
         busy[:] = 0
         self._discarder = Discarder()
         self.slots: list[LiveSession | None] = []

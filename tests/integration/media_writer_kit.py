@@ -191,10 +191,13 @@ class Frontend:
         assert isinstance(reply, SessionOpened), reply
         return reply
 
-    def modify(self, session: str, *streams: StreamSpec, cause: str = "reinvite") -> SessionModified:
-        reply = self.ask(
+    def try_modify(self, session: str, *streams: StreamSpec, cause: str = "reinvite") -> Reply:
+        return self.ask(
             ModifySession(request=self.number(), epoch=self.epoch, session=session, streams=list(streams), cause=cause)
         )
+
+    def modify(self, session: str, *streams: StreamSpec, cause: str = "reinvite") -> SessionModified:
+        reply = self.try_modify(session, *streams, cause=cause)
         assert isinstance(reply, SessionModified), reply
         return reply
 
