@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: how they are set up, and how the driver's errors become ours."""
+"""Connections to PostgreSQL: how they are set up, how statements run, and how the driver's errors become ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from storage.catalog.text import storable_json
-from storage.errors import CatalogUnreachable, StorageError, StorageMisused
+from storage.errors import AlreadyPublished, CatalogUnreachable, StorageError, StorageLost, StorageMisused
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -26,10 +26,15 @@ STALE_EPOCH: Final = "TD001"
 PATH_TAKEN: Final = "TD002"
 """SQLSTATEs that our own functions raise."""
 
-# Classes and codes that mean "not now": connection, operator intervention, resources, and a server that has become
-# read-only because another one was promoted.
-_AWAY_CLASSES: Final = ("08", "53", "57", "58")
+# Classes and codes that mean "not now": connection, rolled back for another transaction, resources, operator
+# intervention, and a server that has become read-only because another one was promoted.
+_AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
+
+
+class LeaseLost(StorageLost):
+    """The lease named in a statement has a newer holder; the caller knows which lease that was."""
+
 
 # What the constraints mean, in the words of the person who calls.
 _CONSTRAINTS: Final = {
@@ -73,6 +78,10 @@ def translated() -> Iterator[None]:
         code = error.sqlstate or ""
         if code.startswith(_AWAY_CLASSES) or code == _READ_ONLY:
             raise CatalogUnreachable(f"PostgreSQL cannot serve now ({code}): {error}") from error
+        if code == STALE_EPOCH:
+            raise LeaseLost from error
+        if code == PATH_TAKEN:
+            raise AlreadyPublished("a file has a path that another recording claims; nothing was published") from error
         constraint = getattr(error, "constraint_name", None)
         if constraint in _CONSTRAINTS:
             raise StorageMisused(_CONSTRAINTS[constraint]) from error
@@ -85,3 +94,37 @@ def translated() -> Iterator[None]:
         raise CatalogUnreachable(f"no PostgreSQL of the DSN can be used: {error}") from error
     except (OSError, TimeoutError) as error:
         raise CatalogUnreachable(f"PostgreSQL cannot be reached: {error or type(error).__name__}") from error
+
+
+class Database:
+    """A pool of connections and the named statements that run on it; every error is ours."""
+
+    def __init__(self, pool: Pool, statements: dict[str, str]) -> None:
+        self.pool = pool
+        self.statements = statements
+
+    async def row(self, name: str, *arguments: Any) -> asyncpg.Record:
+        """Run a statement that answers with one row."""
+        found = await self.optional_row(name, *arguments)
+        if found is None:
+            raise CatalogUnreachable(f"PostgreSQL gave no answer to {name}")
+        return found
+
+    async def optional_row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+        """Run a statement that answers with one row or none."""
+        with translated():
+            try:
+                return await self.pool.fetchrow(self.statements[name], *arguments)
+            except asyncpg.ReadOnlySQLTransactionError:
+                # Another server has been promoted: connections made from now on look for it.
+                await self.pool.expire_connections()
+                raise
+
+    async def value(self, name: str, *arguments: Any) -> Any:
+        """Run a statement that answers with one value."""
+        return (await self.row(name, *arguments))[0]
+
+    async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement that answers with any number of rows."""
+        with translated():
+            return await self.pool.fetch(self.statements[name], *arguments)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 
-from storage.catalog.connection import Connection, Pool, translated
+from storage.catalog.connection import Connection, Database
 from storage.catalog.records import ClaimedJob, JobFate
 from storage.catalog.text import storable
 from storage.catalog.views import JobView
@@ -24,9 +23,8 @@ CHANNEL = "tandem_jobs"
 class JobQueue:
     """Jobs of one catalog; use it through `Catalog`."""
 
-    def __init__(self, pool: Pool, statements: dict[str, str], dsn: str, *, timeout_s: float) -> None:
-        self._pool = pool
-        self._statements = statements
+    def __init__(self, database: Database, dsn: str, *, timeout_s: float) -> None:
+        self._database = database
         self._dsn = dsn
         self._timeout_s = timeout_s
         self._listener: Connection | None = None
@@ -40,7 +38,7 @@ class JobQueue:
 
     async def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> ClaimedJob | None:
         """Take the job that is due longest, or one that its worker has abandoned."""
-        row = await self._fetchrow("claim_job", worker, list(kinds), timedelta(seconds=lease_s))
+        row = await self._database.optional_row("claim_job", worker, list(kinds), timedelta(seconds=lease_s))
         if row is None:
             return None
         return ClaimedJob(
@@ -55,26 +53,27 @@ class JobQueue:
 
     async def beat(self, job: ClaimedJob, lease_s: float) -> bool:
         """Prolong a claim; False when it is no longer ours."""
-        return bool(await self._fetchval("beat_job", job.job_id, job.worker, job.lock, timedelta(seconds=lease_s)))
+        return bool(
+            await self._database.value("beat_job", job.job_id, job.worker, job.lock, timedelta(seconds=lease_s))
+        )
 
     async def complete(self, job: ClaimedJob) -> bool:
         """Finish a job; False when it is no longer ours."""
-        return bool(await self._fetchval("complete_job", job.job_id, job.worker, job.lock))
+        return bool(await self._database.value("complete_job", job.job_id, job.worker, job.lock))
 
     async def fail(self, job: ClaimedJob, error: str, *, retry: bool) -> JobFate:
         """Give a job back, or bury it."""
         return JobFate(
-            await self._fetchval("fail_job", job.job_id, job.worker, job.lock, storable(error)[:2000], retry)
+            await self._database.value("fail_job", job.job_id, job.worker, job.lock, storable(error)[:2000], retry)
         )
 
     async def retry(self, job_id: int) -> bool:
         """Queue a dead job again; False when it is not dead."""
-        return bool(await self._fetchval("retry_job", job_id))
+        return bool(await self._database.value("retry_job", job_id))
 
     async def list(self, state: str | None, limit: int) -> list[JobView]:
         """Return unfinished and dead jobs, oldest first."""
-        with translated():
-            rows = await self._pool.fetch(self._statements["list_jobs"], state, limit)
+        rows = await self._database.rows("list_jobs", state, limit)
         return [
             JobView(
                 job_id=row["id"],
@@ -107,22 +106,17 @@ class JobQueue:
         """Open the listening connection if there is none; without one, wait for the caller's time-out."""
         while self._listener is None or self._listener.is_closed():
             try:
-                connection: Connection = await asyncpg.connect(self._dsn, timeout=self._timeout_s)
-                await connection.add_listener(CHANNEL, self._notified)
-                connection.add_termination_listener(self._notified)
+                self._listener = await asyncpg.connect(self._dsn, timeout=self._timeout_s)
+                await self._listener.add_listener(CHANNEL, self._notified)
+                self._listener.add_termination_listener(self._notified)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self.aclose()
                 await asyncio.sleep(1.0)
-                continue
-            self._listener = connection
-            self._woken.set()  # whatever was queued while nobody listened
+            except asyncio.CancelledError:
+                await self.aclose()  # half set up; the next wait begins anew
+                raise
+            else:
+                self._woken.set()  # whatever was queued while nobody listened
 
     def _notified(self, *_: object) -> None:
         self._woken.set()
-
-    async def _fetchrow(self, name: str, *arguments: Any) -> asyncpg.Record | None:
-        with translated():
-            return await self._pool.fetchrow(self._statements[name], *arguments)
-
-    async def _fetchval(self, name: str, *arguments: Any) -> Any:
-        with translated():
-            return await self._pool.fetchval(self._statements[name], *arguments)

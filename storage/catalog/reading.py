@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from storage.catalog.connection import Pool, translated
+from storage.catalog.connection import Database, translated
 from storage.catalog.records import (
     CaptureLocation,
     Door,
@@ -41,19 +41,19 @@ _HIGHEST: Final = "\U0010ffff"
 _ID_PREFIX: Final = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
-async def list_recordings(pool: Pool, statements: dict[str, str], wanted: RecordingFilter) -> list[RecordingSummary]:
+async def list_recordings(database: Database, wanted: RecordingFilter) -> list[RecordingSummary]:
     """Return one page, newest first."""
     if not 1 <= wanted.limit <= MAX_PAGE:
         raise StorageMisused(f"limit {wanted.limit} is not between 1 and {MAX_PAGE}")
     conditions, arguments = _conditions(wanted)
     arguments.append(wanted.limit)
     statement = (
-        statements["list_recordings"]
+        database.statements["list_recordings"]
         .replace("/* conditions */", " AND ".join(conditions) or "true")
         .replace("/* limit */", f"${len(arguments)}")
     )
     with translated():
-        rows = await pool.fetch(statement, *arguments)
+        rows = await database.pool.fetch(statement, *arguments)
     return [_summary(row) for row in rows]
 
 
@@ -91,33 +91,33 @@ def _conditions(wanted: RecordingFilter) -> tuple[list[str], list[Any]]:
     return conditions, arguments
 
 
-async def find_recording(pool: Pool, statements: dict[str, str], reference: str | UUID) -> UUID | Ambiguous | None:
+async def find_recording(database: Database, reference: str | UUID) -> UUID | Ambiguous | None:
     """Resolve an id, a record identifier, or the unique beginning of an id; identifiers win over shortened ids."""
     if isinstance(reference, UUID):
         return reference
-    with translated():
-        if (found := await pool.fetchval(statements["find_by_identifier"], key(reference))) is not None:
-            return UUID(str(found))
-        digits = reference.replace("-", "").lower()
-        if not _ID_PREFIX.fullmatch(reference) or len(digits) > 32:
-            return None
-        low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-        rows = await pool.fetch(statements["find_by_id_range"], low, high)
+    if (found := await database.optional_row("find_by_identifier", key(reference))) is not None:
+        return UUID(str(found["id"]))
+    digits = reference.replace("-", "").lower()
+    if not _ID_PREFIX.fullmatch(reference) or len(digits) > 32:
+        return None
+    rows = await database.rows("find_by_id_range", UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
     if len(rows) > 1:
         return Ambiguous(prefix=reference, candidates=tuple(UUID(str(row["id"])) for row in rows))
     return UUID(str(rows[0]["id"])) if rows else None
 
 
-async def get_recording(
-    pool: Pool, statements: dict[str, str], reference: str | UUID
-) -> RecordingDetail | Ambiguous | None:
+async def get_recording(database: Database, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
     """Return everything about one recording, seen at one moment."""
-    found = await find_recording(pool, statements, reference)
+    found = await find_recording(database, reference)
     if not isinstance(found, UUID):
         return found
+    statements = database.statements
     statement = statements["list_recordings"].replace("/* conditions */", "id = $1").replace("/* limit */", "1")
     with translated():
-        async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        async with (
+            database.pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
             row = await connection.fetchrow(statement, found)
             if row is None:
                 return None
@@ -132,10 +132,9 @@ async def get_recording(
     )
 
 
-async def recording_segments(pool: Pool, statements: dict[str, str], recording_id: UUID) -> RecordingSegments | None:
+async def recording_segments(database: Database, recording_id: UUID) -> RecordingSegments | None:
     """Return what the rendering of a recording starts from."""
-    with translated():
-        rows = await pool.fetch(statements["recording_segments"], recording_id)
+    rows = await database.rows("recording_segments", recording_id)
     if not rows:
         return None
     return RecordingSegments(

@@ -199,6 +199,13 @@ BEGIN
     RETURN v_id;
 END $$;
 
+-- Lock order is recording, then job, everywhere: a function that ends a job first locks what the job is about.
+CREATE FUNCTION lock_subject_v1(p_id bigint) RETURNS void
+LANGUAGE sql AS $$
+    SELECT FROM recordings WHERE id = (
+        SELECT (payload ->> 'recording_id')::uuid FROM jobs WHERE jobs.id = p_id AND kind = 'finalise') FOR UPDATE
+$$;
+
 -- Put a job on the dead letter list; a finalise job takes its recording to `failed`.
 CREATE FUNCTION bury_job_v1(p_id bigint, p_error text) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -220,24 +227,27 @@ LANGUAGE plpgsql SET enable_sort = off AS $$
 DECLARE
     v_job jobs;
 BEGIN
+    -- What took its worker down (or was abandoned) once too often.
+    FOR v_job IN
+        SELECT * FROM jobs
+        WHERE state = 'running' AND locked_until < now() AND attempts >= max_attempts AND kind = ANY (p_kinds)
     LOOP
-        -- Two index scans rather than one OR; abandoned jobs first, they have waited longest.
-        SELECT * INTO v_job FROM jobs
-        WHERE state = 'running' AND locked_until < now() AND kind = ANY (p_kinds)
-        ORDER BY locked_until LIMIT 1 FOR UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
-        IF v_job.attempts < v_job.max_attempts THEN
-            EXIT;
+        PERFORM lock_subject_v1(v_job.id);
+        PERFORM FROM jobs WHERE id = v_job.id AND state = 'running' AND claims = v_job.claims FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            PERFORM bury_job_v1(v_job.id, format('abandoned by %s in attempt %s', v_job.locked_by, v_job.attempts));
         END IF;
-        -- It took its worker down (or was abandoned) once too often.
-        PERFORM bury_job_v1(v_job.id, format('abandoned by %s in attempt %s', v_job.locked_by, v_job.attempts));
     END LOOP;
-    IF v_job.id IS NULL THEN
+    -- Two index scans rather than one OR; abandoned jobs first, they have waited longest.
+    SELECT * INTO v_job FROM jobs
+    WHERE state = 'running' AND locked_until < now() AND attempts < max_attempts AND kind = ANY (p_kinds)
+    ORDER BY locked_until LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
         SELECT * INTO v_job FROM jobs
         WHERE state = 'queued' AND run_after <= now() AND kind = ANY (p_kinds)
         ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED;
     END IF;
-    IF v_job.id IS NULL THEN
+    IF NOT FOUND THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -283,6 +293,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_job jobs;
 BEGIN
+    PERFORM lock_subject_v1(p_id);
     SELECT * INTO v_job FROM jobs
     WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim FOR UPDATE;
     IF NOT FOUND THEN
@@ -306,6 +317,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_job jobs;
 BEGIN
+    PERFORM lock_subject_v1(p_id);
     DELETE FROM jobs WHERE id = p_id AND state = 'dead' RETURNING * INTO v_job;
     IF NOT FOUND THEN
         RETURN false;

@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from storage.catalog import reading
-from storage.catalog.connection import PATH_TAKEN, STALE_EPOCH, Pool, set_up, translated
+from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.jobs import JobQueue
 from storage.catalog.migrate import check_schema
 from storage.catalog.records import (
@@ -47,7 +47,7 @@ from storage.catalog.records import (
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
 from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary
-from storage.errors import AlreadyPublished, CatalogUnreachable, StaleEpoch, StorageMisused
+from storage.errors import StaleEpoch, StorageMisused
 
 
 class Catalog:
@@ -58,9 +58,8 @@ class Catalog:
     """
 
     def __init__(self, pool: Pool, dsn: str, *, timeout_s: float) -> None:
-        self._pool = pool
-        self._statements = _statements()
-        self._jobs = JobQueue(pool, self._statements, dsn, timeout_s=timeout_s)
+        self._database = Database(pool, _statements())
+        self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
 
     @classmethod
     async def connect(
@@ -97,9 +96,9 @@ class Catalog:
         """Close all connections; statements under way may finish within the given seconds."""
         await self._jobs.aclose()
         try:
-            await asyncio.wait_for(self._pool.close(), timeout_s)
+            await asyncio.wait_for(self._database.pool.close(), timeout_s)
         except TimeoutError:
-            self._pool.terminate()
+            self._database.pool.terminate()
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,8 +115,7 @@ class Catalog:
 
         It waits until writes of the former holder that are under way have ended.
         """
-        with translated():
-            return int(await self._pool.fetchval(self._statements["acquire_lease"], name, storable(holder)))
+        return int(await self._database.value("acquire_lease", name, storable(holder)))
 
     async def open_segment(self, opening: SegmentOpening) -> OpenedSegment:
         """Make a new session durable: recording, segment, streams and dialog snapshot. One round trip."""
@@ -191,7 +189,7 @@ class Catalog:
             StoredDialog(
                 **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
             )
-            for row in await self._fetch("load_dialogs", since)
+            for row in await self._database.rows("load_dialogs", since)
         ]
 
     async def forget_dialogs(self, ended_before: datetime, epoch: int, *, lease: str = FRONTEND_LEASE) -> int:
@@ -232,7 +230,7 @@ class Catalog:
             OpenSegmentRow(
                 **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
             )
-            for row in await self._fetch("open_segments", host)
+            for row in await self._database.rows("open_segments", host)
         ]
 
     async def add_metadata(self, revision: MetadataRevision) -> None:
@@ -300,15 +298,14 @@ class Catalog:
 
     async def enqueue_finalise(self, recording_id: UUID) -> bool:
         """Queue the finalise job of a recording without open segments (again); False when it has one open."""
-        with translated():
-            queued = await self._pool.fetchval(self._statements["enqueue_finalise"], recording_id)
+        queued = await self._database.value("enqueue_finalise", recording_id)
         if queued is None:
             raise StorageMisused(f"recording {recording_id} does not exist")
         return bool(queued)
 
     async def recording_segments(self, recording_id: UUID) -> RecordingSegments | None:
         """Return what the rendering of a recording starts from; None for an unknown one."""
-        return await reading.recording_segments(self._pool, self._statements, recording_id)
+        return await reading.recording_segments(self._database, recording_id)
 
     async def publish(self, rendered: RenderedRecording, *, job: ClaimedJob | None = None) -> Publication:
         """Replace the result of a recording in one transaction: files, gaps, quality, duration, state.
@@ -317,29 +314,19 @@ class Catalog:
         the superseded files afterwards.
         """
         claim = (None, None, None) if job is None else (job.job_id, job.worker, job.lock)
-        with translated():
-            try:
-                row = await self._pool.fetchrow(
-                    self._statements["publish"],
-                    rendered.recording_id,
-                    rendered.segment_ids,
-                    rendered.state.value,
-                    rendered.started_at,
-                    rendered.duration_s,
-                    [{**dataclasses.asdict(file), "sha256": file.sha256.hex()} for file in rendered.files],
-                    [dataclasses.asdict(gap) for gap in rendered.gaps],
-                    [dataclasses.asdict(stream) for stream in rendered.streams],
-                    rendered.warnings,
-                    *claim,
-                )
-            except asyncpg.PostgresError as error:
-                if error.sqlstate == PATH_TAKEN:
-                    raise AlreadyPublished(
-                        f"a file of recording {rendered.recording_id} has a path that another recording claims"
-                    ) from error
-                raise
-        if row is None:
-            raise CatalogUnreachable("PostgreSQL gave no answer to a publication")
+        row = await self._database.row(
+            "publish",
+            rendered.recording_id,
+            rendered.segment_ids,
+            rendered.state.value,
+            rendered.started_at,
+            rendered.duration_s,
+            [{**dataclasses.asdict(file), "sha256": file.sha256.hex()} for file in rendered.files],
+            [dataclasses.asdict(gap) for gap in rendered.gaps],
+            [dataclasses.asdict(stream) for stream in rendered.streams],
+            rendered.warnings,
+            *claim,
+        )
         return Publication(
             refused=PublicationRefusal(row["refused"]) if row["refused"] else None,
             superseded=tuple((store, path) for store, path in row["superseded"]),
@@ -349,27 +336,18 @@ class Catalog:
 
     async def list_recordings(self, wanted: RecordingFilter) -> list[RecordingSummary]:
         """Return the newest matching recordings, newest first, with their gaps."""
-        return await reading.list_recordings(self._pool, self._statements, wanted)
+        return await reading.list_recordings(self._database, wanted)
 
     async def get_recording(self, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
         """Find one recording by id, unique beginning of its id (4 characters or more) or record identifier."""
-        return await reading.get_recording(self._pool, self._statements, reference)
+        return await reading.get_recording(self._database, reference)
 
     async def _guarded(self, name: str, lease: str, epoch: int, *arguments: Any) -> asyncpg.Record:
-        with translated():
-            try:
-                row = await self._pool.fetchrow(self._statements[name], lease, epoch, *arguments)
-            except asyncpg.PostgresError as error:
-                if error.sqlstate == STALE_EPOCH:
-                    raise StaleEpoch(lease, epoch) from error
-                raise
-        if row is None:
-            raise CatalogUnreachable(f"PostgreSQL gave no answer to {name}")
-        return row
-
-    async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
-        with translated():
-            return await self._pool.fetch(self._statements[name], *arguments)
+        """Run a write of a lease holder; its first two arguments are always lease and epoch."""
+        try:
+            return await self._database.row(name, lease, epoch, *arguments)
+        except LeaseLost as error:
+            raise StaleEpoch(lease, epoch) from error
 
 
 async def _leave_as_is(_: object) -> None:

@@ -177,6 +177,22 @@ async def test_a_failure_of_what_was_asked_for_again_is_not_the_end(catalog: Cat
     assert await state_of(catalog, recording) is RecordingState.FINALISING
 
 
+async def test_a_failing_job_and_a_closing_segment_cannot_deadlock(
+    catalog: Catalog, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Both need the recording and its job; they lock them in the same order."""
+    recording = await close_one(catalog)
+    job = await claim(catalog)
+    async with database.transaction():
+        await database.execute("SELECT FROM recordings WHERE id = $1 FOR UPDATE", recording)
+        failing = asyncio.ensure_future(catalog.fail_job(job, "broken", retry=False))
+        done, _ = await asyncio.wait([failing], timeout=0.2)
+        assert not done
+        await database.execute("SET LOCAL lock_timeout = '1s'")
+        await database.execute("UPDATE jobs SET again = true WHERE id = $1", job.job_id)
+    assert await failing is JobFate.RETRY
+
+
 async def test_a_dead_job_can_be_retried(catalog: Catalog) -> None:
     recording = await close_one(catalog)
     job = await claim(catalog)

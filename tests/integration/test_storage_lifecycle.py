@@ -6,6 +6,7 @@ a random walk the invariants are read back from a real PostgreSQL. A failure nam
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
 from uuid import UUID
@@ -213,5 +214,51 @@ async def test_when_everybody_keeps_working_everything_gets_finished(catalog: Ca
         assert [row["state"] for row in states] == ["complete"]
         assert await catalog.list_jobs() == []
         assert await catalog.load_dialogs() == []
+    finally:
+        await database.close()
+
+
+async def test_everybody_at_once_neither_blocks_nor_breaks_anything(catalog: Catalog, catalog_dsn: str) -> None:
+    """Locks are taken in one order: a deadlock would show as `CatalogUnreachable` here."""
+    epoch = await catalog.acquire_lease()
+
+    async def frontend(number: int) -> None:
+        for _ in range(25):
+            sample = opening(f"CALL{number % 2}", epoch=epoch)
+            await catalog.open_segment(sample)
+            await catalog.close_segment(closing(sample))
+
+    async def curator(number: int) -> None:
+        choice = random.Random(number)
+        for _ in range(25):
+            job = await catalog.claim_job(f"curator-{number}", lease_s=choice.choice([0.0, 60.0]))
+            if job is None:
+                continue
+            seen = await catalog.recording_segments(UUID(str(job.payload["recording_id"])))
+            assert seen is not None
+            segments = tuple(segment.segment_id for segment in seen.segments)
+            result = rendered(seen.recording_id, opening(seen.record_identifier))
+            if choice.random() < 0.4:
+                await catalog.fail_job(job, "broken", retry=choice.random() < 0.5)
+            elif (
+                await catalog.publish(dataclasses.replace(result, segment_ids=segments, gaps=(), streams=()), job=job)
+            ).refused:
+                await catalog.complete_job(job)
+
+    async def operator() -> None:
+        for _ in range(25):
+            for job in await catalog.list_jobs(state="dead"):
+                await catalog.retry_job(job.job_id)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(frontend(number))
+            group.create_task(curator(number))
+        group.create_task(operator())
+    database = await asyncpg.connect(catalog_dsn)
+    try:
+        for sentence, query in INVARIANTS.items():
+            assert await database.fetch(query) == [], sentence
+        assert await database.fetchval("SELECT count(*) FROM segments") == 100
     finally:
         await database.close()

@@ -449,3 +449,27 @@ class TestConnecting:
             finally:
                 await blocker.close()
             assert await catalog.acquire_lease() == 1
+
+    async def test_a_server_that_became_a_standby_is_left(self, catalog_dsn: str) -> None:
+        """Old connections to it would refuse writes for ever; new ones look for the primary."""
+        async with await Catalog.connect(catalog_dsn, min_size=4) as catalog:
+            await catalog.acquire_lease()
+            name = catalog_dsn.partition("/test_")[2].partition("?")[0]
+            await rows(catalog_dsn, f"ALTER DATABASE test_{name} SET default_transaction_read_only = on")
+            await rows(
+                catalog_dsn,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'tandem' AND datname = current_database()",
+            )
+            failures = 0
+            for _ in range(8):
+                try:
+                    await catalog.acquire_lease()
+                except CatalogUnreachable:
+                    failures += 1
+            assert failures == 8
+            connection = await asyncpg.connect(catalog_dsn)
+            await connection.execute("SET default_transaction_read_only = off")
+            await connection.execute(f"ALTER DATABASE test_{name} RESET default_transaction_read_only")
+            await connection.close()
+            assert await catalog.acquire_lease() == 2

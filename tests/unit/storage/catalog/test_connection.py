@@ -3,8 +3,8 @@
 import asyncpg
 import pytest
 
-from storage.catalog.connection import encode_json, translated
-from storage.errors import CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
+from storage.catalog.connection import LeaseLost, encode_json, translated
+from storage.errors import AlreadyPublished, CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from storage.errors import CatalogUnreachable, StaleEpoch, StorageError, Storage
         (asyncpg.AdminShutdownError("restarting"), CatalogUnreachable),
         (asyncpg.CannotConnectNowError("starting up"), CatalogUnreachable),
         (asyncpg.TooManyConnectionsError("full"), CatalogUnreachable),
+        (asyncpg.DeadlockDetectedError("deadlock"), CatalogUnreachable),
         (asyncpg.DiskFullError("full"), CatalogUnreachable),
         (asyncpg.ReadOnlySQLTransactionError("standby"), CatalogUnreachable),
         (asyncpg.InterfaceError("connection is closed"), CatalogUnreachable),
@@ -33,6 +34,13 @@ def test_a_violated_constraint_is_explained_in_our_words() -> None:
     error.constraint_name = "segments_pkey"
     with pytest.raises(StorageMisused, match="segment id is already used"), translated():
         raise error
+
+
+@pytest.mark.parametrize(("code", "expected"), [("TD001", LeaseLost), ("TD002", AlreadyPublished)])
+def test_what_our_functions_raise_has_a_meaning(code: str, expected: type[StorageError]) -> None:
+    raised = type("Raised", (asyncpg.PostgresError,), {"sqlstate": code})
+    with pytest.raises(expected), translated():
+        raise raised("by a function")
 
 
 def test_our_own_errors_pass_unchanged() -> None:
