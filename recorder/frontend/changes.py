@@ -36,6 +36,7 @@ class MediaChanges:
     async def change(self, event: ReinviteReceived | UpdateReceived) -> None:
         """Answer a re-INVITE or UPDATE, with or without SDP, with or without metadata."""
         frontend = self._frontend
+        await frontend.writer_restored(event.dialog_id)
         session = frontend.sessions.get(event.dialog_id)
         cause = "reinvite" if isinstance(event, ReinviteReceived) else "update"
         if session is None:
@@ -146,6 +147,8 @@ class MediaChanges:
         session = frontend.sessions.get(event.dialog_id)
         if session is None or not session.pending_offer:
             return
+        await frontend.writer_restored(event.dialog_id)
+        session = frontend.sessions.get(event.dialog_id, session)
         log = _log.bind(record_identifier=session.record_identifier, segment=session.segment.hex)
         offer = parse_sdp(session.pending_offer)
         if not event.request.body:

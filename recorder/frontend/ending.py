@@ -37,6 +37,7 @@ class SessionEnding:
     async def bye(self, event: ByeReceived) -> None:
         """Close the capture, checkpoint, answer 200."""
         frontend = self._frontend
+        await frontend.writer_restored(event.dialog_id)
         session = frontend.remove(event.dialog_id)
         prepared = frontend.agent.prepare(event.request_id, 200)
         if session:

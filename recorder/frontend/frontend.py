@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from recorder.config import Settings
 from recorder.edge.edge import Edge
@@ -19,6 +20,9 @@ from recorder.ha.durable_catalog import DurableCatalog
 from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
+
+_REPLACEMENT_S: Final = 5.0
+"""A client repeats its request for 32 s; a replacement of a writer takes one or two."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +83,17 @@ class Frontend:
             await self.pool.clients[writer].close(capture, "rejected")
             with suppress(OSError):
                 await asyncio.to_thread(os.unlink, path)
+
+    async def writer_restored(self, dialog_id: str) -> None:
+        """Wait, if the writer of a session has died, until its replacement has the session.
+
+        Before that, a command would be refused, and the packets that wait in the kernel would be nobody's.
+        """
+        session = self.sessions.get(dialog_id)
+        if session:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REPLACEMENT_S):
+                    await self.pool.clients[session.writer].reconciled.wait()
 
     def media_host(self, writer_host: str, flow: Flow) -> str:
         """Return the address that a client reaches a writer of this host at: by default the one it called."""

@@ -87,6 +87,7 @@ class _Standby:
             assignment.state_dir,
             clock=time.monotonic,
             min_free_bytes=assignment.settings.media.min_free_mb << 20,
+            sync_interval_s=assignment.settings.media.sync_interval_ms / 1000,
         )
         self._connections = group.create_task(self.pool.run())
 

@@ -62,6 +62,12 @@ class Recovery:
     async def writer_connected(self, client: WriterClient) -> None:
         """Compare what the writer captures with what it should, and give it what it lacks."""
         try:
+            await self._reconcile(client)
+        finally:
+            client.reconciled.set()
+
+    async def _reconcile(self, client: WriterClient) -> None:
+        try:
             running = {summary.session for summary in (await client.sessions()).sessions}
         except (WriterRefusedError, ChannelLostError) as error:
             _log.warning("writer did not list its sessions", writer=client.name, reason=str(error))

@@ -58,6 +58,10 @@ class WriterClient:
     ) -> None:
         self.name = name
         self.connected = False
+        """The writer has answered on this connection. A connection alone proves nothing: the supervisor keeps the
+        listening socket, so that one can wait in its queue for a writer that is still starting."""
+        self.reconciled = asyncio.Event()
+        """Set by the active frontend once this writer has all its sessions; cleared when the connection is lost."""
         self.beating = asyncio.Event()
         """Set while there is a connection and a heartbeat has come over it."""
         self.heartbeat: Heartbeat | None = None
@@ -70,6 +74,7 @@ class WriterClient:
         self._timeout_s = timeout_s
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._opened_at = 0.0
         self._stream: asyncio.StreamWriter | None = None
 
     async def run(self) -> None:
@@ -82,10 +87,9 @@ class WriterClient:
                 continue
             sock.setblocking(False)
             reader, self._stream = await asyncio.open_unix_connection(sock=sock)
-            self.connected = True
-            self.heartbeat_at = self._clock()
-            self._on_connected(self)
+            self._opened_at = self._clock()
             try:
+                self._greet(self._stream)
                 await self._read(reader)
             except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError, ChannelLostError) as error:
                 _log.warning("connection to writer lost", writer=self.name, reason=str(error) or type(error).__name__)
@@ -95,6 +99,7 @@ class WriterClient:
     def _disconnect(self) -> None:
         self.connected, self.heartbeat = False, None
         self.beating.clear()
+        self.reconciled.clear()
         if self._stream:
             self._stream.close()
             self._stream = None
@@ -106,12 +111,26 @@ class WriterClient:
                 waiter.exception()
         self._waiting.clear()
 
+    def _greet(self, stream: asyncio.StreamWriter) -> None:
+        """Ask for something whose answer nobody needs: it comes as soon as the writer reads its connections."""
+        stream.write(_framed(ListSessions(request=next(self._numbers), epoch=self._epoch())))
+
+    def silent_for(self, *, starting: bool) -> float:
+        """Return the seconds without progress of the writer, or, if `starting`, without any sign of its start."""
+        if self._stream is None or self.connected is starting:
+            return 0.0
+        return self._clock() - (self._opened_at if starting else self.heartbeat_at)
+
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
             (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
             if length > MAX_MESSAGE:
                 raise ChannelLostError(f"message of {length} bytes")
             message = _DECODER.decode(await reader.readexactly(length))
+            if not self.connected:
+                self.connected = True
+                self.heartbeat_at = self._clock()
+                self._on_connected(self)
             match message:
                 case Heartbeat():
                     if self.heartbeat is None or message.progress > self.heartbeat.progress:
@@ -129,9 +148,8 @@ class WriterClient:
         if self._stream is None:
             raise ChannelLostError(f"no connection to {self.name}")
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._stream.write(_framed(command))
         self._waiting[command.request] = waiter
-        payload = _ENCODER.encode(command)
-        self._stream.write(_LENGTH.pack(len(payload)) + payload)
         try:
             reply = await asyncio.wait_for(waiter, self._timeout_s)
         except TimeoutError:
@@ -184,6 +202,11 @@ class WriterClient:
         """Ask what the writer is capturing; errors as `open`."""
         reply = await self._ask(ListSessions(request=next(self._numbers), epoch=self._epoch()))
         return _expect(reply, SessionList)
+
+
+def _framed(command: Command) -> bytes:
+    payload = _ENCODER.encode(command)
+    return _LENGTH.pack(len(payload)) + payload
 
 
 def _expect(reply: Reply, kind: type[ReplyT]) -> ReplyT:

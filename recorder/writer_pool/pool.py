@@ -16,6 +16,11 @@ _SILENT_S: Final = 1.5
 """A writer whose loop made no progress for this long takes no new session; three missed flushes at the default."""
 _STUCK_S: Final = 2.0
 """And after this long it is replaced: the kernel's default buffer holds five seconds of one G.711 stream."""
+_STARTING_S: Final = 20.0
+"""A process that has not answered by then never will; a start takes a second, on a machine that starts everything at
+once several."""
+_BEATS: Final = 3
+"""Heartbeats come once per flush: as many flushes have to be missed, where flushes are rare."""
 
 
 class WriterPool:
@@ -28,6 +33,7 @@ class WriterPool:
         *,
         clock: Callable[[], float],
         min_free_bytes: int,
+        sync_interval_s: float,
     ) -> None:
         self.epoch = 0
         """Lease epoch that every command carries; 0 commands nothing."""
@@ -37,6 +43,8 @@ class WriterPool:
         """Writers that get no new session."""
         self._clock = clock
         self._min_free_bytes = min_free_bytes
+        self._silent_s = max(_SILENT_S, _BEATS * sync_interval_s)
+        self._stuck_s = max(_STUCK_S, (_BEATS + 1) * sync_interval_s)
         self._placed: Counter[str] = Counter()
         self.clients = {
             name: WriterClient(
@@ -91,16 +99,19 @@ class WriterPool:
                     free_ports=max(0, beat.free_ports - (placed - beat.streams)),
                     streams=placed,
                     free_bytes=beat.free_bytes,
-                    healthy=client.connected and not beat.failed and now - client.heartbeat_at < _SILENT_S,
+                    healthy=client.connected and not beat.failed and now - client.heartbeat_at < self._silent_s,
                     draining=client.name in self.draining,
                 )
             )
         return loads
 
     def stuck(self) -> list[str]:
-        """Return the writers whose process exists, but whose loop makes no progress."""
-        now = self._clock()
-        return [one.name for one in self.clients.values() if one.connected and now - one.heartbeat_at > _STUCK_S]
+        """Return the writers whose process exists, but whose loop makes no progress or never began."""
+        return [
+            one.name
+            for one in self.clients.values()
+            if one.silent_for(starting=False) > self._stuck_s or one.silent_for(starting=True) > _STARTING_S
+        ]
 
     def choose(self, streams: int, *, avoid: frozenset[str] = frozenset()) -> list[WriterClient]:
         """Return the writers to try for a session of `streams` streams, best first."""

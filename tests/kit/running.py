@@ -42,15 +42,17 @@ def free_port() -> int:
     raise AssertionError("no port is free for UDP and TCP alike")
 
 
-def eventually(probe: Callable[[], T | None], *, limit_s: float, what: str) -> T:
-    """Return the first result of `probe` that is neither None nor False."""
+def eventually(
+    probe: Callable[[], T | None], *, limit_s: float, what: str, detail: Callable[[], str] = lambda: ""
+) -> T:
+    """Return the first result of `probe` that is neither None nor False; `detail` is told when there is none."""
     deadline = time.monotonic() + limit_s
     while True:
         result = probe()
         if result is not None and result is not False:
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {limit_s} s: {what}")
+            raise AssertionError(f"not within {limit_s} s: {what}\n{detail()}")
         time.sleep(0.05)
 
 
@@ -86,7 +88,7 @@ class RunningRecorder:
         """Start it and wait until it is able to record; returns the seconds that took."""
         began = time.monotonic()
         self.launch()
-        eventually(self._ready, limit_s=START_LIMIT_S, what=f"recorder ready; log:\n{self.log_tail()}")
+        eventually(self._ready, limit_s=START_LIMIT_S, what="recorder ready", detail=self.log_tail)
         return time.monotonic() - began
 
     def launch(self) -> None:
@@ -195,12 +197,15 @@ class RunningRecorder:
 
     def finished(self, identifier: str, *, limit_s: float = 30.0) -> dict[str, Any]:
         """Wait until a recording is finalised and return its entry in the list."""
+        return eventually(
+            lambda: self.finished_now(identifier),
+            limit_s=limit_s, what=f"{identifier} finalised", detail=self.log_tail,
+        )  # fmt: skip
 
-        def probe() -> dict[str, Any] | None:
-            found = self.recordings("--record-identifier", identifier)
-            return found[0] if found and found[0]["state"] not in {"recording", "finalising"} else None
-
-        return eventually(probe, limit_s=limit_s, what=f"{identifier} finalised; log:\n{self.log_tail()}")
+    def finished_now(self, identifier: str) -> dict[str, Any] | None:
+        """Return the entry of a recording if it is finalised."""
+        found = self.recordings("--record-identifier", identifier)
+        return found[0] if found and found[0]["state"] not in {"recording", "finalising"} else None
 
     def export(self, recording_id: str, target: Path) -> Path:
         """Export a recording's audio and return its path."""
