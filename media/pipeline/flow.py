@@ -31,6 +31,8 @@ class FlowKey(NamedTuple):
     stream: int
     ssrc: int
     clock_rate: int
+    session: int = 0
+    """Recording session, by number. A sender that begins anew may use the numbers of the session before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +110,7 @@ class Demultiplexer:
         """In order of appearance."""
         self.refused = 0
         """Packets of sources beyond `MAX_FLOWS`."""
-        streams = [(row.stream.party, row.stream.index) for row in table.rows]
+        streams = [(row.session, row.stream.party, row.stream.index) for row in table.rows]
         self._streams = sorted(set(streams))
         self._stream_of = np.array([self._streams.index(stream) for stream in streams], np.int64)
         self._clocks = sorted({use.clock_rate for use in table.codecs})
@@ -147,8 +149,8 @@ class Demultiplexer:
         while len(positions):
             name = int(names[positions[0]])
             own = names[positions] == name
-            party, stream = self._streams[name >> 40]
-            key = FlowKey(party, stream, name & 0xFFFFFFFF, self._clocks[name >> 32 & 0xFF])
+            session, party, stream = self._streams[name >> 40]
+            key = FlowKey(party, stream, name & 0xFFFFFFFF, self._clocks[name >> 32 & 0xFF], session)
             yield key, _by_arrival(packets.take(positions[own]))
             positions = positions[~own]
 

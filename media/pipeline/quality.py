@@ -70,6 +70,7 @@ def report(
             level_dbfs=meters[party].level_dbfs(plan.audio[party].total),
             clipped=meters[party].clipped,
             speech_share=round(meters[party].speech_share, 4),
+            coverage=plan.audio[party].pairs(),
         )
         for party, label in table.parties.items()
         if party in meters

@@ -46,7 +46,12 @@ MAX_CHANNELS: Final = 64
 
 
 def render(
-    captures: Sequence[Path], target: Path, options: RenderOptions | None = None, registry: CodecRegistry | None = None
+    captures: Sequence[Path],
+    target: Path,
+    options: RenderOptions | None = None,
+    registry: CodecRegistry | None = None,
+    *,
+    sessions: Sequence[int] = (),
 ) -> Rendering:
     """Render the captures of one recording to one audio file and return what is in it.
 
@@ -56,6 +61,8 @@ def render(
         target: created or overwritten; not touched if there is no media (`Rendering.kind` says so).
         options: how; None for the lossless default.
         registry: what can be decoded; None for all that is installed.
+        sessions: number of the recording session of each capture: those of one session continue each other's sources,
+            those of another are told apart even if their numbers are the same. Empty if all are of one session.
 
     Errors:
         `OutputFailed` if the target cannot be written, `UnsupportedOutput` if its format cannot hold what is asked,
@@ -63,11 +70,12 @@ def render(
 
     """
     options = options or RenderOptions()
-    opened, findings = _open(captures)
-    recording = _survey(opened, StreamTable(opened, registry or default_registry()), findings)
+    numbered, findings = _open(captures, sessions or [0] * len(captures))
+    opened = [capture for capture, _ in numbered]
+    table = StreamTable(opened, registry or default_registry(), [session for _, session in numbered])
+    recording = _survey(opened, table, findings)
     if not recording.survey.flows:
         return nothing_received(recording)
-    table = recording.table
     plan = make_plan(
         opened,
         table,
@@ -94,17 +102,17 @@ def render(
     return report(recording, plan, meters, written=format_, channels=channels)
 
 
-def _open(paths: Sequence[Path]) -> tuple[list[Capture], Findings]:
-    """Return the captures that can be read, in order of their opening."""
+def _open(paths: Sequence[Path], sessions: Sequence[int]) -> tuple[list[tuple[Capture, int]], Findings]:
+    """Return the captures that can be read, each with the number of its session, in order of their opening."""
     findings = Findings()
     opened = []
-    for path in paths:
+    for path, session in zip(paths, sessions, strict=True):
         try:
-            opened.append(read_capture(path))
+            opened.append((read_capture(path), session))
         except CaptureUnreadable as error:
             _LOG.warning("capture left out of a rendering", extra={"path": error.path, "reason": error.reason})
             findings.unreadable.append(path.name)
-    opened.sort(key=lambda capture: (capture.session.wall_ns, capture.session.session))
+    opened.sort(key=lambda one: (one[0].session.wall_ns, one[0].session.session))
     return opened, findings
 
 

@@ -139,6 +139,8 @@ class PartyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Samples at full scale."""
     speech_share: float
     """Part of the timeline, 0..1, in which the party's level exceeds the speech threshold."""
+    coverage: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """Where exactly there is received audio: frames `[start, end)`, rising, neither touching nor overlapping."""
 
 
 class SegmentReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,8 @@ class Row:
 
     capture: int
     stream: Stream
+    session: int = 0
+    """Recording session of the capture, by number."""
 
 
 class StreamTable:
@@ -82,13 +84,15 @@ class StreamTable:
     Args:
         captures: in order of their opening.
         registry: what can be decoded.
+        sessions: number of the recording session of each capture; empty if all are of one.
 
     """
 
-    def __init__(self, captures: Sequence[Capture], registry: CodecRegistry) -> None:
+    def __init__(self, captures: Sequence[Capture], registry: CodecRegistry, sessions: Sequence[int] = ()) -> None:
         self.rows: list[Row] = []
         self.codecs: list[CodecUse] = []
         self._registry = registry
+        self._sessions = sessions or [0] * len(captures)
         self._positions: dict[tuple[Codec, int, int], int] = {}
         self._versions: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
         self._tables: list[list[list[Stream]]] = []
@@ -142,7 +146,7 @@ class StreamTable:
         for version, (_, streams) in enumerate(versions):
             for stream in streams:
                 rows[version, stream.index] = len(self.rows)
-                self.rows.append(Row(number, stream))
+                self.rows.append(Row(number, stream, self._sessions[number]))
                 lookup.append(self._payload_types(stream, known[stream.index]))
         # A stream is looked up in the nearest version that names it: packets on the way when a table changed count.
         for column in rows.T:

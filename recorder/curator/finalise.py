@@ -80,13 +80,17 @@ class Finaliser:
         )
 
     def _render(self, recording: RecordingSegments) -> tuple[RenderedRecording, Rendering]:
-        captures = [Path(capture.path) for segment in recording.segments for capture in segment.captures]
+        captures = {
+            Path(capture.path): number
+            for number, segment in enumerate(recording.segments)
+            for capture in segment.captures
+        }
         present = [path for path in captures if path.exists()]
         missing = [f"capture missing: {path}" for path in captures if path not in present]
         with self._store.begin(directory_of(recording.started_at)) as pending:
             # Rendering makes its own file; the pending one only reserves the name.
             pending.path.unlink()
-            rendering = render(present, pending.path, self._options)
+            rendering = render(present, pending.path, self._options, sessions=[captures[path] for path in present])
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
                 suffix = _SUFFIXES.get(rendering.format, ".wav")
