@@ -85,9 +85,9 @@ class Datagrams:
 
     def copy(self) -> Datagrams:
         """Return the same datagrams in memory of their own."""
-        return Datagrams(
-            self.heads.copy(), self.rests.copy(), self.names.copy(), self.controls.copy(), self.messages.copy()
-        )
+        # As words: copying a structured array leaves out its padding, which readers of whole words rely on being zero.
+        messages = self.messages.view(np.uint64).copy().view(MESSAGE)
+        return Datagrams(self.heads.copy(), self.rests.copy(), self.names.copy(), self.controls.copy(), messages)
 
 
 class Arena:

@@ -271,11 +271,11 @@ class Engine:
         self._roster.enter(session)
         for stream in streams:
             self._roster.connect(session, stream, adopt=command.adopt)
+        self._carousel.add(session, now)
         if command.adopt:
             self._adopt(session, streams)
         else:
             self._reception.disown(streams)
-        self._carousel.add(session, now)
         self.syncer.sync_files((file.fd, self._day[1], self._root), partial(self._open_synced, session))
         return session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import select
 import socket
 import struct
@@ -242,9 +243,9 @@ class Writer:
     ports: Ports
     name: str = "w1"
     settings: Mapping[str, object] = field(default_factory=dict)
-    file_limit: int = 0
     process: subprocess.Popen[bytes] | None = None
     control: socket.socket | None = None
+    frontends: list[Frontend] = field(default_factory=list)
 
     @property
     def capture_dir(self) -> Path:
@@ -274,7 +275,7 @@ class Writer:
         ports = [
             (port, media.fileno(), control.fileno() if control else -1) for port, media, control in self.ports.pairs
         ]
-        told = {"config": config, "ports": ports, "control": self.control.fileno(), "file_limit": self.file_limit}
+        told = {"config": config, "ports": ports, "control": self.control.fileno()}
         descriptors = [self.control.fileno()] + [one for _, *pair in ports for one in pair if one >= 0]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.media_writer_process", json.dumps(told)],
@@ -283,7 +284,14 @@ class Writer:
         return self
 
     def frontend(self, epoch: int = 1) -> Frontend:
-        return Frontend(self.path, epoch)
+        """A connection; closed with the writer at the latest."""
+        self.frontends.append(Frontend(self.path, epoch))
+        return self.frontends[-1]
+
+    def limit_files(self, size: int) -> None:
+        """From now on no file of the process may grow beyond so many bytes (EFBIG: Python ignores SIGXFSZ)."""
+        assert self.process is not None
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, size))
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -301,17 +309,19 @@ class Writer:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(LIMIT_S)
+        for frontend in self.frontends:
+            frontend.disconnect()
         if self.control is not None:
             self.control.close()
 
 
 @contextlib.contextmanager
 def running_writer(
-    root: Path, *, ports: int = 4, rtcp: bool = True, receive_buffer: int = 0, file_limit: int = 0, **settings: object
+    root: Path, *, ports: int = 4, rtcp: bool = True, receive_buffer: int = 0, **settings: object
 ) -> Iterator[Writer]:
     """One writer with ports of its own."""
     granted = Ports.bind(ports, rtcp=rtcp, receive_buffer=receive_buffer)
-    writer = Writer(root, granted, settings=settings, file_limit=file_limit)
+    writer = Writer(root, granted, settings=settings)
     try:
         yield writer.start()
     finally:

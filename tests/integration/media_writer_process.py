@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import socket
 import sys
@@ -17,9 +16,6 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    if told.get("file_limit"):
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (told["file_limit"], told["file_limit"]))
     settings = told["config"]
     for key in ("capture_dir", "arena_path"):
         if settings.get(key) is not None:
