@@ -470,3 +470,6 @@ class Engine:
             self._fail(str(error))
         self.syncer.close(_STOP_S)
         self._arena.close()
+        for fd in (self._root, self._day[1]):
+            if fd >= 0:
+                os.close(fd)
