@@ -24,7 +24,7 @@ def test_a_sender_that_begins_anew_with_the_same_numbers_is_another_source(tmp_p
     (channel,) = wav_channels(tmp_path / "out.wav", 1)
     assert channel[:4800].tobytes() == sound(4800, 1)
     assert channel[-4800:].tobytes() == sound(4800, 2)
-    assert [(gap.cause, gap.start_frame) for gap in rendering.gaps][0] == (GapCause.SOURCE_CHANGE, 4800)
+    assert (rendering.gaps[0].cause, rendering.gaps[0].start_frame) == (GapCause.SOURCE_CHANGE, 4800)
     assert GapCause.NO_SESSION in {gap.cause for gap in rendering.gaps}
     assert rendering.streams[0].duplicates == 0
 
