@@ -40,6 +40,8 @@ class MetadataDocument:
 
     content_type: str
     body: bytes
+    charset: str | None = None
+    """Of the MIME part; it overrides the XML declaration (RFC 7865 section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

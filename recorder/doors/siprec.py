@@ -36,7 +36,11 @@ _CALL_IDENTIFIERS: Final = (Kind.GENESYS_UUID, Kind.UCID, Kind.AVAYA_UCID, Kind.
 def document(contents: Contents) -> MetadataDocument | None:
     """Return the metadata part as it came, or None."""
     part = contents.metadata
-    return MetadataDocument(content_type=part.raw_content_type, body=part.content) if part else None
+    if part is None:
+        return None
+    return MetadataDocument(
+        content_type=part.raw_content_type, body=part.content, charset=part.content_type.charset or None
+    )
 
 
 def read(request: Request, contents: Contents, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
@@ -65,7 +69,7 @@ def update(
     if metadata is None:
         return state, () if state else ("SIPREC without metadata",)
     try:
-        parsed = parse_metadata(metadata.body)
+        parsed = parse_metadata(metadata.body, charset=metadata.charset)
     except MetadataError as error:
         return state, (f"metadata unreadable: {error}",)
     updated = apply_update(state, parsed)

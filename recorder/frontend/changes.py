@@ -20,7 +20,7 @@ from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.session import Session, encode_checkpoint
 from signaling.sdp import SdpSyntaxError, parse_sdp
-from signaling.sdp.offer_answer import Negotiation, conclude, plan
+from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
 from storage.catalog.records import DialogCheckpoint, MetadataRevision, StreamsChange
 
@@ -135,7 +135,7 @@ class MediaChanges:
         if not session.negotiation:
             self._answer(event, 488)
             return
-        sdp = Negotiation.restore(session.negotiation).local.encode()
+        sdp = offer_again(Negotiation.restore(session.negotiation)).encode()
         prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
         await self._checkpoint(msgspec.structs.replace(session, pending_offer=sdp), prepared.snapshot)
         frontend.agent.send(prepared, frontend.clock())
@@ -184,7 +184,7 @@ class MediaChanges:
         frontend = self._frontend
         session = frontend.sessions.get(event.dialog_id)
         if session and session.negotiation:
-            sdp = Negotiation.restore(session.negotiation).local.encode()
+            sdp = offer_again(Negotiation.restore(session.negotiation)).encode()
             frontend.agent.reinvite(event.dialog_id, sdp, frontend.clock())
             frontend.transport.flush()
 
