@@ -15,6 +15,7 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from signaling.dialog.flow import Address, Destination, Flow, TransportName
@@ -30,8 +31,6 @@ _log = logging.getLogger(__name__)
 
 ACCEPT_BATCH: Final = 64
 """Connections taken in one turn of the loop."""
-ACCEPT_PAUSE: Final = 1.0
-"""Seconds without accepting after descriptors or memory ran out; as in asyncio's own servers."""
 OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 SWEEPS: Final = 4
 """Looks for idle connections within the shortest of the two limits."""
@@ -81,9 +80,9 @@ class SipTransport:
         self._timer_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
         self._flushing = False
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks = asyncio.TaskGroup()
         self._runner: asyncio.Task[None] | None = None
-        self._stop: asyncio.Event | None = None
+        self._stop = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._serving = False
 
@@ -109,8 +108,7 @@ class SipTransport:
             raise LocalProtocolError("the transport serves already")
         loop = asyncio.get_running_loop()
         started = loop.create_future()
-        self._stop = asyncio.Event()
-        self._runner = loop.create_task(self._run(started, self._stop), name="sip-transport")
+        self._runner = loop.create_task(self._run(started), name="sip-transport")
         await started
         for sock in udp:
             endpoint = DatagramEndpoint(sock, receive=self._receive_datagram, after_batch=self.flush)
@@ -182,60 +180,50 @@ class SipTransport:
             async with asyncio.timeout(CLOSING):
                 await self._connections.wait_closed()
         self._connections.abort_all()
-        if self._runner is not None and self._stop is not None:
-            self._stop.set()
+        self._stop.set()
+        if self._runner is not None:
             await self._runner
 
     # --- what connections call --------------------------------------------------------------------------------------
 
-    def connection_opened(self, connection: StreamConnection) -> None:
+    def connection_opened(self, connection: StreamConnection, flow: Flow) -> None:
         """Take a connection in."""
-        self._connections.add(connection)
+        self._connections.add(connection, flow)
 
-    def messages_received(self, connection: StreamConnection, messages: list[bytes]) -> None:
+    def messages_received(self, messages: list[bytes], flow: Flow) -> None:
         """Hand messages to the agent."""
-        flow = connection.flow
-        if flow is None:
-            return
         now = self._clock()
         for message in messages:
             self._agent.receive(message, flow, now)
         self.flush()
 
-    def stream_broken(self, connection: StreamConnection, error: SipSyntaxError) -> None:
+    def stream_broken(self, error: SipSyntaxError, flow: Flow) -> None:
         """Let the agent answer the message that ended the stream."""
-        if connection.flow is not None:
-            self._agent.refuse(error, connection.flow)
-            self.flush()
+        self._agent.refuse(error, flow)
+        self.flush()
 
-    def connection_closed(self, connection: StreamConnection) -> None:
+    def connection_closed(self, connection: StreamConnection, flow: Flow) -> None:
         """Tell the agent."""
-        self._connections.remove(connection)
+        self._connections.remove(connection, flow)
         # Connections that close because we stop are no news for dialogs: somebody else goes on with them.
-        if connection.flow is not None and self._serving:
-            self._agent.flow_closed(connection.flow, self._clock())
+        if self._serving:
+            self._agent.flow_closed(flow, self._clock())
             self.flush()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    async def _run(self, started: asyncio.Future[None], stop: asyncio.Event) -> None:
-        """Own every task of the transport."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+    async def _run(self, started: asyncio.Future[None]) -> None:
+        """Own every task of the transport, from `serve` to `aclose`."""
+        async with self._tasks:
             started.set_result(None)
-            await stop.wait()
-            self._tasks = None
+            await self._stop.wait()
             for task in self._running:
                 task.cancel()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> bool:
-        if self._tasks is None:
-            work.close()
-            return False
+    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = self._tasks.create_task(_contained(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return True
 
     def _listen(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -259,7 +247,7 @@ class SipTransport:
                     # The socket would stay readable: wait instead of turning the loop at full speed.
                     loop = asyncio.get_running_loop()
                     loop.remove_reader(listener.fileno())
-                    loop.call_later(ACCEPT_PAUSE, self._accept_again, listener)
+                    loop.call_later(self._limits.accept_pause, self._accept_again, listener)
                 return
             if self._connections.is_full:
                 _log.warning("connection limit is reached", extra={"peer": peer[0]})
@@ -267,8 +255,7 @@ class SipTransport:
                 accepted.close()
                 continue
             accepted.setblocking(False)
-            if not self._spawn(self._adopt(accepted, context)):
-                accepted.close()
+            self._spawn(partial(self._adopt, accepted, context))
 
     async def _adopt(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Make a connection of an accepted socket; with TLS this takes the handshake."""
@@ -296,13 +283,12 @@ class SipTransport:
         elif isinstance(target, Flow):
             self._send_datagram(outgoing, target.remote, target.local)
         elif target.reliable:
-            opens = self._connections.send_to(outgoing, target)
-            if opens and not self._spawn(self._connections.connect(target)):
-                self._connections.give_up(target)
+            if self._connections.send_to(outgoing, target):
+                self._spawn(partial(self._connections.connect, target))
         elif is_numeric(target.host):
             self._send_datagram(outgoing, (target.host, target.port), target.local)
-        elif not self._spawn(self._resolve_and_send(outgoing, target)):
-            self._not_sent(outgoing)
+        else:
+            self._spawn(partial(self._resolve_and_send, outgoing, target))
 
     def _send_datagram(self, outgoing: Outgoing, remote: Address, local: Address | None) -> None:
         endpoint = self._endpoint_for(remote, local)
@@ -367,9 +353,9 @@ class SipTransport:
         self._schedule_sweep()
 
 
-async def _contained(work: Coroutine[Any, Any, None]) -> None:
+async def _contained(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run one connection's task so that its failure stays its own: the task group would end all others with it."""
     try:
-        await work
+        await work()
     except Exception:
         _log.exception("a task of the SIP transport failed")

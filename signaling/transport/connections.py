@@ -82,17 +82,14 @@ class ConnectionTable:
         self._numbered += 1
         return StreamConnection(self._owner, name, self._numbered, limits=self._limits, outbound=outbound)
 
-    def add(self, connection: StreamConnection) -> None:
+    def add(self, connection: StreamConnection, flow: Flow) -> None:
         """Take in a connection that is open now."""
-        flow = connection.flow
-        if flow is not None:
-            self._open[flow] = connection
-            self._lead(connection, (flow.transport, *flow.remote))
+        self._open[flow] = connection
+        self._lead(connection, (flow.transport, *flow.remote))
 
-    def remove(self, connection: StreamConnection) -> None:
+    def remove(self, connection: StreamConnection, flow: Flow) -> None:
         """Forget a connection that is closed."""
-        if connection.flow is not None:
-            self._open.pop(connection.flow, None)
+        del self._open[flow]
         for key in self._leads_to.pop(connection, []):
             if self._by_remote.get(key) is connection:
                 del self._by_remote[key]

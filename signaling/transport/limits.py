@@ -26,5 +26,7 @@ class StreamLimits:
     """Seconds for the TLS handshake."""
     connect: float = 5.0
     """Seconds to open a connection; well inside the 32 s of a transaction, so that a fallback still has a chance."""
+    accept_pause: float = 1.0
+    """Seconds without accepting after descriptors or memory ran out; as in asyncio's own servers."""
     waiting: int = 1000
     """Messages that wait for one connection to open."""

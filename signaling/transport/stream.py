@@ -18,17 +18,17 @@ from signaling.transport.resolver import plain_address
 class ConnectionOwner(Protocol):
     """Who is told about connections."""
 
-    def connection_opened(self, connection: StreamConnection) -> None:
-        """Take note that `connection.flow` is usable."""
+    def connection_opened(self, connection: StreamConnection, flow: Flow) -> None:
+        """Take note that `flow` is usable."""
 
-    def messages_received(self, connection: StreamConnection, messages: list[bytes]) -> None:
+    def messages_received(self, messages: list[bytes], flow: Flow) -> None:
         """Process whole messages, in order."""
 
-    def stream_broken(self, connection: StreamConnection, error: SipSyntaxError) -> None:
+    def stream_broken(self, error: SipSyntaxError, flow: Flow) -> None:
         """Answer what can be answered; the connection is closed afterwards."""
 
-    def connection_closed(self, connection: StreamConnection) -> None:
-        """Take note that `connection.flow` is gone."""
+    def connection_closed(self, connection: StreamConnection, flow: Flow) -> None:
+        """Take note that `flow` is gone."""
 
 
 class StreamConnection(asyncio.Protocol):
@@ -70,10 +70,12 @@ class StreamConnection(asyncio.Protocol):
             return
         self.flow = Flow(self._name, plain_address(local), plain_address(remote), self._number)
         self.last_received = asyncio.get_running_loop().time()
-        self._owner.connection_opened(self)
+        self._owner.connection_opened(self, self.flow)
 
     def data_received(self, data: bytes) -> None:
         """Cut messages out of the stream; answer keep-alives."""
+        if self.flow is None:
+            return  # the connection is being cut
         now = asyncio.get_running_loop().time()
         self.last_received = now
         messages = self._framer.feed(data)
@@ -84,16 +86,16 @@ class StreamConnection(asyncio.Protocol):
         if self._framer.pings():
             self.write(PONG)
         if messages:
-            self._owner.messages_received(self, messages)
+            self._owner.messages_received(messages, self.flow)
         if self._framer.error is not None:
-            self._owner.stream_broken(self, self._framer.error)
+            self._owner.stream_broken(self._framer.error, self.flow)
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on."""
         self._transport = None
         if self.flow is not None:
-            self._owner.connection_closed(self)
+            self._owner.connection_closed(self, self.flow)
 
     def write(self, data: bytes) -> bool:
         """Queue bytes for the peer; False if the connection is closing, or is cut because the peer does not read."""

@@ -15,7 +15,7 @@ from signaling.errors import LostError
 from signaling.sip import Request
 from signaling.useragent.acknowledgement import await_ack
 from signaling.useragent.closing import close_dialog, settle_refused_invite, stop_provisional
-from signaling.useragent.core import AwaitedAck, Core, DialogEntry, ReliableProvisional
+from signaling.useragent.core import AwaitedAck, Core, DialogEntry
 from signaling.useragent.events import SessionRefreshed
 from signaling.useragent.exchange import ServerExchange
 from signaling.useragent.offers import is_sdp
@@ -48,44 +48,43 @@ def prepare(core: Core, request_id: str, wording: Wording) -> Prepared:
 
     """
     exchange = find(core, request_id)
-    if exchange is None or exchange.request is None:
+    if exchange is None:
         raise LostError("the request is gone or has been answered")
-    request, status = exchange.request, wording.status
+    request, status = exchange.asked().request, wording.status
     entry = core.dialogs.get(exchange.dialog_id)
     if entry is None:
-        data = _write(core, exchange, request, wording, entry=None)
+        data = _write(core, exchange, wording, None)
         return Prepared(request_id, exchange.dialog_id, status, data)
     if 200 <= status < 300:
         if request.method in TARGET_REFRESH:
             return _prepare_acceptance(core, entry, exchange, request, wording)
         if request.method == "BYE":
-            return _prepare_farewell(core, entry, exchange, request, wording)
+            return _prepare_farewell(core, entry, exchange, wording)
     if wants_reliable(request, status):
-        return _prepare_announcement(core, entry, exchange, request, wording)
-    data = _write(core, exchange, request, wording, entry=entry)
+        return _prepare_announcement(core, entry, exchange, wording)
+    data = _write(core, exchange, wording, entry)
     return Prepared(request_id, entry.identifier, status, data)
 
 
 def commit(core: Core, prepared: Prepared, now: float) -> bool:
     """Send a prepared response; False if the request has been answered otherwise in the meantime."""
     exchange = find(core, prepared.request_id)
-    if exchange is None or exchange.request is None:
+    if exchange is None:
         return False
-    request, change = exchange.request, prepared.change
+    method, change = exchange.method, prepared.change
     entry = core.dialogs.get(exchange.dialog_id)
     if prepared.status < 200:
         exchange.machine.send(prepared.data, status=prepared.status, now=now)
         run(core, exchange, now)
         if entry is not None and isinstance(change, Announcement):
-            repeated = ReliableProvisional(exchange.request_id, change.rseq, prepared.data, change.described)
-            keep_sending(core, entry, repeated, now)
+            keep_sending(core, entry, exchange, change, now)
         return True
     send_final(core, exchange, prepared.status, prepared.data, now)
     if entry is None:
         return True
     if isinstance(change, Acceptance):
         _accept(core, entry, exchange, change, now)
-        if request.method == "INVITE":
+        if method == "INVITE":
             await_ack(core, entry, AwaitedAck.of(exchange, entry, prepared.data), now)
     elif isinstance(change, Farewell):
         _part(core, entry, change, now)
@@ -100,7 +99,7 @@ def _prepare_acceptance(
     """Prepare a 2xx to INVITE, re-INVITE or UPDATE (RFC 3261 §13.3.1.4)."""
     if request.method == "INVITE":
         check_overtaking(entry)
-    data = _write(core, exchange, request, wording, entry=entry)
+    data = _write(core, exchange, wording, entry)
     draft = entry.dialog.draft()
     change = Acceptance(
         request,
@@ -115,47 +114,33 @@ def _prepare_acceptance(
     return Prepared(exchange.request_id, entry.identifier, wording.status, data, encode_snapshot(draft), change)
 
 
-def _prepare_farewell(
-    core: Core, entry: DialogEntry, exchange: ServerExchange, request: Request, wording: Wording
-) -> Prepared:
+def _prepare_farewell(core: Core, entry: DialogEntry, exchange: ServerExchange, wording: Wording) -> Prepared:
     """Prepare a 2xx to BYE; its snapshot lets a successor repeat it (RFC 3261 §15.1.2)."""
-    data = _write(core, exchange, request, wording, entry=entry)
+    data = _write(core, exchange, wording, entry)
     change = Farewell(data)
     draft = entry.dialog.draft()
     change.apply(draft)
     return Prepared(exchange.request_id, entry.identifier, wording.status, data, encode_snapshot(draft), change)
 
 
-def _prepare_announcement(
-    core: Core, entry: DialogEntry, exchange: ServerExchange, request: Request, wording: Wording
-) -> Prepared:
+def _prepare_announcement(core: Core, entry: DialogEntry, exchange: ServerExchange, wording: Wording) -> Prepared:
     """Prepare a reliable provisional response (RFC 3262 §3)."""
-    change = Announcement(next_rseq(core, entry), described=is_sdp(wording.content_type))
-    reliable = (("Require", "100rel"), ("RSeq", str(change.rseq)))
-    worded = replace(wording, headers=(*reliable, *wording.headers))
-    data = _write(core, exchange, request, worded, entry=entry)
+    rseq = next_rseq(core, entry)
+    reliable = (("Require", "100rel"), ("RSeq", str(rseq)))
+    data = _write(core, exchange, replace(wording, headers=(*reliable, *wording.headers)), entry)
+    change = Announcement(rseq, data, described=is_sdp(wording.content_type))
     return Prepared(exchange.request_id, entry.identifier, wording.status, data, change=change)
 
 
-def _write(
-    core: Core,
-    exchange: ServerExchange,
-    request: Request,
-    wording: Wording,
-    *,
-    entry: DialogEntry | None,
-) -> bytes:
-    if exchange.echo is None:
-        raise LostError("the request has been answered")
+def _write(core: Core, exchange: ServerExchange, wording: Wording, entry: DialogEntry | None) -> bytes:
     recording = core.identity.recording if entry is None else entry.dialog.state.recording
     return write_response(
         core.identity,
-        request,
+        exchange.asked(),
         wording.status,
-        echo=exchange.echo,
         contact=core.contact(
             exchange.flow,
-            secure=needs_sips(request) if entry is None else entry.dialog.state.secure,
+            secure=needs_sips(exchange.asked().request) if entry is None else entry.dialog.state.secure,
             recording=recording if wording.recording is None else wording.recording,
         ),
         agreement=exchange.agreement,

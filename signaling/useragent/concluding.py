@@ -25,7 +25,7 @@ from signaling.useragent.events import (
     RetryDue,
     SessionRefreshed,
 )
-from signaling.useragent.exchange import ClientExchange, Draft
+from signaling.useragent.exchange import ClientExchange, ClientMachine, Draft
 from signaling.useragent.offers import is_sdp
 from signaling.useragent.requesting import (
     acknowledge_success,
@@ -66,23 +66,22 @@ def receive_response(core: Core, response: Response, flow: Flow, now: float) -> 
         _take(core, exchange, response, now)
         return
     exchange.machine.receive(response, now)
-    _digest(core, exchange, now)
+    _digest(core, exchange, exchange.machine, now)
 
 
-def run_due(core: Core, exchange: ClientExchange, now: float) -> None:
+def run_due(core: Core, exchange: ClientExchange, machine: ClientMachine, now: float) -> None:
     """Serve the timer of a client transaction."""
     exchange.timer = None
-    if exchange.machine is not None:
-        exchange.machine.handle_timer(now)
-        _digest(core, exchange, now)
+    machine.handle_timer(now)
+    _digest(core, exchange, machine, now)
 
 
 def fail_transport(core: Core, exchange: ClientExchange, now: float) -> None:
     """Take note that a request could not be sent, or that the connection it went by is gone: try the next way."""
-    if exchange.machine is None or turn_to_fallback(core, exchange, now):
-        return
-    exchange.machine.transport_failed()
-    _digest(core, exchange, now)
+    machine = exchange.machine
+    if machine is not None and not turn_to_fallback(core, exchange, now):
+        machine.transport_failed()
+        _digest(core, exchange, machine, now)
 
 
 def conclude_silence(core: Core, exchange: ClientExchange, cause: Silence, now: float) -> None:
@@ -107,10 +106,9 @@ def conclude_silence(core: Core, exchange: ClientExchange, cause: Silence, now: 
         core.emit(DialogDoubted(exchange.dialog_id, exchange.request_id, cause))
 
 
-def _digest(core: Core, exchange: ClientExchange, now: float) -> None:
-    machine = exchange.machine
-    events = [] if machine is None else machine.events()
-    run_client(core, exchange, now)
+def _digest(core: Core, exchange: ClientExchange, machine: ClientMachine, now: float) -> None:
+    events = machine.events()
+    run_client(core, exchange, machine, now)
     for event in events:
         if isinstance(event, Responded):
             _take(core, exchange, event.response, now)

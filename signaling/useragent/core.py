@@ -19,7 +19,7 @@ from signaling.sip import Response, Via
 from signaling.sip.via import MAGIC_COOKIE
 from signaling.transaction import MergeKey, Timers, TransactionKey
 from signaling.useragent.events import Event, MessageDiscarded, Traced
-from signaling.useragent.exchange import ClientExchange, ServerExchange
+from signaling.useragent.exchange import ClientExchange, ClientMachine, ServerExchange
 from signaling.useragent.identity import Identity, Limits
 from signaling.useragent.prepared import PreparedRequest
 from signaling.useragent.responses import contact_of
@@ -132,9 +132,8 @@ class DialogTable:
         self._by_peer.setdefault((state.call_id, state.remote_tag), {})[entry.identifier] = None
 
     def remove(self, entry: DialogEntry) -> None:
-        """Let a dialog go; one that is gone already is ignored."""
-        if self._entries.pop(entry.identifier, None) is None:
-            return
+        """Let a dialog go."""
+        del self._entries[entry.identifier]
         peer = (entry.dialog.state.call_id, entry.dialog.state.remote_tag)
         namesakes = self._by_peer[peer]
         del namesakes[entry.identifier]
@@ -161,7 +160,7 @@ class Hooks:
 
     session_due: Callable[[DialogEntry, Due, float], None] = _nothing
     """The session timer of a dialog fired."""
-    client_due: Callable[[ClientExchange, float], None] = _nothing
+    client_due: Callable[[ClientExchange, ClientMachine, float], None] = _nothing
     """The timer of a client transaction fired."""
     client_silent: Callable[[ClientExchange, Silence, float], None] = _nothing
     """Waiting for an answer to a request of ours is over."""

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from signaling.dialog.flow import Destination, Flow
 from signaling.dialog.session_timer import Agreement
-from signaling.sip import Request, Via
+from signaling.errors import LostError
+from signaling.sip import Via
 from signaling.transaction import (
     InviteClientTransaction,
     InviteServerTransaction,
@@ -46,7 +47,6 @@ class ServerExchange:
 
     __slots__ = (
         "agreement",
-        "answered",
         "dialog_id",
         "echo",
         "flow",
@@ -58,7 +58,6 @@ class ServerExchange:
         "merge",
         "method",
         "offers",
-        "request",
         "request_id",
         "sequence",
         "timer",
@@ -68,27 +67,24 @@ class ServerExchange:
     def __init__(
         self,
         request_id: str,
-        request: Request,
+        echo: Echo,
         *,
         key: TransactionKey,
         merge: MergeKey | None,
         machine: ServerMachine,
         flow: Flow,
         local_tag: str,
-        echo: Echo,
     ) -> None:
         self.request_id = request_id
         self.key = key
         self.merge = merge
         self.machine = machine
-        self.request: Request | None = request
-        """None once it is finally answered: a 32 s old 3 kB INVITE per call would cost more than the dialog."""
-        self.method = request.method
-        self.sequence = request.cseq.number
+        self.echo: Echo | None = echo
+        """None once the request is finally answered: an INVITE of 3 kB kept for 32 s costs more than its dialog."""
+        self.method = echo.request.method
+        self.sequence = echo.request.cseq.number
         self.via: Via = echo.via
         """Topmost Via, completed with the source: it leads the responses back."""
-        self.echo: Echo | None = echo
-        """None once the request is finally answered."""
         self.flow = flow
         self.local_tag = local_tag
         self.dialog_id: str | None = None
@@ -98,12 +94,26 @@ class ServerExchange:
         """The request carries a session description."""
         self.initial = False
         """An INVITE that makes a dialog."""
-        self.answered = False
-        """A final response has been sent."""
         self.timer: Timer | None = None
         """Runs the machine."""
         self.guard: Timer | None = None
         """Ends the wait for the transaction user."""
+
+    @property
+    def answered(self) -> bool:
+        """True once a final response has been sent."""
+        return self.echo is None
+
+    def asked(self) -> Echo:
+        """Return the request that waits for its answer.
+
+        Raises:
+            LostError: it has been answered.
+
+        """
+        if self.echo is None:
+            raise LostError("the request has been answered")
+        return self.echo
 
 
 class ClientExchange:

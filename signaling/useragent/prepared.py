@@ -63,6 +63,8 @@ class Announcement:
     """What a reliable provisional response does (RFC 3262 §3)."""
 
     rseq: int
+    data: bytes
+    """The response."""
     described: bool
     """It carries a session description."""
 

@@ -14,8 +14,10 @@ from signaling.sip import Request
 from signaling.useragent.closing import give_up_invite, stop_provisional
 from signaling.useragent.core import Core, DialogEntry, ReliableProvisional
 from signaling.useragent.events import PrackReceived
+from signaling.useragent.exchange import ServerExchange
+from signaling.useragent.prepared import Announcement
 from signaling.useragent.return_path import response_path
-from signaling.useragent.server import answer, find, open_exchange, refuse
+from signaling.useragent.server import answer, open_exchange, refuse
 
 MAX_FIRST_RSEQ: Final = 2**31 - 1
 """RFC 3262 §3: the first RSeq "MUST be between 1 and 2**31 - 1"."""
@@ -65,12 +67,13 @@ def check_overtaking(entry: DialogEntry) -> None:
         raise LocalProtocolError("a reliable provisional response with a description is not acknowledged yet")
 
 
-def keep_sending(core: Core, entry: DialogEntry, provisional: ReliableProvisional, now: float) -> None:
+def keep_sending(core: Core, entry: DialogEntry, exchange: ServerExchange, change: Announcement, now: float) -> None:
     """Repeat a reliable provisional response that has just been sent, from T1 on, doubling, until its PRACK comes."""
+    provisional = ReliableProvisional(exchange.request_id, change.rseq, change.data, change.described)
     provisional.interval = core.timers.t1
     provisional.gives_up_at = now + core.timers.timeout
     entry.provisional = provisional
-    provisional.timer = core.queue.arm(now + core.timers.t1, partial(_on_timer, core, entry, provisional))
+    provisional.timer = core.queue.arm(now + core.timers.t1, partial(_on_timer, core, exchange, provisional))
 
 
 def receive_prack(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
@@ -99,17 +102,14 @@ def receive_prack(core: Core, entry: DialogEntry, request: Request, flow: Flow, 
     core.emit(PrackReceived(entry.identifier, request, waiting.request_id))
 
 
-def _on_timer(core: Core, entry: DialogEntry, provisional: ReliableProvisional, now: float) -> None:
-    exchange = find(core, provisional.request_id)
-    if exchange is None:
-        return
+def _on_timer(core: Core, exchange: ServerExchange, provisional: ReliableProvisional, now: float) -> None:
     if now >= provisional.gives_up_at:
         # "If a reliable provisional response is retransmitted for 64*T1 seconds without reception of a corresponding
         # PRACK, the UAS SHOULD reject the original request with a 5xx response."
         give_up_invite(core, exchange, 504, "unacknowledged", now)
         return
     path = response_path(exchange.via, exchange.flow, is_open=core.is_open(exchange.flow))
-    core.transmit(provisional.data, path, dialog_id=entry.identifier, request_id=exchange.request_id)
+    core.transmit(provisional.data, path, dialog_id=exchange.dialog_id, request_id=exchange.request_id)
     provisional.interval *= 2
     at = min(now + provisional.interval, provisional.gives_up_at)
-    provisional.timer = core.queue.arm(at, partial(_on_timer, core, entry, provisional))
+    provisional.timer = core.queue.arm(at, partial(_on_timer, core, exchange, provisional))

@@ -89,11 +89,8 @@ def release_bye(core: Core, entry: DialogEntry, now: float) -> None:
         send_request(core, held, now)
 
 
-def run_client(core: Core, exchange: ClientExchange, now: float) -> None:
+def run_client(core: Core, exchange: ClientExchange, machine: ClientMachine, now: float) -> None:
     """Send what the machine wants to send, arm its timer, and forget it once it is over."""
-    machine = exchange.machine
-    if machine is None:
-        return
     if machine.deadline is not None and machine.deadline <= now:
         machine.handle_timer(now)
     for data in machine.outgoing():
@@ -106,7 +103,7 @@ def run_client(core: Core, exchange: ClientExchange, now: float) -> None:
     if is_over(machine):
         forget_client(core, exchange)
     else:
-        exchange.timer = core.rearm(exchange.timer, machine.deadline, partial(core.hooks.client_due, exchange))
+        exchange.timer = core.rearm(exchange.timer, machine.deadline, partial(core.hooks.client_due, exchange, machine))
 
 
 def forget_client(core: Core, exchange: ClientExchange) -> None:
@@ -119,9 +116,8 @@ def forget_client(core: Core, exchange: ClientExchange) -> None:
 
 def note_carrier(core: Core, exchange: ClientExchange, flow: Flow) -> None:
     """Remember the connection that a request went by: if it breaks, no answer will come."""
-    if flow.reliable:
-        exchange.carried_by = flow
-        core.client_by_flow.setdefault(flow, set()).add(exchange.request_id)
+    exchange.carried_by = flow
+    core.client_by_flow.setdefault(flow, set()).add(exchange.request_id)
 
 
 def turn_to_fallback(core: Core, exchange: ClientExchange, now: float) -> bool:
@@ -199,7 +195,7 @@ def _launch(core: Core, entry: DialogEntry, exchange: ClientExchange, routing: R
         machine = NonInviteClientTransaction(request, reliable=target.reliable, timers=core.timers, now=now)
     exchange.machine = machine
     _enlist(core, exchange, request)
-    run_client(core, exchange, now)
+    run_client(core, exchange, machine, now)
 
 
 def _build(
@@ -289,4 +285,4 @@ def _lose_patience(core: Core, exchange: ClientExchange, now: float) -> None:
     reliable = twin.targets[0].reliable
     twin.machine = NonInviteClientTransaction(cancel, reliable=reliable, timers=core.timers, now=now)
     _enlist(core, twin, cancel)
-    run_client(core, twin, now)
+    run_client(core, twin, twin.machine, now)

@@ -25,8 +25,10 @@ TARGET_REFRESH: Final = ("INVITE", "UPDATE")
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What every response to one request repeats (RFC 3261 §8.2.6.2), as text with line ends."""
+    """A request, and what every response to it repeats (RFC 3261 §8.2.6.2), as text with line ends."""
 
+    request: Request
+    """As it was received."""
     via: Via
     """Topmost Via, completed with the source of the request (§18.2.1, RFC 3581 §4)."""
     vias: str
@@ -52,6 +54,7 @@ class Echo:
         rest = f"\r\nCall-ID: {request.call_id}\r\nCSeq: {headers.get('CSeq') or ''}\r\n"
         timestamp = headers.get("Timestamp")
         return cls(
+            request,
             via,
             vias,
             "".join(f"Record-Route: {value}\r\n" for value in headers.get_all("Record-Route")),
@@ -85,10 +88,9 @@ def stateless_tag(identity: Identity, request: Request) -> str:
 
 def write_response(
     identity: Identity,
-    request: Request,
+    echo: Echo,
     status: int,
     *,
-    echo: Echo,
     contact: str | None = None,
     agreement: Agreement | None = None,
     session_uuid: str | None = None,
@@ -101,9 +103,8 @@ def write_response(
 
     Args:
         identity: who we are.
-        request: what is answered.
+        echo: what is answered.
         status: 101 to 699.
-        echo: what the response repeats of it.
         contact: our Contact; put into what makes or refreshes a dialog, and into OPTIONS answers.
         agreement: session timer, for a 2xx to INVITE or UPDATE.
         session_uuid: our half of the Session-ID; None leaves the field out.
@@ -121,6 +122,7 @@ def write_response(
     if body and content_type is None:
         raise LocalProtocolError("a body needs a content type")
     given = {key_of(name) for name, _ in headers}
+    request = echo.request
     own = _own_fields(identity, request, status, contact=contact, agreement=agreement, session_uuid=session_uuid)
     fields = [(name, value) for name, value in own if not given or key_of(name) not in given]
     for name, value in headers:

@@ -10,7 +10,6 @@ from functools import partial
 
 from signaling.dialog.dialog import forget_answer
 from signaling.dialog.flow import Flow
-from signaling.errors import LocalProtocolError
 from signaling.sip import Request
 from signaling.transaction import (
     InviteServerTransaction,
@@ -50,13 +49,12 @@ def open_exchange(
         machine = NonInviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=echo.trying(), now=now)
     exchange = ServerExchange(
         core.next_identifier("s"),
-        request,
+        echo,
         key=server_key(request),
         merge=merge_key(request),
         machine=machine,
         flow=flow,
         local_tag=request.to.tag or local_tag,
-        echo=echo,
     )
     core.server[exchange.key] = exchange
     core.server_by_id[exchange.request_id] = exchange
@@ -83,8 +81,7 @@ def run(core: Core, exchange: ServerExchange, now: float) -> None:
 def send_final(core: Core, exchange: ServerExchange, status: int, data: bytes, now: float) -> None:
     """Send the final response and let the request go."""
     exchange.machine.send(data, status=status, now=now)
-    exchange.answered = True
-    exchange.request = exchange.echo = None
+    exchange.echo = None
     core.queue.cancel(exchange.guard)
     exchange.guard = None
     run(core, exchange, now)
@@ -96,12 +93,10 @@ def answer(
     """Refuse, or accept without further ado, on the user agent's own account.
 
     Raises:
-        LocalProtocolError: it has been answered.
+        LostError: it has been answered.
 
     """
-    if exchange.request is None or exchange.echo is None:
-        raise LocalProtocolError("the request has been answered already")
-    data = write_response(core.identity, exchange.request, status, echo=exchange.echo, headers=headers)
+    data = write_response(core.identity, exchange.asked(), status, headers=headers)
     send_final(core, exchange, status, data, now)
 
 
@@ -127,10 +122,8 @@ def reply_statelessly(
     core: Core, request: Request, flow: Flow, status: int, *, headers: Sequence[tuple[str, str]] = ()
 ) -> None:
     """Answer without keeping anything: each repetition of the request gets the same bytes again (RFC 3261 §8.2.7)."""
-    if request.method == "ACK":
-        return
     echo = Echo.of(request, flow, stateless_tag(core.identity, request))
-    data = write_response(core.identity, request, status, echo=echo, headers=headers)
+    data = write_response(core.identity, echo, status, headers=headers)
     core.transmit(data, response_path(echo.via, flow, is_open=core.is_open(flow)), dialog_id=None)
 
 
@@ -143,9 +136,8 @@ def forget(core: Core, exchange: ServerExchange) -> None:
     """Drop a transaction from every table."""
     core.queue.cancel(exchange.timer)
     core.queue.cancel(exchange.guard)
-    if core.server_by_id.pop(exchange.request_id, None) is None:
-        return
-    core.server.pop(exchange.key, None)
+    del core.server_by_id[exchange.request_id]
+    del core.server[exchange.key]
     if exchange.merge is not None and core.merged.get(exchange.merge) == exchange.key:
         del core.merged[exchange.merge]
     entry = core.dialogs.get(exchange.dialog_id)

@@ -25,14 +25,14 @@ def receive_bye(core: Core, entry: DialogEntry, request: Request, flow: Flow, no
     """Take a BYE (RFC 3261 §15.1.2); requests that are pending in the dialog get 487."""
     exchange = _open(core, entry, request, flow, now)
     pending = find(core, entry.dialog.negotiation.their_invite or "")
-    if not entry.is_confirmed:
+    early = not entry.is_confirmed
+    if early:
         # The caller ends an early dialog: nothing was recorded, so there is nothing to make durable first.
         answer(core, exchange, 200, now)
-        if pending is not None:
-            give_up_invite(core, pending, 487, "bye", now)
-        return
     if pending is not None:
         give_up_invite(core, pending, 487, "bye", now)
+    if early:
+        return
     if entry.our_bye is not None:
         # Both sides hang up at once. The transaction user has ended the session already.
         answer(core, exchange, 200, now)

@@ -13,7 +13,7 @@ from signaling.transport import StreamLimits
 from signaling.transport.connections import ConnectionTable
 from signaling.transport.resolver import resolve_host
 from signaling.transport.stream import StreamConnection
-from signaling.useragent import Destination, Event, InviteReceived, OptionsReceived, Outgoing, RequestTimedOut
+from signaling.useragent import Destination, Event, Flow, InviteReceived, OptionsReceived, Outgoing, RequestTimedOut
 from tests.kit.certificates import Authority
 
 from .calls import acknowledging, answering, ask, call, dialog_of, invite, options
@@ -202,16 +202,16 @@ async def test_a_connection_that_is_idle_or_stuck_is_closed(limits: StreamLimits
 class Silent:
     """An owner that is told and does nothing."""
 
-    def connection_opened(self, connection: StreamConnection) -> None:
+    def connection_opened(self, connection: StreamConnection, flow: Flow) -> None:
         """Take no note."""
 
-    def messages_received(self, connection: StreamConnection, messages: list[bytes]) -> None:
+    def messages_received(self, messages: list[bytes], flow: Flow) -> None:
         """Take no note."""
 
-    def stream_broken(self, connection: StreamConnection, error: Exception) -> None:
+    def stream_broken(self, error: Exception, flow: Flow) -> None:
         """Take no note."""
 
-    def connection_closed(self, connection: StreamConnection) -> None:
+    def connection_closed(self, connection: StreamConnection, flow: Flow) -> None:
         """Take no note."""
 
 
