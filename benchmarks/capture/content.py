@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from media.container import RECORD, read_capture
+from media.container import read_capture
 
 SIZE = 172
 WORDS = 40
@@ -52,7 +52,7 @@ def _add(identities: list[NDArray[np.int64]], wrong: int) -> Found:
 
 
 def check_captures(paths: dict[int, Path]) -> Found:
-    """Check the writer's captures, by call number."""
+    """Check the captures of a run, by call number."""
     identities, wrong = [], 0
     for call, path in paths.items():
         capture = read_capture(path)
@@ -63,16 +63,4 @@ def check_captures(paths: dict[int, Path]) -> Found:
             right, bad = _check(call, batch.data.reshape(-1, SIZE), batch.records["stream"])
             identities.append(right)
             wrong += bad
-    return _add(identities, wrong)
-
-
-def check_reference(directory: Path) -> Found:
-    """Check the files of the C reference: records and packets in turns."""
-    identities, wrong = [], 0
-    for path in sorted(directory.glob("*.ref")):
-        rows = np.fromfile(path, np.uint8).reshape(-1, RECORD.itemsize + SIZE)
-        records = np.ascontiguousarray(rows[:, : RECORD.itemsize]).view(RECORD)[:, 0]
-        right, bad = _check(int(path.stem, 16), rows[:, RECORD.itemsize :], records["stream"])
-        identities.append(right)
-        wrong += bad
     return _add(identities, wrong)

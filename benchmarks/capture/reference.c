@@ -1,10 +1,11 @@
-/* The same job as the capture writer in plain C: receive with recvmmsg, check the header, append to one file per call.
+/* The same job as the capture writer in plain C: receive with recvmmsg, check the header, append to one capture per call.
  *
  * usage: reference HOST FIRST_PORT PORT_STEP STREAMS SECONDS TICK_MS SYNC_MS DIRECTORY RECEIVE_BUFFER WARM_MS
  *
  * Every TICK_MS each ready socket is drained (epoll_wait(0), recvmmsg, kernel timestamps, source addresses). Each packet is
- * checked (RTP version 2, length, source equal to the first one seen) and copied behind its 16-byte record into the
- * call's buffer; every SYNC_MS all calls' buffers are written, and one syncfs makes them durable from a second thread.
+ * checked (RTP version 2, length, source and SSRC equal to the first ones seen) and copied into the call's buffers; every
+ * SYNC_MS each call's packets are appended as one block of docs/storage-format.md (records, packets, checksum by zlib), and one
+ * syncfs makes them durable from a second thread. At the end each capture gets its END block: the same files as the writer's.
  * Prints "ready" when receiving, and at the end: packets, bad, foreign, and, without the first WARM_MS after the first packet:
  * CPU seconds, packets in that time; worst tick in ms.
  */
@@ -22,10 +23,12 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
-enum { BATCH = 64, SLOT = 2048, RECORD = 16 };
+enum { BATCH = 64, SLOT = 2048 };
 
 struct record {
     int64_t arrival_ns;
@@ -34,9 +37,22 @@ struct record {
 
 struct call {
     int file;
+    uint32_t checksum, sequence, count;
+    struct record *records;
     unsigned char *data;
-    size_t used, room;
+    size_t used, room, record_room;
 };
+
+struct block {
+    char magic[4];
+    uint32_t checksum, sequence;
+    uint8_t type, flags;
+    uint16_t zero;
+    uint32_t length, count;
+    int64_t written_ns;
+};
+
+enum { SESSION = 1, PACKETS = 2, END = 5, SEAL = 12 };
 
 static int directory;
 static sem_t wanted;
@@ -60,16 +76,55 @@ static int64_t now_ns(void)
 
 static void put(struct call *call, const struct record *record, const unsigned char *packet)
 {
-    size_t need = call->used + RECORD + record->length;
+    size_t need = call->used + record->length;
     if (need > call->room) {
         call->room = need > 2 * call->room ? need : 2 * call->room;
         call->data = realloc(call->data, call->room);
-        if (!call->data)
-            abort();
     }
-    memcpy(call->data + call->used, record, RECORD);
-    memcpy(call->data + call->used + RECORD, packet, record->length);
+    if (call->count == call->record_room) {
+        call->record_room = call->record_room ? 2 * call->record_room : 64;
+        call->records = realloc(call->records, call->record_room * sizeof *call->records);
+    }
+    if (!call->data || !call->records)
+        abort();
+    call->records[call->count++] = *record;
+    memcpy(call->data + call->used, packet, record->length);
     call->used = need;
+}
+
+static void append(struct call *call, int type, const void *first, size_t first_size, const void *second, size_t size)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    struct block block = {.magic = "TBLK", .sequence = call->sequence++, .type = type, .length = first_size + size,
+                          .count = type == PACKETS ? call->count : 0,
+                          .written_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec};
+    uint32_t sum = crc32(call->checksum, (unsigned char *)&block + SEAL, sizeof block - SEAL);
+    sum = crc32(sum, first, first_size);
+    block.checksum = call->checksum = size ? crc32(sum, second, size) : sum;
+    struct iovec parts[3] = {{&block, sizeof block}, {(void *)first, first_size}, {(void *)second, size}};
+    if (writev(call->file, parts, 3) != (ssize_t)(sizeof block + first_size + size))
+        abort();
+}
+
+static void begin(struct call *call, int number)
+{
+    static const unsigned char header[16] = "\x89TCAP\r\n\x1a\1\0\0\0\0\0\0";
+    char body[512];
+    int size = snprintf(body, sizeof body,
+                        "{\"session\":\"%032x\",\"writer\":\"reference\",\"host\":\"\",\"wall_ns\":0,\"monotonic_ns\":0,"
+                        "\"descriptor\":{},\"streams\":[]}", number);
+    if (write(call->file, header, sizeof header) != sizeof header)
+        abort();
+    call->checksum = crc32(0, header, sizeof header);
+    append(call, SESSION, body, size, NULL, 0);
+}
+
+static void flush(struct call *call)
+{
+    if (call->count)
+        append(call, PACKETS, call->records, call->count * sizeof *call->records, call->data, call->used);
+    call->used = call->count = 0;
 }
 
 int main(int argc, char **argv)
@@ -81,9 +136,10 @@ int main(int argc, char **argv)
     int64_t tick = (int64_t)(atof(argv[6]) * 1e6), interval = (int64_t)(atof(argv[7]) * 1e6);
     int *sockets = calloc(streams, sizeof *sockets), epoll = epoll_create1(0), on = 1, buffer = atoi(argv[9]);
     uint64_t *sources = calloc(streams, sizeof *sources);
+    uint32_t *ssrcs = calloc(streams, sizeof *ssrcs);
     struct call *calls = calloc(streams / 2 + 1, sizeof *calls);
     directory = open(argv[8], O_DIRECTORY | O_RDONLY);
-    if (directory < 0 || !sockets || !calls || !sources)
+    if (directory < 0 || !sockets || !calls || !sources || !ssrcs)
         return 1;
     for (int s = 0; s < streams; s++) {
         struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(first_port + s * step)};
@@ -98,10 +154,11 @@ int main(int argc, char **argv)
         epoll_ctl(epoll, EPOLL_CTL_ADD, sockets[s], &event);
         if (s % 2 == 0) {
             char path[64];
-            snprintf(path, sizeof path, "%08x.ref", s / 2);
+            snprintf(path, sizeof path, "%08x.tcap", s / 2);
             calls[s / 2].file = openat(directory, path, O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0640);
             if (calls[s / 2].file < 0)
                 return 1;
+            begin(&calls[s / 2], s / 2);
         }
     }
     pthread_t thread;
@@ -156,9 +213,13 @@ int main(int argc, char **argv)
                         bad++;
                         continue;
                     }
-                    if (!sources[s])
+                    uint32_t ssrc;
+                    memcpy(&ssrc, slots[i] + 8, 4);
+                    if (!sources[s]) {
                         sources[s] = source;
-                    if (source != sources[s]) {
+                        ssrcs[s] = ssrc;
+                    }
+                    if (source != sources[s] || ssrc != ssrcs[s]) {
                         foreign++;
                         continue;
                     }
@@ -171,11 +232,7 @@ int main(int argc, char **argv)
         if (now - flushed >= interval || now - start >= seconds * 1e9) {
             flushed = now;
             for (int c = 0; c < (streams + 1) / 2; c++)
-                if (calls[c].used) {
-                    if (write(calls[c].file, calls[c].data, calls[c].used) != (ssize_t)calls[c].used)
-                        return 1;
-                    calls[c].used = 0;
-                }
+                flush(&calls[c]);
             sem_post(&wanted);
         }
         now = now_ns();
@@ -192,6 +249,9 @@ int main(int argc, char **argv)
             break;
     }
     getrusage(RUSAGE_SELF, &after);
+    static const char body[] = "{\"cause\":\"bye\",\"at_ns\":0,\"streams\":[]}";
+    for (int c = 0; c < (streams + 1) / 2; c++)
+        append(&calls[c], END, body, sizeof body - 1, NULL, 0);
     double cpu = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) + (after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
                  (after.ru_utime.tv_usec - before.ru_utime.tv_usec) / 1e6 +
                  (after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
