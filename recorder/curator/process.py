@@ -16,7 +16,7 @@ from recorder.curator.finalise import Finaliser
 from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
-from storage.errors import CatalogUnreachable
+from storage.errors import CatalogUnreachable, StorageError
 
 _log = structlog.get_logger()
 
@@ -107,7 +107,10 @@ class _Process:
             raise
         except Exception as error:
             # Whatever is wrong with one recording must not stop the others; the job is retried, then dead-lettered.
-            _log.exception("finalising failed", job=job.job_id, attempt=job.attempt)
+            expected = isinstance(error, MediaError | StorageError | OSError)
+            _log.error(
+                "finalising failed", job=job.job_id, attempt=job.attempt, reason=str(error), exc_info=not expected
+            )
             self._failed += 1
             fate = await catalog.fail_job(job, f"{type(error).__name__}: {error}")
             _log.warning("job given back", job=job.job_id, fate=fate.value)
