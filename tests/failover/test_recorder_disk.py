@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,16 +59,18 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecord
         unmount(captures)
 
 
-def fill(directory: Path, *, leave: int = 0) -> Path:
-    """Take all free space but `leave` bytes; returns the file to remove again."""
+@contextmanager
+def filled(directory: Path, *, leave: int = 0) -> Iterator[None]:
+    """Take all free space but `leave` bytes, for a while."""
     ballast = directory / "ballast"
-    with ballast.open("wb") as file:
-        free = shutil.disk_usage(directory).free - leave
-        while free > 0:
-            step = min(free, 1 << 16)
-            file.write(bytes(step))
-            free -= step
-    return ballast
+    try:
+        with ballast.open("wb") as file:
+            free = shutil.disk_usage(directory).free - leave
+            while free > 0:
+                free -= file.write(bytes(min(free, 1 << 16)))
+        yield
+    finally:
+        ballast.unlink()
 
 
 def options(recorder: RunningRecorder, wanted: int) -> None:
@@ -82,14 +85,14 @@ def test_a_disk_below_its_mark_takes_us_out_of_the_pool_and_running_calls_go_on(
 ) -> None:
     with Call(recorder) as running, Call(recorder) as refused:
         running.start()
-        ballast = fill(recorder.state_dir / "captures", leave=600_000)
-        options(recorder, 503)
-        answer = refused.dialog.send("INVITE", refused.offer())
-        assert answer.status == 503
-        assert int(answer.one("Retry-After")) > 0
-        assert recorder.http("/readyz")[0] == 503
-        running.media.talk(0.5)
-        ballast.unlink()
+        with filled(recorder.state_dir / "captures", leave=600_000):
+            options(recorder, 503)
+            answer = refused.dialog.send("INVITE", refused.offer())
+            assert answer.status == 503
+            assert int(answer.one("Retry-After")) > 0
+            eventually(lambda: recorder.http("/readyz")[0] == 503, limit_s=5, what="/readyz 503")
+            assert "disk" in recorder.http("/readyz")[2]
+            running.media.talk(0.5)
         options(recorder, 200)
         running.hang_up()
         running.assert_recorded(tmp_path)
@@ -99,11 +102,10 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
     with Call(recorder) as call:
         call.start()
         call.media.talk(2.0)
-        ballast = fill(recorder.state_dir / "captures")
-        filled_at = call.media.count
-        options(recorder, 503)
-        call.media.talk(1.0)
-        ballast.unlink()
+        with filled(recorder.state_dir / "captures"):
+            filled_at = call.media.count
+            options(recorder, 503)
+            call.media.talk(1.0)
         options(recorder, 200)
         call.media.stop()
         assert call.dialog.bye().status == 200
@@ -125,15 +127,16 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
 def test_recordings_that_find_no_room_are_finished_when_there_is_room(
     recorder: RunningRecorder, tmp_path: Path
 ) -> None:
-    ballast = fill(recorder.state_dir.parent / "recordings")
     with Call(recorder) as call:
-        call.start()
-        call.media.talk(0.5)
-        call.hang_up()
-        eventually(
-            lambda: any(job["last_error"] for job in recorder.admin("jobs", "list")), limit_s=10, what="a failed job"
-        )
-        ballast.unlink()
+        with filled(recorder.state_dir.parent / "recordings"):
+            call.start()
+            call.media.talk(0.5)
+            call.hang_up()
+            eventually(
+                lambda: any(job["last_error"] for job in recorder.admin("jobs", "list")),
+                limit_s=10,
+                what="a failed job",
+            )
         entry = recorder.finished(call.identifier, limit_s=60)
         assert entry["state"] == "complete"
         call.assert_recorded(tmp_path)

@@ -49,7 +49,7 @@ def kill(recorder: RunningRecorder, role: str, state: str = "") -> dict[str, int
 
 
 def replaced(recorder: RunningRecorder, victims: dict[str, int]) -> None:
-    """Wait until every victim has a working successor."""
+    """Wait until every victim has a working successor and the whole is able to record again."""
 
     def probe() -> bool:
         processes = {one["name"]: one for one in recorder.status()["processes"]}
@@ -59,6 +59,8 @@ def replaced(recorder: RunningRecorder, victims: dict[str, int]) -> None:
         )
 
     eventually(probe, limit_s=REPLACED_S, what=f"replacements of {victims}", detail=recorder.log_tail)
+    with SipClient(recorder.sip_port) as client:
+        eventually(lambda: client.options().status == 200, limit_s=REPLACED_S, what="OPTIONS 200")
 
 
 def lost_frames(call: Call, directory: Path) -> list[list[int]]:
@@ -70,43 +72,6 @@ def lost_frames(call: Call, directory: Path) -> list[list[int]]:
         assert heard.stray == 0
         lost.append(heard.missing)
     return lost
-
-
-def test_writers_killed_in_mid_call_cost_at_most_one_packet_of_a_stream(
-    recorder: RunningRecorder, tmp_path: Path
-) -> None:
-    """Packets wait in the kernel; the replacement gets the same sockets; no SIP message is sent."""
-    with ExitStack() as stack:
-        calls = [stack.enter_context(Call(recorder)) for _ in range(4)]
-        for call in calls:
-            call.start()
-        calls[0].media.talk(0.7)
-        victims = kill(recorder, "writer")
-        calls[0].media.talk(1.5)
-        replaced(recorder, victims)
-        calls[0].media.talk(0.5)
-        for call in calls:
-            assert call.client.quiet(0), "a SIP message was sent because of a writer"
-            call.hang_up()
-        for call in calls:
-            entry = call.finished()
-            assert entry["state"] == "complete", entry
-            lost = lost_frames(call, tmp_path)
-            assert max(map(len, lost)) <= 1, f"frames lost: {lost}; gaps {entry['gaps']}"
-            assert [gap["kind"] for gap in entry["gaps"]] == ["lost"] * sum(map(len, lost))
-
-
-def test_a_writer_killed_twice_loses_no_more(recorder: RunningRecorder, tmp_path: Path) -> None:
-    with Call(recorder) as call:
-        call.start()
-        for _ in range(2):
-            call.media.talk(0.5)
-            replaced(recorder, kill(recorder, "writer"))
-        call.media.talk(0.5)
-        call.hang_up()
-        entry = call.finished()
-        assert entry["state"] == "complete"
-        assert max(map(len, lost_frames(call, tmp_path))) <= 2
 
 
 @pytest.mark.parametrize("state", ["active", ""], ids=["active", "active and standby"])
@@ -189,6 +154,60 @@ def test_frontend_and_writers_killed_together(recorder: RunningRecorder, tmp_pat
         entry = call.finished()
         assert entry["state"] == "complete"
         assert max(map(len, lost_frames(call, tmp_path))) <= 1, entry["gaps"]
+
+
+def test_writers_killed_in_mid_call_cost_at_most_one_packet_of_a_stream(
+    recorder: RunningRecorder, tmp_path: Path
+) -> None:
+    """Packets wait in the kernel; the replacement gets the same sockets; no SIP message is sent."""
+    with ExitStack() as stack:
+        calls = [stack.enter_context(Call(recorder)) for _ in range(4)]
+        for call in calls:
+            call.start()
+        calls[0].media.talk(0.7)
+        victims = kill(recorder, "writer")
+        calls[0].media.talk(1.5)
+        replaced(recorder, victims)
+        calls[0].media.talk(0.5)
+        for call in calls:
+            assert call.client.quiet(0), "a SIP message was sent because of a writer"
+            call.hang_up()
+        for call in calls:
+            entry = call.finished()
+            assert entry["state"] == "complete", entry
+            lost = lost_frames(call, tmp_path)
+            assert max(map(len, lost)) <= 1, f"frames lost: {lost}; gaps {entry['gaps']}"
+            assert [gap["kind"] for gap in entry["gaps"]] == ["lost"] * sum(map(len, lost))
+
+
+def test_a_writer_killed_twice_loses_no_more(recorder: RunningRecorder, tmp_path: Path) -> None:
+    with Call(recorder) as call:
+        call.start()
+        for _ in range(2):
+            call.media.talk(0.5)
+            replaced(recorder, kill(recorder, "writer"))
+        call.media.talk(0.5)
+        call.hang_up()
+        entry = call.finished()
+        assert entry["state"] == "complete"
+        assert max(map(len, lost_frames(call, tmp_path))) <= 2
+
+
+def test_a_goodbye_while_the_writer_is_dead_waits_for_its_replacement(
+    recorder: RunningRecorder, tmp_path: Path
+) -> None:
+    """The last packets of the call wait in the kernel, and belong to the recording."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.7)
+        victims = kill(recorder, "writer")
+        call.media.talk(0.2)
+        call.media.stop()
+        assert call.dialog.bye(limit_s=REPLACED_S).status == 200
+        entry = call.finished()
+        assert entry["state"] == "complete"
+        assert max(map(len, lost_frames(call, tmp_path))) <= 1, entry["gaps"]
+        replaced(recorder, victims)
 
 
 def test_the_curator_killed_while_it_finalises_leaves_no_recording_behind(
