@@ -20,8 +20,9 @@ from storage.errors import CatalogUnreachable, StorageError
 
 _log = structlog.get_logger()
 
-_JOB_LEASE_S: Final = 60.0
-_BEAT_S: Final = 15.0
+_JOB_LEASE_S: Final = 10.0
+"""A job whose curator died is taken again after this time; the fencing number keeps the old hand out."""
+_BEAT_S: Final = 2.5
 _POLL_S: Final = 2.0
 """A notification wakes the curator at once; this is for one that was missed."""
 _IOPRIO_WHO_PROCESS: Final = 1
