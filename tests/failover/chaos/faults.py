@@ -1,0 +1,203 @@
+"""What can happen to a recorder: signals to its processes, commands to its supervisor.
+
+Looks at no audio; that is `oracle`. Every fault ends by itself, so that what was frozen runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from recorder.admin.control import ask
+from recorder.errors import NotRunningError
+from recorder.state_dir import StateDir
+from tests.kit.running import RunningRecorder, alive, descendants, kill_if_there
+
+REPLACED_S: Final = 30.0
+"""Longest time until replacements work, on a machine that is busy with other tests."""
+_WORKING: Final = frozenset({"running", "active", "standby"})
+_POLL_S: Final = 0.02
+
+
+class Target:
+    """A running recorder as faults see it."""
+
+    def __init__(self, recorder: RunningRecorder) -> None:
+        self._recorder = recorder
+        self._state_dir = StateDir(recorder.state_dir)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return what the supervisor says of its processes."""
+        found: list[dict[str, Any]] = ask(self._state_dir, "status")["processes"]
+        return found
+
+    def pids(self, role: str, *states: str) -> list[int]:
+        """Return the processes of a role that run now, in one of the given states, or in any."""
+        return [
+            one["pid"]
+            for one in self.processes()
+            if one["role"] == role and one["pid"] and (not states or one["state"] in states)
+        ]
+
+    def active(self) -> int:
+        """Return the process of the active frontend, waiting for there to be one."""
+        deadline = time.monotonic() + REPLACED_S
+        while time.monotonic() < deadline:
+            found = self.pids("frontend", "active")
+            if found:
+                return found[0]
+            time.sleep(_POLL_S)
+        raise AssertionError(f"no frontend is active\n{self._recorder.log_tail()}")
+
+    def postgres(self) -> list[int]:
+        """Return all processes of the embedded PostgreSQL, its parent first."""
+        assert self._recorder.process
+        for pid in descendants(self._recorder.process.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    command = file.read()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"unix_socket_directories" in command:
+                return [pid, *descendants(pid)]
+        return []
+
+    def command(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Give the supervisor a command; what it refuses at such a moment is no matter of ours."""
+        try:
+            return ask(self._state_dir, name, **arguments)
+        except NotRunningError as error:
+            return {"error": str(error)}
+
+    def whole(self) -> bool:
+        """Whether every process is there, works, and answers; whether the catalog has everything."""
+        processes = self.processes()
+        active = [one for one in processes if one["state"] == "active"]
+        return (
+            all(one["pid"] and one["state"] in _WORKING for one in processes)
+            and len(active) == 1
+            and not active[0].get("unable")
+            and active[0].get("catalog") == "current"
+        )
+
+    async def recovered(self) -> None:
+        """Wait until it is whole again."""
+        deadline = time.monotonic() + REPLACED_S
+        while not await asyncio.to_thread(self.whole):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not whole again: {self.processes()}\n{self._recorder.log_tail()}")
+            await asyncio.sleep(0.1)
+
+
+Strike = Callable[[Target, random.Random], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happens once."""
+
+    name: str
+    strike: Strike
+    cost: int = 0
+    """Packets of each stream that it may cost."""
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes, those that are gone left out."""
+    for pid in pids:
+        kill_if_there(pid, number)
+
+
+async def frozen(pids: Iterable[int], seconds: float) -> None:
+    """Stop processes for a while; one that is killed meanwhile stays dead."""
+    chosen = list(pids)
+    send(chosen, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        # Never a number that another process may have by now.
+        send((pid for pid in chosen if alive(pid)), signal.SIGCONT)
+
+
+def _kill(*roles: str, states: tuple[str, ...] = (), one: bool = False) -> Strike:
+    async def strike(target: Target, rng: random.Random) -> None:
+        victims = [pid for role in roles for pid in await asyncio.to_thread(target.pids, role, *states)]
+        send([rng.choice(victims)] if one and victims else victims, signal.SIGKILL)
+
+    return strike
+
+
+def _freeze(role: str, shortest_s: float, longest_s: float, *, states: tuple[str, ...] = ()) -> Strike:
+    async def strike(target: Target, rng: random.Random) -> None:
+        victims = await asyncio.to_thread(target.pids, role, *states)
+        if victims:
+            await frozen([rng.choice(victims)], rng.uniform(shortest_s, longest_s))
+
+    return strike
+
+
+async def _kill_active(target: Target, _: random.Random) -> None:
+    os.kill(await asyncio.to_thread(target.active), signal.SIGKILL)
+
+
+async def _kill_postgres(target: Target, _: random.Random) -> None:
+    send(await asyncio.to_thread(target.postgres), signal.SIGKILL)
+
+
+def _freeze_postgres(shortest_s: float, longest_s: float) -> Strike:
+    async def strike(target: Target, rng: random.Random) -> None:
+        await frozen(await asyncio.to_thread(target.postgres), rng.uniform(shortest_s, longest_s))
+
+    return strike
+
+
+async def _switchover(target: Target, _: random.Random) -> None:
+    await asyncio.to_thread(target.command, "switchover")
+
+
+async def _drain_writer(target: Target, rng: random.Random) -> None:
+    writers = [one["name"] for one in await asyncio.to_thread(target.processes) if one["role"] == "writer"]
+    writer = rng.choice(writers)
+    await asyncio.to_thread(target.command, "drain-writer", writer=writer, draining=True)
+    await asyncio.sleep(rng.uniform(0.5, 3))
+    await asyncio.to_thread(target.command, "drain-writer", writer=writer, draining=False)
+
+
+FAULTS: Final = {
+    fault.name: fault
+    for fault in (
+        Fault("frontend-killed", _kill_active),
+        Fault("standby-killed", _kill("frontend", states=("standby",))),
+        Fault("frontends-killed", _kill("frontend")),
+        Fault("frontend-hiccup", _freeze("frontend", 0.2, 1.5, states=("active",))),
+        Fault("frontend-frozen", _freeze("frontend", 3.0, 5.0, states=("active",))),
+        Fault("standby-frozen", _freeze("frontend", 0.5, 3.0, states=("standby",))),
+        Fault("writer-killed", _kill("writer", one=True), cost=1),
+        Fault("writers-killed", _kill("writer"), cost=1),
+        Fault("writer-hiccup", _freeze("writer", 0.2, 1.0)),
+        Fault("writer-frozen", _freeze("writer", 3.0, 4.0), cost=1),
+        Fault("curator-killed", _kill("curator")),
+        Fault("curator-frozen", _freeze("curator", 0.5, 3.0)),
+        Fault("frontend-and-writers-killed", _kill("frontend", "writer"), cost=1),
+        Fault("all-but-postgresql-killed", _kill("frontend", "writer", "curator", "api"), cost=1),
+        Fault("postgresql-killed", _kill_postgres),
+        Fault("postgresql-frozen", _freeze_postgres(1.0, 4.0)),
+        Fault("switchover", _switchover),
+        Fault("writer-drained", _drain_writer),
+    )
+}
+"""By name; each takes a few seconds at most."""
+
+LONG_FAULTS: Final = {
+    fault.name: fault
+    for fault in (
+        Fault("postgresql-away-10s", _freeze_postgres(10, 10)),
+        Fault("postgresql-away-60s", _freeze_postgres(60, 60)),
+    )
+}
