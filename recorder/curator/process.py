@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.curator.finalise import Finaliser
