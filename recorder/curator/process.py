@@ -12,7 +12,6 @@ import structlog
 
 from media.errors import MediaError
 from recorder.catalog_access import open_catalog
-from media.errors import MediaError
 from recorder.child_loop import ChildLoop
 from recorder.curator.finalise import Finaliser
 from recorder.role import Assignment
