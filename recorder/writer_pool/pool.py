@@ -106,11 +106,13 @@ class WriterPool:
         return loads
 
     def stuck(self) -> list[str]:
-        """Return the writers whose process exists, but whose loop makes no progress or never began."""
+        """Return the writers to replace: no progress, never begun, or given up on a disk that has room again."""
         return [
             one.name
             for one in self.clients.values()
-            if one.silent_for(starting=False) > self._stuck_s or one.silent_for(starting=True) > _STARTING_S
+            if one.silent_for(starting=False) > self._stuck_s
+            or one.silent_for(starting=True) > _STARTING_S
+            or (one.heartbeat and one.heartbeat.failed and one.heartbeat.free_bytes > self._min_free_bytes)
         ]
 
     def choose(self, streams: int, *, avoid: frozenset[str] = frozenset()) -> list[WriterClient]:

@@ -56,7 +56,7 @@ class ScriptedWriter:
         assert self._writer
         self._writer.write(LENGTH.pack(len(payload)) + payload)
 
-    def beat(self, progress: int) -> None:
+    def beat(self, progress: int, *, failed: str = "", free_bytes: int = 1 << 40) -> None:
         self.say(
             Heartbeat(
                 writer="writer-1",
@@ -66,8 +66,9 @@ class ScriptedWriter:
                 free_ports=10,
                 packets=0,
                 kernel_drops=0,
-                free_bytes=1 << 40,
+                free_bytes=free_bytes,
                 cpu_seconds=0.0,
+                failed=failed,
             )
         )
 
@@ -84,11 +85,13 @@ class ScriptedWriter:
 
 @asynccontextmanager
 async def pool_and_writer(
-    tmp_path: Path, clock: FakeClock, *, sync_interval_s: float = 0.5
+    tmp_path: Path, clock: FakeClock, *, sync_interval_s: float = 0.5, min_free_bytes: int = 0
 ) -> AsyncIterator[tuple[WriterPool, ScriptedWriter]]:
     state_dir = StateDir(tmp_path / "state")
     writer = ScriptedWriter(state_dir, "writer-1")
-    pool = WriterPool(["writer-1"], state_dir, clock=clock, min_free_bytes=0, sync_interval_s=sync_interval_s)
+    pool = WriterPool(
+        ["writer-1"], state_dir, clock=clock, min_free_bytes=min_free_bytes, sync_interval_s=sync_interval_s
+    )
     running = asyncio.ensure_future(pool.run())
     try:
         yield pool, writer
@@ -167,6 +170,20 @@ async def test_a_loop_without_progress_is_stuck(tmp_path: Path, sync_interval_s:
         await until(client.beating)
         clock.now += 0.2
         assert pool.stuck() == ["writer-1"], "a heartbeat that tells of no progress is none"
+
+
+async def test_a_writer_that_gave_up_on_its_disk_is_replaced_when_there_is_room(tmp_path: Path) -> None:
+    """A failed writer never writes again (storage-format.md, rule 7); without a replacement a human would be needed."""
+    async with pool_and_writer(tmp_path, FakeClock(), min_free_bytes=1000) as (pool, writer):
+        await writer.start()
+        await writer.command()
+        client = pool.clients["writer-1"]
+        for progress, free_bytes, stuck in ((1, 1000, []), (2, 1001, ["writer-1"])):
+            client.beating.clear()
+            writer.beat(progress, failed="no space left on device", free_bytes=free_bytes)
+            await until(client.beating)
+            assert pool.stuck() == stuck
+            assert pool.choose(2) == []
 
 
 async def test_a_lost_connection_has_to_be_reconciled_again(tmp_path: Path) -> None:
