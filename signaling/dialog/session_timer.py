@@ -170,7 +170,8 @@ class Due(enum.Enum):
     """Nobody refreshed in time: RFC 4028 §10 says BYE, the transaction user decides."""
 
 
-# RFC 4028 §7.2, §9 and §10. Every 2xx to a refresh restarts the machine, whatever it was doing.
+# RFC 4028 §7.2, §9 and §10. Every 2xx to a refresh restarts the machine, whatever it was doing. No timer runs in the
+# phases that have no entry for it.
 TRANSITIONS: Final[dict[tuple[Phase, Input], tuple[Phase, Due | None]]] = {
     **{(phase, Input.AGREED_OURS): (Phase.WAITING, None) for phase in Phase},
     **{(phase, Input.AGREED_THEIRS): (Phase.GUARDING, None) for phase in Phase},
@@ -226,8 +227,5 @@ class SessionTimer:
         return due
 
     def _step(self, given: Input) -> Due | None:
-        following = TRANSITIONS.get((self.phase, given))
-        if following is None:
-            return None
-        self.phase, due = following
+        self.phase, due = TRANSITIONS[self.phase, given]
         return due

@@ -22,7 +22,7 @@ def await_ack(core: Core, entry: DialogEntry, awaited: AwaitedAck, now: float) -
     awaited.gives_up_at = now + core.timers.timeout
     entry.awaited_acks.append(awaited)
     entry.dialog.negotiation.awaiting_ack = True
-    awaited.timer = core.queue.arm(now + awaited.interval, partial(_on_timer, core, awaited))
+    awaited.timer = core.queue.arm(now + awaited.interval, partial(_on_timer, core, entry, awaited))
 
 
 def resume_awaiting(core: Core, entry: DialogEntry, awaited: AwaitedAck, *, first: float, gives_up_at: float) -> None:
@@ -33,7 +33,7 @@ def resume_awaiting(core: Core, entry: DialogEntry, awaited: AwaitedAck, *, firs
     awaited.interval = core.timers.t1
     awaited.gives_up_at = gives_up_at
     entry.awaited_acks.append(awaited)
-    awaited.timer = core.queue.arm(first, partial(_on_timer, core, awaited))
+    awaited.timer = core.queue.arm(first, partial(_on_timer, core, entry, awaited))
 
 
 def receive_ack(core: Core, entry: DialogEntry, request: Request, now: float) -> bool:
@@ -67,10 +67,7 @@ def _settle(entry: DialogEntry) -> None:
         entry.dialog.negotiation.our_offer_in_answer = False
 
 
-def _on_timer(core: Core, awaited: AwaitedAck, now: float) -> None:
-    entry = core.dialogs.get(awaited.dialog_id)
-    if entry is None:
-        return
+def _on_timer(core: Core, entry: DialogEntry, awaited: AwaitedAck, now: float) -> None:
     if now >= awaited.gives_up_at:
         entry.awaited_acks.remove(awaited)
         _settle(entry)
@@ -82,4 +79,4 @@ def _on_timer(core: Core, awaited: AwaitedAck, now: float) -> None:
     # "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2 seconds"
     awaited.interval = min(2 * awaited.interval, core.timers.t2)
     at = min(now + awaited.interval, awaited.gives_up_at)
-    awaited.timer = core.queue.arm(at, partial(_on_timer, core, awaited))
+    awaited.timer = core.queue.arm(at, partial(_on_timer, core, entry, awaited))

@@ -11,7 +11,7 @@ from functools import partial
 
 from signaling.dialog.flow import Flow
 from signaling.dialog.state import DialogState
-from signaling.errors import LocalProtocolError, LostError, SipSyntaxError
+from signaling.errors import LostError, SipSyntaxError
 from signaling.sip import Request, parse_message
 from signaling.transaction import Timers
 from signaling.useragent.answering import Wording, commit, prepare
@@ -106,9 +106,7 @@ class UserAgent:
         core = self._core
         core.open_flows.discard(flow)
         for request_id in sorted(core.client_by_flow.get(flow, ())):
-            exchange = core.client_by_id.get(request_id)
-            if exchange is not None:
-                fail_transport(core, exchange, now)
+            fail_transport(core, core.client_by_id[request_id], now)
 
     def carried(self, outgoing: Outgoing, flow: Flow) -> None:
         """Take note that a message to a `Destination` went by this connection."""
@@ -316,6 +314,5 @@ class UserAgent:
         return entry
 
     def _request(self, prepared: PreparedRequest, now: float) -> str:
-        if not send_request(self._core, prepared, now):
-            raise LocalProtocolError("the request is not allowed now")
+        send_request(self._core, prepared, now)  # nothing can have come between
         return prepared.request_id

@@ -85,7 +85,7 @@ def commit(core: Core, prepared: Prepared, now: float) -> bool:
     if isinstance(change, Acceptance):
         _accept(core, entry, exchange, change, now)
         if method == "INVITE":
-            await_ack(core, entry, AwaitedAck.of(exchange, entry, prepared.data), now)
+            await_ack(core, entry, AwaitedAck.of(exchange, prepared.data), now)
     elif isinstance(change, Farewell):
         _part(core, entry, change, now)
     else:

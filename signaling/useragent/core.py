@@ -44,7 +44,6 @@ class Outgoing:
 class AwaitedAck:
     """A 2xx to an INVITE that is repeated until its ACK comes (RFC 3261 §13.3.1.4)."""
 
-    dialog_id: str
     request_id: str
     sequence: int
     data: bytes
@@ -55,9 +54,9 @@ class AwaitedAck:
     gives_up_at: float = 0.0
 
     @classmethod
-    def of(cls, exchange: ServerExchange, entry: DialogEntry, data: bytes) -> AwaitedAck:
+    def of(cls, exchange: ServerExchange, data: bytes) -> AwaitedAck:
         """Make one for the 2xx `data` to the INVITE of `exchange`."""
-        return cls(entry.identifier, exchange.request_id, exchange.sequence, data, exchange.via, exchange.flow)
+        return cls(exchange.request_id, exchange.sequence, data, exchange.via, exchange.flow)
 
 
 @dataclass(slots=True)

@@ -148,7 +148,8 @@ class ClientExchange:
         self.internal = internal
         """Sent by the user agent on its own account: the transaction user does not know of it."""
         self.machine: ClientMachine | None = None
-        self.key: TransactionKey | None = None
+        self.key = TransactionKey("", ("", 0), draft.method)
+        """Without branch until the request is built."""
         self.targets: tuple[Flow | Destination, ...] = ()
         """Where the request may go, best first."""
         self.attempt = 0

@@ -19,7 +19,7 @@ from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.events import InviteReceived, ReinviteReceived
 from signaling.useragent.exchange import ServerExchange
 from signaling.useragent.offers import carries_description
-from signaling.useragent.server import open_exchange, refuse, reply_statelessly, retry_after, run
+from signaling.useragent.server import open_exchange, refuse, refuse_glare, reply_statelessly, run
 from signaling.useragent.session_clock import agreement_for
 
 
@@ -48,15 +48,11 @@ def receive_reinvite(core: Core, entry: DialogEntry, request: Request, flow: Flo
     """Take an INVITE inside a dialog (RFC 3261 §14.2)."""
     dialog = entry.identifier
     offers = carries_description(request)
-    match entry.dialog.negotiation.judge_invite(offers=offers):
-        case Verdict.REQUEST_PENDING:
-            refuse(core, request, flow, 491, now, dialog_id=dialog)
-            return
-        case Verdict.RETRY_LATER:
-            refuse(core, request, flow, 500, now, dialog_id=dialog, headers=[retry_after(core)])
-            return
-        case Verdict.PROCEED:
-            agreement = agreement_for(core, request, entry.dialog.state.session)
+    verdict = entry.dialog.negotiation.judge_invite(offers=offers)
+    if verdict is not Verdict.PROCEED:
+        refuse_glare(core, entry, request, flow, verdict=verdict, now=now)
+        return
+    agreement = agreement_for(core, request, entry.dialog.state.session)
     if isinstance(agreement, IntervalTooSmall):
         headers = [("Min-SE", str(agreement.minimum))]
         refuse(core, request, flow, 422, now, dialog_id=dialog, headers=headers)

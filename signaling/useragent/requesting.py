@@ -255,8 +255,7 @@ def _enlist(core: Core, exchange: ClientExchange, request: Request) -> None:
 
 
 def _unlist(core: Core, exchange: ClientExchange) -> None:
-    if exchange.key is not None:
-        core.client.pop(exchange.key, None)
+    core.client.pop(exchange.key, None)
     flow, exchange.carried_by = exchange.carried_by, None
     waiting = None if flow is None else core.client_by_flow.get(flow)
     if flow is not None and waiting is not None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from signaling.dialog.dialog import forget_answer
 from signaling.dialog.flow import Flow
+from signaling.dialog.negotiation import Verdict
 from signaling.sip import Request
 from signaling.transaction import (
     InviteServerTransaction,
@@ -17,7 +18,7 @@ from signaling.transaction import (
     merge_key,
     server_key,
 )
-from signaling.useragent.core import Core
+from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.exchange import ServerExchange, ServerMachine, is_over
 from signaling.useragent.responses import Echo, stateless_tag, write_response
 from signaling.useragent.return_path import response_path
@@ -118,6 +119,16 @@ def refuse(
     answer(core, exchange, status, now, headers=headers)
 
 
+def refuse_glare(core: Core, entry: DialogEntry, request: Request, flow: Flow, *, verdict: Verdict, now: float) -> None:
+    """Refuse a re-INVITE or UPDATE that crosses another one (RFC 3261 §14.2, RFC 3311 §5.2)."""
+    if verdict is Verdict.REQUEST_PENDING:
+        refuse(core, request, flow, 491, now, dialog_id=entry.identifier)
+        return
+    # "a Retry-After header field with a randomly chosen value of between 0 and 10 seconds"
+    seconds = str(min(10, int(core.uniform() * 11)))
+    refuse(core, request, flow, 500, now, dialog_id=entry.identifier, headers=[("Retry-After", seconds)])
+
+
 def reply_statelessly(
     core: Core, request: Request, flow: Flow, status: int, *, headers: Sequence[tuple[str, str]] = ()
 ) -> None:
@@ -125,11 +136,6 @@ def reply_statelessly(
     echo = Echo.of(request, flow, stateless_tag(core.identity, request))
     data = write_response(core.identity, echo, status, headers=headers)
     core.transmit(data, response_path(echo.via, flow, is_open=core.is_open(flow)), dialog_id=None)
-
-
-def retry_after(core: Core) -> tuple[str, str]:
-    """Return a Retry-After of 0 to 10 seconds (RFC 3261 §14.2, RFC 3311 §5.2)."""
-    return "Retry-After", str(min(10, int(core.uniform() * 11)))
 
 
 def forget(core: Core, exchange: ServerExchange) -> None:

@@ -83,7 +83,7 @@ def _repeat(core: Core, entry: DialogEntry, answer: PromisedAnswer, now: float, 
         core.queue.arm(until, partial(_forget_repeated, core, entry, key, merge))
     if cseq.method == "INVITE" and response.is_success and not answer.acknowledged:
         flow = _source(via, entry.dialog.state.flow)
-        awaited = AwaitedAck(entry.identifier, "", cseq.number, answer.data, via, flow)
+        awaited = AwaitedAck("", cseq.number, answer.data, via, flow)
         # Spread over T1: a takeover of 10,000 dialogs must not send 10,000 answers in one moment.
         first = now + core.uniform() * core.timers.t1
         resume_awaiting(core, entry, awaited, first=first, gives_up_at=until)

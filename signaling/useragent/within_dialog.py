@@ -17,7 +17,7 @@ from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.events import ByeReceived, InfoReceived, OptionsReceived, UpdateReceived
 from signaling.useragent.exchange import ServerExchange
 from signaling.useragent.offers import carries_description
-from signaling.useragent.server import answer, find, forget, open_exchange, refuse, retry_after, run
+from signaling.useragent.server import answer, find, forget, open_exchange, refuse, refuse_glare, run
 from signaling.useragent.session_clock import agreement_for
 
 
@@ -46,15 +46,11 @@ def receive_bye(core: Core, entry: DialogEntry, request: Request, flow: Flow, no
 def receive_update(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
     """Take an UPDATE (RFC 3311 §5.2)."""
     offers = carries_description(request)
-    match entry.dialog.negotiation.judge_update(offers=offers):
-        case Verdict.REQUEST_PENDING:
-            refuse(core, request, flow, 491, now, dialog_id=entry.identifier)
-            return
-        case Verdict.RETRY_LATER:
-            refuse(core, request, flow, 500, now, dialog_id=entry.identifier, headers=[retry_after(core)])
-            return
-        case Verdict.PROCEED:
-            agreement = agreement_for(core, request, entry.dialog.state.session)
+    verdict = entry.dialog.negotiation.judge_update(offers=offers)
+    if verdict is not Verdict.PROCEED:
+        refuse_glare(core, entry, request, flow, verdict=verdict, now=now)
+        return
+    agreement = agreement_for(core, request, entry.dialog.state.session)
     if isinstance(agreement, IntervalTooSmall):
         headers = [("Min-SE", str(agreement.minimum))]
         refuse(core, request, flow, 422, now, dialog_id=entry.identifier, headers=headers)

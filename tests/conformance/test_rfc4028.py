@@ -274,6 +274,40 @@ def test_a_2xx_to_our_request_without_session_expires_turns_the_timer_off() -> N
     assert line.events() == []
 
 
+@pytest.mark.parametrize("status", [403, 488, 503])
+def test_a_refresh_that_fails_otherwise_is_handed_to_the_transaction_user(status: int) -> None:
+    """§10: "SHOULD follow the rules specific to that response code and retry if possible"."""
+    line, src = accepted(["Session-Expires: 600;refresher=uas", UPDATES])
+    line.advance(300)
+    (sent,) = line.requests()
+    line.receive(src.answer(sent, status))
+    assert line.events() == [RefreshDue(src.dialog_id)]
+    assert "UPDATE" in line.agent.state(src.dialog_id).peer_methods
+
+
+def test_an_update_of_ours_that_succeeds_is_the_refresh() -> None:
+    """§7.2: one sent for other purposes "will also have the effect of refreshing the session"."""
+    line, src = accepted(["Session-Expires: 600;refresher=uas", UPDATES])
+    line.advance(299)
+    line.agent.update(src.dialog_id, b"", None, line.now)
+    (ours,) = line.requests()
+    line.advance(1.2)
+    line.heard()
+    line.receive(src.answer(ours, 200, headers=["Session-Expires: 600;refresher=uac"]))
+    line.event(SessionRefreshed)
+    line.advance(100)
+    assert line.heard() == []
+
+
+def test_a_session_that_is_being_ended_is_not_refreshed() -> None:
+    line = Line()
+    src = Src(line)
+    src.establish(headers=["Session-Expires: 90;refresher=uas", UPDATES], ack=False)
+    line.agent.bye(src.dialog_id, line.now)
+    line.advance(46)
+    assert {message.method for message in line.requests()} == {"BYE"}
+
+
 def test_after_the_end_nothing_is_refreshed_and_nothing_expires() -> None:
     line, src = accepted(["Session-Expires: 600;refresher=uas", UPDATES])
     line.agent.bye(src.dialog_id, line.now)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
-from signaling.transport import StreamLimits
+from signaling.dialog.state import decode_snapshot, encode_snapshot
+from signaling.transport import SipTransport, StreamLimits
 from signaling.transport.connections import ConnectionTable
 from signaling.transport.resolver import resolve_host
 from signaling.transport.stream import StreamConnection
@@ -218,8 +222,8 @@ class Silent:
 class StalledTransport(asyncio.Transport):
     """A connection whose peer has stopped reading: nothing that is written ever leaves."""
 
-    def __init__(self) -> None:
-        super().__init__({"sockname": ("127.0.0.1", 5060), "peername": ("127.0.0.1", 40000)})
+    def __init__(self, *, gone: bool = False) -> None:
+        super().__init__({} if gone else {"sockname": ("127.0.0.1", 5060), "peername": ("127.0.0.1", 40000)})
         self.stuck = 0
         self.aborted = False
 
@@ -232,6 +236,9 @@ class StalledTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.aborted
 
+    def close(self) -> None:
+        """Wait for what is queued, in vain."""
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -243,6 +250,101 @@ async def test_a_peer_that_does_not_read_is_cut_off() -> None:
     assert [connection.write(bytes(600)) for _ in range(4)] == [True, True, False, False]
     assert transport.aborted
     assert transport.stuck == 1200
+
+
+async def test_a_connection_whose_peer_is_gone_before_we_look_is_cut() -> None:
+    connection = StreamConnection(Silent(), "tcp", 1, limits=StreamLimits(), outbound=False)
+    transport = StalledTransport(gone=True)
+    connection.connection_made(transport)
+    connection.data_received(b"OPTIONS sip:a@b SIP/2.0\r\n")
+    assert (transport.aborted, connection.flow, connection.incomplete_since) == (True, None, None)
+
+
+async def test_connections_that_do_not_close_are_cut_in_the_end() -> None:
+    table = ConnectionTable(
+        Silent(), limits=StreamLimits(), resolve=resolve_host, carried=lambda _, __: None, undeliverable=print
+    )
+    connection, transport = table.make("tcp", outbound=False), StalledTransport()
+    connection.connection_made(transport)
+    assert connection.flow is not None
+    table.add(connection, connection.flow)
+    table.close_all()
+    assert not transport.aborted
+    table.abort_all()
+    assert transport.aborted
+
+
+async def test_a_connection_that_closes_while_it_is_written_gives_its_messages_back() -> None:
+    undelivered: list[Outgoing] = []
+    table = ConnectionTable(
+        Silent(),
+        limits=StreamLimits(),
+        resolve=resolve_host,
+        carried=lambda _, __: None,
+        undeliverable=undelivered.append,
+    )
+    connection, transport = table.make("tcp", outbound=False), StalledTransport()
+    connection.connection_made(transport)
+    assert connection.flow is not None
+    message = Outgoing(b"x", connection.flow)
+    table.send_by(message, connection.flow)
+    table.add(connection, connection.flow)
+    transport.aborted = True
+    table.send_by(message, connection.flow)
+    assert undelivered == [message, message]
+
+
+class ExhaustedListener(socket.socket):
+    """A listening socket in a process that is out of descriptors for a moment."""
+
+    failures = 1
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+async def test_out_of_descriptors_it_pauses_and_accepts_again() -> None:
+    listener = ExhaustedListener()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    async with serving() as helper:
+
+        def deliver(events: list[Event]) -> None:
+            for event in events:
+                answering(helper, event)
+
+        transport = SipTransport(helper.agent, deliver=deliver, limits=StreamLimits(accept_pause=0.05))
+        await transport.serve(udp=[], tcp=[listener])
+        async with await Stream.to(listener.getsockname()[1]) as src:
+            src.send(options(src.local[1], transport="TCP"))
+            assert (await src.message()).startswith(b"SIP/2.0 200")
+        await transport.aclose(close_listening=True)
+    assert listener.failures == 0
+
+
+async def test_stopping_does_not_wait_for_a_handshake(authority: Authority) -> None:
+    async with (
+        serving(server_context=server_context(authority)) as served,
+        await Stream.to(served.port("tls")) as mute,
+    ):
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            await served.transport.aclose()
+        assert await mute.closed()
+
+
+async def test_an_address_that_is_not_ours_any_more_does_not_keep_a_connection_back() -> None:
+    """A dialog restored from another host names that host's address."""
+    async with peer_server() as (port, came), call(f"<sip:src@127.0.0.1:{port};transport=tcp>") as (served, dialog_id):
+        state = decode_snapshot(served.agent.snapshot(dialog_id))
+        state.flow = Flow("udp", ("192.0.2.40", 5060), state.flow.remote)
+        served.agent.restore(encode_snapshot(state), 0.0, age=100)
+        ask(served, dialog_id)
+        peer = await next_of(came)
+        assert (await peer.message()).startswith(b"OPTIONS ")
 
 
 async def test_a_call_over_tls(authority: Authority) -> None:
