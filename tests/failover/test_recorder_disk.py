@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +64,8 @@ def filled(directory: Path, *, leave: int = 0) -> Iterator[None]:
     """Take all free space but `leave` bytes, for a while."""
     ballast = directory / "ballast"
     try:
-        with ballast.open("wb") as file:
+        # The recorder fills it as well: no space left is what we want.
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
             free = shutil.disk_usage(directory).free - leave
             while free > 0:
                 free -= file.write(bytes(min(free, 1 << 16)))
