@@ -108,7 +108,7 @@ class MediaChanges:
             return
         specs = stream_specs(media.streams, session.streams, profile)
         try:
-            specs = await self._command(session, specs, cause)
+            session, specs = await self._command(session, specs, cause)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("change refused", status=500, reason=str(error))
             self._answer(event, 500)
@@ -163,7 +163,7 @@ class MediaChanges:
             return
         specs = stream_specs(conclusion.streams, session.streams, profile)
         try:
-            specs = await self._command(session, specs, "answer")
+            session, specs = await self._command(session, specs, "answer")
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("answer in ack not applied", reason=str(error))
             return
@@ -188,12 +188,26 @@ class MediaChanges:
             frontend.agent.reinvite(event.dialog_id, sdp, frontend.clock())
             frontend.transport.flush()
 
-    async def _command(self, session: Session, specs: list[StreamSpec], cause: str) -> list[StreamSpec]:
+    async def _command(self, session: Session, specs: list[StreamSpec], cause: str) -> tuple[Session, list[StreamSpec]]:
+        """Put a stream table in force; returns the session as it is then, and the table with its ports.
+
+        A writer that dies over it is asked again once it is replaced: a pause must not fail for its death.
+
+        Raises:
+            WriterRefusedError, ChannelLostError: it is not in force, and the present writer is the last one asked.
+
+        """
         frontend = self._frontend
         if specs == session.streams:
-            return specs
-        reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
-        return with_ports(specs, reply.ports)
+            return session, specs
+        try:
+            reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
+        except ChannelLostError as error:
+            _log.warning("writer lost over a change; asking its replacement", writer=session.writer, reason=str(error))
+            await frontend.reconciled(session.writer)
+            session = frontend.sessions.get(session.dialog_id, session)
+            reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
+        return session, with_ports(specs, reply.ports)
 
     async def _checkpoint(self, session: Session, dialog: bytes | None, *, streams_changed: bool = False) -> None:
         """Make the changed session durable; it replaces the present one only then."""

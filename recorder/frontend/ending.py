@@ -38,7 +38,7 @@ class SessionEnding:
         """Close the capture, checkpoint, answer 200."""
         frontend = self._frontend
         await frontend.writer_restored(event.dialog_id)
-        session = frontend.remove(event.dialog_id)
+        session = frontend.sessions.get(event.dialog_id)
         prepared = frontend.agent.prepare(event.request_id, 200)
         if session:
             await self._close(session, "bye", interrupted=False, dialog=prepared.snapshot)
@@ -59,7 +59,6 @@ class SessionEnding:
         if await self._media_arrive(session):
             _log.warning("dialog in doubt, but media arrive: recording on", cause=cause, **_names(session))
             return
-        frontend.remove(session.dialog_id)
         frontend.agent.bye(session.dialog_id, frontend.clock())
         frontend.transport.flush()
         await self._close(session, cause, interrupted=True)
@@ -83,7 +82,7 @@ class SessionEnding:
     async def shut_down(self, session: Session) -> None:
         """End a session that outlasted the drain limit: BYE, so that the client can record elsewhere."""
         frontend = self._frontend
-        if frontend.remove(session.dialog_id) is None:
+        if session.dialog_id not in frontend.sessions:
             return
         frontend.agent.bye(session.dialog_id, frontend.clock())
         frontend.transport.flush()
@@ -91,16 +90,8 @@ class SessionEnding:
 
     async def _close(self, session: Session, cause: str, *, interrupted: bool, dialog: bytes | None = None) -> None:
         frontend = self._frontend
-        warnings: tuple[str, ...] = ()
-        if session.move:
-            await frontend.discard_capture(session.move.writer, session.move.capture, session.move.capture_path)
-        for writer, capture in msgspec.structs.replace(session, move=None).captures():
-            try:
-                await frontend.pool.clients[writer].close(capture, cause)
-            except (WriterRefusedError, ChannelLostError) as error:
-                # The capture is readable to its last flushed block; only its END block is missing.
-                warnings = ("the writer did not confirm the end of the capture",)
-                _log.warning("capture not closed", record_identifier=session.record_identifier, reason=str(error))
+        ended = await self._end_captures(session, cause)
+        frontend.remove(session.dialog_id)
         await frontend.catalog.write(
             SegmentClosing(
                 epoch=frontend.catalog.epoch,
@@ -109,7 +100,7 @@ class SessionEnding:
                 cause=cause,
                 interrupted=interrupted,
                 dialog_snapshot=dialog,
-                warnings=warnings,
+                warnings=() if ended else ("the writer did not confirm the end of the capture",),
             )
         )
         _log.info(
@@ -118,3 +109,34 @@ class SessionEnding:
             seconds=round((frontend.wall_clock() - session.opened_at).total_seconds(), 3),
             **_names(session),
         )
+
+    async def _end_captures(self, session: Session, cause: str) -> bool:
+        """End every capture of a session that is still live; whether the writers confirmed it.
+
+        A writer that dies over it is asked again once it is replaced: the last packets wait in the kernel.
+        """
+        frontend = self._frontend
+        if session.move:
+            await frontend.discard_capture(session.move.writer, session.move.capture, session.move.capture_path)
+        open_ = msgspec.structs.replace(session, move=None).captures()
+        lost = set()
+        for writer, capture in open_:
+            if not await self._end_capture(session, writer, capture, cause):
+                lost.add((writer, capture))
+        if (session.writer, session.capture) in lost:
+            await frontend.reconciled(session.writer)
+            present = frontend.sessions.get(session.dialog_id, session)
+            if present.capture != session.capture and await self._end_capture(
+                present, present.writer, present.capture, cause
+            ):
+                lost.discard((session.writer, session.capture))
+        return not lost
+
+    async def _end_capture(self, session: Session, writer: str, capture: str, cause: str) -> bool:
+        try:
+            await self._frontend.pool.clients[writer].close(capture, cause)
+        except (WriterRefusedError, ChannelLostError) as error:
+            # The capture is readable to its last flushed block; only its END block is missing.
+            _log.warning("capture not closed", capture=capture, reason=str(error), **_names(session))
+            return False
+        return True

@@ -91,9 +91,13 @@ class Frontend:
         """
         session = self.sessions.get(dialog_id)
         if session:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REPLACEMENT_S):
-                    await self.pool.clients[session.writer].reconciled.wait()
+            await self.reconciled(session.writer)
+
+    async def reconciled(self, writer: str) -> None:
+        """Wait, if a writer has died, until its replacement has all its sessions, or the limit has passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REPLACEMENT_S):
+                await self.pool.clients[writer].reconciled.wait()
 
     def media_host(self, writer_host: str, flow: Flow) -> str:
         """Return the address that a client reaches a writer of this host at: by default the one it called."""

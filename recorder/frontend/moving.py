@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -32,6 +33,9 @@ _log = structlog.get_logger()
 _FOLLOW_LIMIT_S: Final = 5.0
 """How long the old ports are read after the client has accepted the move."""
 _LOOK_S: Final = 0.2
+_LATE_ANSWER_S: Final = 4.5
+"""A client that has accepted the offer of a process before us repeats its 2xx at least every T2, 4 s, until our ACK;
+an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
 _REFUSALS: Final = frozenset({405, 488, 501})
 """Answers that say "never", as opposed to "not now"."""
 
@@ -54,8 +58,6 @@ class MediaMoves:
     def __init__(self, frontend: Frontend, run_later: RunLater) -> None:
         self._frontend = frontend
         self._run_later = run_later
-        self._requests: dict[str, str] = {}
-        """Our re-INVITEs under way: request to dialog."""
         self.capabilities: dict[str, Capability] = {}
         """By address of the client."""
 
@@ -75,6 +77,22 @@ class MediaMoves:
         if move is None:
             return
         await self._offer(msgspec.structs.replace(session, move=move), log)
+
+    def resume(self) -> None:
+        """Go on with the moves of a process before us: its offer may have been accepted, refused, or never sent.
+
+        A late answer to it concludes the move; without one the same offer is made again.
+        """
+        for session in self._frontend.sessions.values():
+            if session.move:
+                self._run_later(_LATE_ANSWER_S, session.dialog_id, partial(self._offer_anew, session.dialog_id))
+            elif session.former:
+                self._look_again(session.dialog_id, self._frontend.clock() + _FOLLOW_LIMIT_S)
+
+    async def _offer_anew(self, dialog_id: str) -> None:
+        session = self._frontend.sessions.get(dialog_id)
+        if session and session.move:
+            await self._offer(session, _bound(session, "takeover"))
 
     async def _open(self, session: Session, log: Any) -> Move | None:
         specs = [msgspec.structs.replace(spec, port=0) for spec in session.streams]
@@ -99,37 +117,58 @@ class MediaMoves:
         return None
 
     async def _offer(self, session: Session, log: Any) -> None:
-        frontend, move = self._frontend, session.move
+        frontend = self._frontend
+        move = await self._as_paused(session, log)
         if move is None:
             return
         previous = Negotiation.restore(session.negotiation)
         offer = offer_for_move(previous, move.host, {spec.index: spec.port for spec in move.streams}).encode()
-        offered = msgspec.structs.replace(session, move=msgspec.structs.replace(move, offer=offer))
+        move = msgspec.structs.replace(move, offer=offer)
         try:
             prepared = frontend.agent.prepare_request(
                 session.dialog_id, "INVITE", body=offer, content_type="application/sdp"
             )
         except LocalProtocolError:
             # The client's own offer is open: ours waits for its end (RFC 3261 section 14.1).
-            frontend.replace(offered)
+            frontend.replace(msgspec.structs.replace(session, move=move))
             self._run_later(_LOOK_S, session.dialog_id, lambda: self.retry_offer(session.dialog_id))
             return
-        await self._checkpoint(offered, prepared.snapshot)
+        move = msgspec.structs.replace(move, request=prepared.request_id)
+        await self._checkpoint(msgspec.structs.replace(session, move=move), prepared.snapshot)
         if frontend.agent.send(prepared, frontend.clock()):
-            self._requests[prepared.request_id] = session.dialog_id
             frontend.transport.flush()
             log.info("media move offered", writer=move.writer, streams={one.index: one.port for one in move.streams})
+
+    async def _as_paused(self, session: Session, log: Any) -> Move | None:
+        """Pause at the new writer what the client has paused since it was opened there; None if that cannot be.
+
+        The client may go on sending, and from its answer on it sends to the new writer.
+        """
+        move = session.move
+        recording = {spec.index: spec.recording for spec in session.streams}
+        if move is None or all(recording.get(spec.index) == spec.recording for spec in move.streams):
+            return move
+        specs = [msgspec.structs.replace(spec, recording=recording.get(spec.index, False)) for spec in move.streams]
+        try:
+            await self._frontend.pool.clients[move.writer].modify(move.capture, specs, "move")
+        except (WriterRefusedError, ChannelLostError) as error:
+            await self._abandon(session, str(error), log)
+            return None
+        return msgspec.structs.replace(move, streams=specs)
 
     async def retry_offer(self, dialog_id: str) -> None:
         """Offer again once the glare is over, if the move is still wanted."""
         session = self._frontend.sessions.get(dialog_id)
-        if session and session.move:
+        if session and session.move and not session.move.request:
             await self._offer(session, _bound(session, "glare"))
 
     async def answered(self, event: ResponseReceived) -> None:
         """Take the client's answer to our re-INVITE; answers to other requests of ours change nothing."""
-        if self._requests.pop(event.request_id, None) is None:
+        session = self._frontend.sessions.get(event.dialog_id)
+        if session is None or session.move is None or session.move.request != event.request_id:
             return
+        # Its replacement, if it has died meanwhile, brings another capture.
+        await self._frontend.reconciled(session.move.writer)
         session = self._frontend.sessions.get(event.dialog_id)
         if session is None or session.move is None:
             return
@@ -141,13 +180,16 @@ class MediaMoves:
             if status in _REFUSALS:
                 self.capabilities[session.peer] = Capability.REFUSED
             await self._abandon(session, f"client answered {status}", log)
+        else:
+            # Not now: the user agent says when to try again.
+            self._frontend.replace(
+                msgspec.structs.replace(session, move=msgspec.structs.replace(session.move, request=""))
+            )
 
     async def timed_out(self, event: RequestTimedOut) -> None:
         """Give the move up: the client does not answer our re-INVITE."""
-        if self._requests.pop(event.request_id, None) is None:
-            return
         session = self._frontend.sessions.get(event.dialog_id)
-        if session and session.move:
+        if session and session.move and session.move.request == event.request_id:
             self.capabilities[session.peer] = Capability.IGNORED
             await self._abandon(session, "client did not answer", _bound(session, "timeout"))
 

@@ -166,6 +166,7 @@ class _Active:
             tls=self._standby.edge.tls_listeners(),
         )
         self._standby.edge.attach(frontend.transport)
+        self._dispatcher.moves.resume()
         _log.info(
             "active",
             epoch=frontend.catalog.epoch,

@@ -14,7 +14,7 @@ import structlog
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
-from recorder.frontend.session import Session, decode_checkpoint, encode_checkpoint
+from recorder.frontend.session import Move, Session, decode_checkpoint, encode_checkpoint
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
@@ -76,6 +76,11 @@ class Recovery:
         for session in sessions:
             if session.writer == client.name and session.capture not in running:
                 await self._adopt(session, client)
+            elif session.move and session.move.writer == client.name and session.move.capture not in running:
+                await self._adopt_move(session, session.move, client)
+            elif session.former and session.former.writer == client.name and session.former.capture not in running:
+                # Its ports are free again; what still came to them after the move is what this death costs.
+                self._frontend.replace(msgspec.structs.replace(session, former=None))
         wanted = {capture for session in sessions for writer, capture in session.captures() if writer == client.name}
         for stranger in running - wanted:
             _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
@@ -112,6 +117,37 @@ class Recovery:
             )
         )
         log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
+
+    async def _adopt_move(self, session: Session, move: Move, client: WriterClient) -> None:
+        """Open again what waits at this writer for the client's answer: its media may come there already."""
+        frontend = self._frontend
+        log = _log.bind(record_identifier=session.record_identifier, writer=client.name)
+        capture = uuid4().hex
+        try:
+            opened = await client.open(capture, session.descriptor, move.streams, adopt=True)
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.error("streams under way not adopted", reason=str(error))
+            return
+        again = msgspec.structs.replace(
+            move, capture=capture, capture_path=opened.capture_path, streams=with_ports(move.streams, opened.ports)
+        )
+        adopted = msgspec.structs.replace(session, move=again)
+        frontend.replace(adopted)
+        dialog = frontend.agent.snapshot(session.dialog_id)
+        # What the dead writer may have of the new ports belongs to the segment too; then the present capture again.
+        for path in (move.capture_path, session.capture_path):
+            await frontend.catalog.write(
+                DialogCheckpoint(
+                    epoch=frontend.catalog.epoch,
+                    dialog_id=session.dialog_id,
+                    segment_id=session.segment,
+                    writer=session.writer,
+                    host=frontend.settings.node,
+                    capture_path=path,
+                    snapshot=encode_checkpoint(adopted, dialog),
+                )
+            )
+        log.info("streams under way adopted by a replacement writer", capture=capture, before=move.capture)
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend

@@ -25,6 +25,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     streams: list[StreamSpec]
     offer: bytes = b""
     """Our offer with its address; empty before it was made."""
+    request: str = ""
+    """Our re-INVITE with that offer; empty while none is under way."""
 
 
 class FormerCapture(msgspec.Struct, frozen=True, kw_only=True):

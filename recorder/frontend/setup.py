@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -29,6 +29,10 @@ from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpe
 _log = structlog.get_logger()
 
 _UNKNOWN_PTIME_MS = 20.0
+_REPLACEMENT_S: Final = 5.0
+"""How long an INVITE waits for a writer when all of them died together; the client has its 100 Trying."""
+_ROUNDS: Final = 2
+"""Of asking the writers; the second for one that died over the first."""
 _LATE_OFFER_STREAMS = 1
 """A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
 
@@ -47,6 +51,7 @@ class SessionSetup:
         frontend = self._frontend
         started = frontend.clock()
         log = _log.bind(call_id=event.request.call_id, peer=f"{event.flow.remote[0]}:{event.flow.remote[1]}")
+        await frontend.pool.wait_until_one_is_healthy(_REPLACEMENT_S)
         obstacle = frontend.ability.obstacle()
         if obstacle:
             log.warning("session refused", status=503, reason=obstacle.reason)
@@ -92,7 +97,7 @@ class SessionSetup:
         specs = stream_specs(media.streams, profile=profile) if media else _late_offer_specs(profile)
         descriptor = _descriptor(request, event, profile)
         try:
-            opened, writer = await self._open_capture(segment, descriptor, specs)
+            opened, writer, capture = await self._open_capture(segment, descriptor, specs)
         except NoWriterError as error:
             log.error("session refused", status=503, reason=str(error))
             self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
@@ -108,7 +113,7 @@ class SessionSetup:
             instance=frontend.instance,
             segment=segment,
             writer=writer,
-            capture=segment.hex,
+            capture=capture,
             capture_path=opened.capture_path,
             opened_at=frontend.wall_clock(),
             profile=profile.name,
@@ -167,19 +172,24 @@ class SessionSetup:
 
     async def _open_capture(
         self, segment: UUID, descriptor: dict[str, object], specs: list[StreamSpec]
-    ) -> tuple[SessionOpened, str]:
-        """Ask the writers, best first.
+    ) -> tuple[SessionOpened, str, str]:
+        """Ask the writers, best first; returns the answer, the writer, and the name of the capture.
 
         Raises:
             NoWriterError: none of them takes the session.
 
         """
         pool = self._frontend.pool
-        for client in pool.choose(len(specs)):
-            try:
-                return await client.open(segment.hex, descriptor, specs), client.name
-            except (WriterRefusedError, ChannelLostError) as error:
-                _log.warning("writer does not take the session", writer=client.name, reason=str(error))
+        capture = segment.hex
+        for _ in range(_ROUNDS):
+            await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
+            for client in pool.choose(len(specs)):
+                try:
+                    return await client.open(capture, descriptor, specs), client.name, capture
+                except (WriterRefusedError, ChannelLostError) as error:
+                    _log.warning("writer does not take the session", writer=client.name, reason=str(error))
+                    # The writer may have made the file before it died.
+                    capture = uuid4().hex
         raise NoWriterError(pool.why_none())
 
     def _opening_row(

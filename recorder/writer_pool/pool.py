@@ -19,6 +19,7 @@ _STUCK_S: Final = 2.0
 _STARTING_S: Final = 20.0
 """A process that has not answered by then never will; a start takes a second, on a machine that starts everything at
 once several."""
+_LOOK_S: Final = 0.05
 _BEATS: Final = 3
 """Heartbeats come once per flush: as many flushes have to be missed, where flushes are rare."""
 
@@ -78,6 +79,13 @@ class WriterPool:
         await asyncio.wait(waits, timeout=limit_s)
         for wait in waits:
             wait.cancel()
+
+    async def wait_until_one_is_healthy(self, limit_s: float) -> None:
+        """Wait while no writer works, as when all died together and their replacements are starting; or the limit."""
+        deadline = self._clock() + limit_s
+        # Health is no event: it also ends by time that passes without one.
+        while not any(load.healthy for load in self.loads()) and self._clock() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
 
     def place(self, writer: str, streams: int) -> None:
         """Count streams that are placed on a writer; negative when they leave it."""
