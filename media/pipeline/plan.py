@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -236,11 +236,28 @@ def _capture_times(captures: Sequence[Capture], table: StreamTable) -> _CaptureT
             if isinstance(event, Drops):
                 since_ns = at_ns - (event.at_ns - event.since_ns)
                 drops.setdefault(event.stream, []).append(Intervals.of((since_ns, at_ns + 1)))
+    seams = _seams([(capture.session.wall_ns, corrected_end(capture), capture.end is not None) for capture in captures])
+    for party, seam in _paused_seams(captures, table, seams):
+        pauses.setdefault(party, []).append(seam)
     return _CaptureTimes(
         {party: Intervals.merged(*sets) for party, sets in pauses.items()},
         {stream: Intervals.merged(*sets) for stream, sets in drops.items()},
-        _seams([(capture.session.wall_ns, corrected_end(capture), capture.end is not None) for capture in captures]),
+        seams,
     )
+
+
+def _paused_seams(
+    captures: Sequence[Capture], table: StreamTable, seams: Sequence[tuple[GapCause, int, int]]
+) -> Iterator[tuple[int, Intervals]]:
+    """Return party and time where a writer failed in a pause: its replacement began with the party paused."""
+    for number, capture in enumerate(captures):
+        start_ns = capture.session.wall_ns
+        for party, found in table.pauses(number).items():
+            if found.starts[0] > start_ns:
+                continue
+            for cause, since_ns, until_ns in seams:
+                if cause is GapCause.WRITER_FAILOVER and since_ns < start_ns <= until_ns:
+                    yield party, Intervals.of((since_ns, start_ns))
 
 
 def _seams(spans: Sequence[tuple[int, int, bool]]) -> list[tuple[GapCause, int, int]]:

@@ -171,6 +171,28 @@ def test_loss_before_a_pause_stays_loss(tmp_path: Path) -> None:
     assert rendering.streams[0].lost == 2
 
 
+def test_a_writer_that_dies_in_a_pause_leaves_a_pause(tmp_path: Path) -> None:
+    """The sender went on: its sequence numbers are missing, but nothing of them was to be recorded."""
+    audio, other = sound(4 * SECOND), talk(sound(4 * SECOND, 9), ssrc=0x2000, stream=1)
+    packets = [*talk(audio), *other]
+    pause = Streams(at_ns=at(1000), cause="pause", streams=[stream(0, recording=False), stream(1)])
+    resume = Streams(at_ns=at(3000), cause="resume", streams=[stream(0), stream(1)])
+    heard = [p for p in packets if p.stream == 1 or not 1000 <= p.arrival_ms < 3000]
+    died = CaptureFile(
+        packets=[p for p in heard if p.arrival_ms < 1400], events=[pause], end=None, session="0" * 31 + "1"
+    )
+    replaced = CaptureFile(
+        packets=[p for p in heard if p.arrival_ms >= 2600],
+        streams=[stream(0, recording=False), stream(1)],
+        events=[resume],
+        opened_ms=2600.0,
+        session="0" * 31 + "2",
+    )
+    rendering = rendered(tmp_path, died, replaced)
+    assert gaps(rendering) == [(SECOND, 2 * SECOND, "paused", "paused")]
+    assert [gap[3] for gap in gaps(rendering, 1)] == ["writer-failover"]
+
+
 def test_a_sender_that_falls_silent_in_a_pause_is_paused(tmp_path: Path) -> None:
     audio = sound(2 * SECOND)
     packets = talk(audio[:SECOND]) + talk(audio[SECOND:], sequence=1050, timestamp=50_000 + 3 * SECOND, start_ms=3000)
