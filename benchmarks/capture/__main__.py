@@ -1,9 +1,9 @@
 """CPU per captured packet of the writer, against plain C in the same session, with every packet's content checked.
 
 `python -m benchmarks.capture --short` takes less than 50 s; its last line is `ratio X.XX, lost N, streams N`.
-The reference writes the same captures: records, packets, chained checksums. It runs at two visit intervals, and its better
-one counts. Receiver and generator are pinned to a core each. As root the benchmark moves into a network namespace of its
-own, so that nobody else's ports are in the way.
+The reference writes the same captures: records, packets, chained checksums. It runs at two visit intervals, and its
+better one counts. Receiver and generator are pinned to a core each. As root the benchmark moves into a network
+namespace of its own, so that nobody else's ports are in the way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,16 @@ from pathlib import Path
 
 from benchmarks.capture.content import Found, check_captures
 from media.writer.framing import FrameBuffer, decode_reply, encode_frame
-from media.writer.protocol import CloseSession, Codec, Heartbeat, OpenSession, Reply, StreamSpec
+from media.writer.protocol import (
+    CloseSession,
+    Codec,
+    Heartbeat,
+    OpenSession,
+    Reply,
+    SessionClosed,
+    SessionOpened,
+    StreamSpec,
+)
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
@@ -156,8 +165,8 @@ def run_writer(directory: Path, generator: Path, load: Load, visit_ms: float) ->
                 for side in (0, 1)
             ]
             control.send(OpenSession(request=call, epoch=1, session=name, descriptor={"call": call}, streams=streams))
-        opened = control.replies(lambda reply: type(reply).__name__ == "SessionOpened", calls)
-        paths = {one.request: Path(one.capture_path) for one in opened}  # type: ignore[union-attr]
+        opened = control.replies(lambda reply: isinstance(reply, SessionOpened), calls)
+        paths = {one.request: Path(one.capture_path) for one in opened if isinstance(one, SessionOpened)}
         running = Generator(generator, load)
         time.sleep(WARM_S)
         before = control.heartbeat()
@@ -166,8 +175,9 @@ def run_writer(directory: Path, generator: Path, load: Load, visit_ms: float) ->
         after = control.heartbeat()
         for call, name in enumerate(names):
             control.send(CloseSession(request=call, epoch=1, session=name, cause="bye"))
-        closed = control.replies(lambda reply: type(reply).__name__ == "SessionClosed", calls)
-        dropped = sum(stream.kernel_drops for one in closed for stream in one.streams)  # type: ignore[union-attr]
+        closed = control.replies(lambda reply: isinstance(reply, SessionClosed), calls)
+        reports = [report for one in closed if isinstance(one, SessionClosed) for report in one.streams]
+        dropped = sum(report.kernel_drops for report in reports)
         process.terminate()
         assert process.wait(20) == 0
     finally:
@@ -185,7 +195,7 @@ def run_reference(directory: Path, binaries: tuple[Path, Path], load: Load, tick
     generator, reference = binaries
     root = directory / "reference-files"
     root.mkdir()
-    values = (HOST, FIRST_PORT, STEP, load.streams, load.seconds + 1.2, tick_ms, 400, root, load.receive_buffer)
+    values = (HOST, FIRST_PORT, STEP, load.streams, tick_ms, 400, root, load.receive_buffer)
     warm_ms = WARM_S * 1000
     process = subprocess.Popen(
         ["taskset", "-c", str(RECEIVER_CPU), str(reference), *map(str, values), str(warm_ms)],
@@ -195,6 +205,7 @@ def run_reference(directory: Path, binaries: tuple[Path, Path], load: Load, tick
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     sent, late_ms = Generator(generator, load).result()
+    process.terminate()
     words = process.stdout.read().split()
     assert process.wait(20) == 0
     process.stdout.close()

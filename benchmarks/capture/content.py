@@ -29,7 +29,8 @@ def _mix(stream: NDArray[np.uint32], sequence: NDArray[np.uint32]) -> NDArray[np
     x = stream * np.uint32(2654435761) ^ (sequence + np.uint32(0x9E3779B9)) * np.uint32(2246822519)
     x ^= x >> np.uint32(15)
     x *= np.uint32(2246822519)
-    return x ^ x >> np.uint32(13)
+    mixed: NDArray[np.uint32] = x ^ x >> np.uint32(13)
+    return mixed
 
 
 def _check(call: int, packets: NDArray[np.uint8], streams: NDArray[np.uint16]) -> tuple[NDArray[np.int64], int]:

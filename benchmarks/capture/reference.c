@@ -1,12 +1,12 @@
 /* The same job as the capture writer in plain C: receive with recvmmsg, check the header, append to one capture per call.
  *
- * usage: reference HOST FIRST_PORT PORT_STEP STREAMS SECONDS TICK_MS SYNC_MS DIRECTORY RECEIVE_BUFFER WARM_MS
+ * usage: reference HOST FIRST_PORT PORT_STEP STREAMS TICK_MS SYNC_MS DIRECTORY RECEIVE_BUFFER WARM_MS
  *
  * Every TICK_MS each ready socket is drained (epoll_wait(0), recvmmsg, kernel timestamps, source addresses). Each packet is
  * checked (RTP version 2, length, source and SSRC equal to the first ones seen) and copied into the call's buffers; every
  * SYNC_MS each call's packets are appended as one block of docs/storage-format.md (records, packets, checksum by zlib), and one
  * syncfs makes them durable from a second thread. At the end each capture gets its END block: the same files as the writer's.
- * Prints "ready" when receiving, and at the end: packets, bad, foreign, and, without the first WARM_MS after the first packet:
+ * Prints "ready" when receiving, and after SIGTERM, when all sockets are empty: packets, bad, foreign, and, without the first WARM_MS after the first packet:
  * CPU seconds, packets in that time; worst tick in ms.
  */
 #define _GNU_SOURCE
@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,13 @@ struct block {
 enum { SESSION = 1, PACKETS = 2, END = 5, SEAL = 12 };
 
 static int directory;
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
 static sem_t wanted;
 
 static void *syncer(void *unused)
@@ -129,16 +137,15 @@ static void flush(struct call *call)
 
 int main(int argc, char **argv)
 {
-    if (argc != 11)
+    if (argc != 10)
         return 2;
     int first_port = atoi(argv[2]), step = atoi(argv[3]), streams = atoi(argv[4]);
-    double seconds = atof(argv[5]);
-    int64_t tick = (int64_t)(atof(argv[6]) * 1e6), interval = (int64_t)(atof(argv[7]) * 1e6);
-    int *sockets = calloc(streams, sizeof *sockets), epoll = epoll_create1(0), on = 1, buffer = atoi(argv[9]);
+    int64_t tick = (int64_t)(atof(argv[5]) * 1e6), interval = (int64_t)(atof(argv[6]) * 1e6);
+    int *sockets = calloc(streams, sizeof *sockets), epoll = epoll_create1(0), on = 1, buffer = atoi(argv[8]);
     uint64_t *sources = calloc(streams, sizeof *sources);
     uint32_t *ssrcs = calloc(streams, sizeof *ssrcs);
     struct call *calls = calloc(streams / 2 + 1, sizeof *calls);
-    directory = open(argv[8], O_DIRECTORY | O_RDONLY);
+    directory = open(argv[7], O_DIRECTORY | O_RDONLY);
     if (directory < 0 || !sockets || !calls || !sources || !ssrcs)
         return 1;
     for (int s = 0; s < streams; s++) {
@@ -161,6 +168,7 @@ int main(int argc, char **argv)
             begin(&calls[s / 2], s / 2);
         }
     }
+    signal(SIGTERM, stop);
     pthread_t thread;
     sem_init(&wanted, 0, 0);
     pthread_create(&thread, NULL, syncer, NULL);
@@ -179,7 +187,7 @@ int main(int argc, char **argv)
     }
     struct epoll_event *events = calloc(streams, sizeof *events);
     uint64_t packets = 0, bad = 0, foreign = 0;
-    int64_t start = now_ns(), flushed = start, worst = 0, first = 0, warm = (int64_t)(atof(argv[10]) * 1e6);
+    int64_t start = now_ns(), flushed = start, worst = 0, first = 0, warm = (int64_t)(atof(argv[9]) * 1e6);
     uint64_t cold = 0;
     int measuring = 0;
     struct rusage before, after;
@@ -229,7 +237,8 @@ int main(int argc, char **argv)
             } while (n == BATCH);
         }
         int64_t now = now_ns();
-        if (now - flushed >= interval || now - start >= seconds * 1e9) {
+        int last = stopped && !ready;
+        if (now - flushed >= interval || last) {
             flushed = now;
             for (int c = 0; c < (streams + 1) / 2; c++)
                 flush(&calls[c]);
@@ -245,7 +254,7 @@ int main(int argc, char **argv)
             cold = packets;
             getrusage(RUSAGE_SELF, &before);
         }
-        if (now - start >= seconds * 1e9)
+        if (last)
             break;
     }
     getrusage(RUSAGE_SELF, &after);

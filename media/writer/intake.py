@@ -92,6 +92,8 @@ class Intake:
             recovered: saved from a dead predecessor.
 
         """
+        if not len(datagrams):
+            return
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
         if self._ordinary(batch):
             self._append(BlockType.PACKETS, batch)
