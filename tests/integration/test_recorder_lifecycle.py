@@ -6,9 +6,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -184,8 +184,7 @@ def test_a_second_signal_ends_it_without_waiting_and_nothing_is_left_over(lived:
         eventually(lambda: lived.status().get("state") == "draining", limit_s=3, what="draining")
         lived.process.send_signal(signal.SIGTERM)
         assert lived.process.wait(20) == 0
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(lived.state_dir) not in listed
+    assert [command for command in _command_lines() if str(lived.state_dir) in command] == []
 
 
 def _socket_directory(pids: list[int]) -> Path:
@@ -195,6 +194,12 @@ def _socket_directory(pids: list[int]) -> Path:
         if found:
             return Path(os.fsdecode(found[1]))
     raise AssertionError("no PostgreSQL among the processes of the recorder")
+
+
+def _command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def _sockets_below(directory: Path) -> Iterator[Path]:

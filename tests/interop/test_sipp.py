@@ -23,7 +23,7 @@ from tests.kit.wav import G711Wav, read_g711
 pytestmark = pytest.mark.interop
 
 ROOT: Final = Path(__file__).parents[2]
-FRAMES: Final = {"hold": 180}
+FRAMES: Final = {"hold": 200}
 """20 ms frames that the scenario's RTP sender sends; 75 in the others."""
 CALLS: Final[list[tuple[str, Literal["u1", "t1"]]]] = [
     ("msr", "u1"),
@@ -136,7 +136,7 @@ def test_nothing_of_a_hold_reaches_the_recording_and_its_time_stays(
     for party, channel in enumerate(wav.channels):
         heard = hear(channel, frames_of(f"{identifier}/{party}", frame_count("hold")), silence=SILENCE[MU_LAW])
         assert heard.gaps == 1, f"party {party}: missing frames {heard.missing}"
-        assert 40 <= len(heard.missing) <= 65, heard.missing
+        assert 40 <= len(heard.missing) <= 90, heard.missing
         assert heard.present[:40].all(), "the hold began too early"
         assert heard.present[-40:].all(), "nothing is recorded after the hold"
         assert heard.stray == 0
