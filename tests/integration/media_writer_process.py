@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import signal
 import socket
@@ -11,8 +12,12 @@ from pathlib import Path
 from media.writer.config import PortPair, WriterConfig
 from media.writer.loop import run_writer
 
+PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
+    # Ends with the tests, however those end.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     told = json.loads(sys.argv[1])
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
