@@ -6,6 +6,7 @@ changes. Pure. Does not run transactions and does not decide whether a request i
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -186,18 +187,15 @@ def needs_sips(request: Request) -> bool:
 
 
 def remember_capabilities(state: DialogState, message: Request | Response) -> None:
-    """Keep what the peer says about itself in a message that creates or modifies the dialog.
-
-    Malformed lists are ignored: RFC 3261 §8.2.2, "A UAS SHOULD ignore any malformed header fields that are not
-    necessary for processing requests".
-    """
-    try:
-        if "Allow" in message.headers:
-            state.peer_methods = message.allow
-        if "Supported" in message.headers:
+    """Keep what the peer says about itself in a message that creates or modifies the dialog."""
+    allow = message.headers.get_all("Allow")
+    if allow:
+        # Methods are tokens: nothing in such a list is quoted.
+        state.peer_methods = tuple(",".join(allow).replace(" ", "").split(","))
+    if "Supported" in message.headers:
+        # RFC 3261 §8.2.2: "A UAS SHOULD ignore any malformed header fields that are not necessary"
+        with contextlib.suppress(SipSyntaxError):
             state.peer_options = message.supported
-    except SipSyntaxError:
-        return
 
 
 def refresh_target(state: DialogState, message: Request | Response) -> None:
@@ -288,6 +286,8 @@ def _session_uuid(invite: Request) -> str | None:
 
 def _bare(address: NameAddr) -> str:
     """Return display name and URI, without header parameters, as text."""
+    if not address.display_name:
+        return f"<{address.uri.text}>"
     return str(NameAddr(address.uri, address.display_name))
 
 

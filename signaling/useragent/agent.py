@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from signaling.dialog.flow import Flow
 from signaling.dialog.state import DialogState
@@ -30,6 +31,7 @@ from signaling.useragent.takeover import restore
 from signaling.useragent.uas import receive_request, refuse_malformed
 
 Headers = Sequence[tuple[str, str]]
+_BLANK: Final = b"\r\n\x00 "
 
 
 class UserAgent:
@@ -77,7 +79,7 @@ class UserAgent:
         core = self._core
         if flow.reliable:
             core.open_flows.add(flow)
-        if not data.strip(b"\r\n\x00 "):
+        if not data[:1].strip(_BLANK) and not data.strip(_BLANK):
             return  # a keep-alive (RFC 5626 §4.4, and the NUL bytes that some peers send instead)
         core.traced_dialog = None
         position = core.pending_events()

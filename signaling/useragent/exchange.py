@@ -11,7 +11,7 @@ from typing import TypeAlias
 from signaling.dialog.flow import Destination, Flow
 from signaling.dialog.session_timer import Agreement
 from signaling.errors import LostError
-from signaling.sip import Via
+from signaling.sip import Request, Via
 from signaling.transaction import (
     InviteClientTransaction,
     InviteServerTransaction,
@@ -40,6 +40,20 @@ class Draft:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     content_type: str | None = None
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request that has just come and belongs to no transaction yet, with what was worked out about it."""
+
+    request: Request
+    """As it was received."""
+    flow: Flow
+    now: float
+    key: TransactionKey
+    merge: MergeKey | None
+    """None if the request has a To-tag."""
+    to_tag: str | None
 
 
 class ServerExchange:

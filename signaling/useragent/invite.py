@@ -9,62 +9,63 @@ from __future__ import annotations
 from functools import partial
 
 from signaling.dialog.dialog import Dialog
-from signaling.dialog.flow import Flow
 from signaling.dialog.negotiation import Verdict
 from signaling.dialog.session_timer import IntervalTooSmall
 from signaling.errors import SipSyntaxError
-from signaling.sip import Request
 from signaling.useragent.closing import InviteEnd, give_up_invite
 from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.events import InviteReceived, ReinviteReceived
-from signaling.useragent.exchange import ServerExchange
+from signaling.useragent.exchange import Arrival, ServerExchange
 from signaling.useragent.offers import carries_description
 from signaling.useragent.server import open_exchange, refuse, refuse_glare, reply_statelessly, run
 from signaling.useragent.session_clock import agreement_for
 
 
-def receive_invite(core: Core, request: Request, flow: Flow, now: float) -> None:
+def receive_invite(core: Core, arrival: Arrival) -> None:
     """Take an INVITE outside of a dialog (RFC 3261 §13.3.1)."""
     if len(core.dialogs) >= core.limits.dialogs:
-        reply_statelessly(core, request, flow, 503, headers=[("Retry-After", str(core.limits.retry_after))])
-        core.discard(flow, "limit of dialogs is reached", request.method)
+        reply_statelessly(core, arrival, 503, headers=[("Retry-After", str(core.limits.retry_after))])
+        core.discard(arrival.flow, "limit of dialogs is reached", arrival.request.method)
         return
-    agreement = agreement_for(core, request, None)
+    agreement = agreement_for(core, arrival.request, None)
     if isinstance(agreement, IntervalTooSmall):
-        refuse(core, request, flow, 422, now, headers=[("Min-SE", str(agreement.minimum))])
+        refuse(core, arrival, 422, headers=[("Min-SE", str(agreement.minimum))])
         return
     local_tag = core.identity.tag(core.token())
-    entry = DialogEntry(Dialog.from_invite(request, local_tag=local_tag, flow=flow, recording=core.identity.recording))
+    entry = DialogEntry(
+        Dialog.from_invite(arrival.request, local_tag=local_tag, flow=arrival.flow, recording=core.identity.recording)
+    )
     core.dialogs.add(entry)
-    exchange = open_exchange(core, request, flow, now, local_tag=local_tag)
+    exchange = open_exchange(core, arrival, local_tag=local_tag)
     exchange.initial = True
-    exchange.offers = carries_description(request)
+    exchange.offers = carries_description(arrival.request)
     exchange.agreement = agreement
-    _begin(core, entry, exchange, request, now)
-    core.emit(InviteReceived(exchange.request_id, entry.identifier, request, flow))
+    _begin(core, entry, exchange, arrival)
+    core.emit(InviteReceived(exchange.request_id, entry.identifier, arrival.request, arrival.flow))
 
 
-def receive_reinvite(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
+def receive_reinvite(core: Core, entry: DialogEntry, arrival: Arrival) -> None:
     """Take an INVITE inside a dialog (RFC 3261 §14.2)."""
     dialog = entry.identifier
-    offers = carries_description(request)
+    offers = carries_description(arrival.request)
     verdict = entry.dialog.negotiation.judge_invite(offers=offers)
     if verdict is not Verdict.PROCEED:
-        refuse_glare(core, entry, request, flow, verdict=verdict, now=now)
+        refuse_glare(core, entry, arrival, verdict)
         return
-    agreement = agreement_for(core, request, entry.dialog.state.session)
+    agreement = agreement_for(core, arrival.request, entry.dialog.state.session)
     if isinstance(agreement, IntervalTooSmall):
         headers = [("Min-SE", str(agreement.minimum))]
-        refuse(core, request, flow, 422, now, dialog_id=dialog, headers=headers)
+        refuse(core, arrival, 422, dialog_id=dialog, headers=headers)
         return
-    exchange = open_exchange(core, request, flow, now, local_tag=entry.dialog.state.local_tag)
+    exchange = open_exchange(core, arrival, local_tag=entry.dialog.state.local_tag)
     exchange.agreement = agreement
     exchange.offers = offers
-    _begin(core, entry, exchange, request, now)
-    core.emit(ReinviteReceived(exchange.request_id, dialog, request, flow))
+    _begin(core, entry, exchange, arrival)
+    core.emit(ReinviteReceived(exchange.request_id, dialog, arrival.request, arrival.flow))
 
 
-def _begin(core: Core, entry: DialogEntry, exchange: ServerExchange, request: Request, now: float) -> None:
+def _begin(core: Core, entry: DialogEntry, exchange: ServerExchange, arrival: Arrival) -> None:
+    now = arrival.now
     exchange.dialog_id = entry.identifier
     core.traced_dialog = entry.identifier
     entry.dialog.negotiation.their_invite = exchange.request_id
@@ -72,7 +73,7 @@ def _begin(core: Core, entry: DialogEntry, exchange: ServerExchange, request: Re
     # The 100 is sent only now, so that its trace names the dialog.
     run(core, exchange, now)
     try:
-        expires = request.expires
+        expires = arrival.request.expires
     except SipSyntaxError:
         expires = None
     patience = core.limits.unanswered_invite

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from signaling.errors import SipSyntaxError
 from signaling.sip import Request, Response
 
 SDP: Final = "application/sdp"
@@ -27,12 +26,11 @@ def carries_description(message: Request | Response) -> bool:
     """
     if not message.body:
         return False
-    try:
-        media_type = message.content_type
-    except SipSyntaxError:
-        media_type = None
-    if media_type is None:
+    text = message.headers.get("Content-Type")
+    if text is None:
         return message.body.startswith(b"v=0")
-    if media_type.type == "multipart":
+    # The type alone matters, and damaged parameters do not: it is read here without taking the field apart.
+    essence = text.partition(";")[0].replace(" ", "").lower()
+    if essence.startswith("multipart/"):
         return _WANTED in message.body or _WANTED in message.body.lower()
-    return media_type.essence == SDP
+    return essence == SDP

@@ -15,7 +15,7 @@ from signaling.sip import Request
 from signaling.useragent.exchange import Draft
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acceptance:
     """What a 2xx to an INVITE, re-INVITE or UPDATE does to the dialog."""
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from signaling.dialog.flow import Flow
 from signaling.errors import LocalProtocolError, SipSyntaxError
 from signaling.sip import Request
 from signaling.useragent.closing import give_up_invite, stop_provisional
 from signaling.useragent.core import Core, DialogEntry, ReliableProvisional
 from signaling.useragent.events import PrackReceived
-from signaling.useragent.exchange import ServerExchange
+from signaling.useragent.exchange import Arrival, ServerExchange
 from signaling.useragent.prepared import Announcement
 from signaling.useragent.return_path import response_path
 from signaling.useragent.server import answer, open_exchange, refuse
@@ -76,10 +75,10 @@ def keep_sending(core: Core, entry: DialogEntry, exchange: ServerExchange, chang
     provisional.timer = core.queue.arm(now + core.timers.t1, partial(_on_timer, core, exchange, provisional))
 
 
-def receive_prack(core: Core, entry: DialogEntry, request: Request, flow: Flow, now: float) -> None:
+def receive_prack(core: Core, entry: DialogEntry, arrival: Arrival) -> None:
     """Take a PRACK: 200 if it fits the provisional response that waits for it, else 481."""
     try:
-        rack = request.rack
+        rack = arrival.request.rack
     except SipSyntaxError:
         rack = None
     waiting = entry.provisional
@@ -92,14 +91,14 @@ def receive_prack(core: Core, entry: DialogEntry, request: Request, flow: Flow, 
         and (rack.rseq, rack.cseq.number, rack.cseq.method) == (waiting.rseq, invite.sequence, "INVITE")
     )
     if waiting is None or not fits:
-        refuse(core, request, flow, 481, now, dialog_id=entry.identifier)
+        refuse(core, arrival, 481, dialog_id=entry.identifier)
         return
     waiting.acknowledged = True
     stop_provisional(core, entry)
-    exchange = open_exchange(core, request, flow, now, local_tag=entry.dialog.state.local_tag)
+    exchange = open_exchange(core, arrival, local_tag=entry.dialog.state.local_tag)
     exchange.dialog_id = entry.identifier
-    answer(core, exchange, 200, now)
-    core.emit(PrackReceived(entry.identifier, request, waiting.request_id))
+    answer(core, exchange, 200, arrival.now)
+    core.emit(PrackReceived(entry.identifier, arrival.request, waiting.request_id))
 
 
 def _on_timer(core: Core, exchange: ServerExchange, provisional: ReliableProvisional, now: float) -> None:

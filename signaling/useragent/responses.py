@@ -23,7 +23,7 @@ TARGET_REFRESH: Final = ("INVITE", "UPDATE")
 """Requests that renew the remote target (RFC 3261 §12.2, RFC 3311 §5.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Echo:
     """A request, and what every response to it repeats (RFC 3261 §8.2.6.2), as text with line ends."""
 
@@ -44,7 +44,7 @@ class Echo:
         headers = request.headers
         via = request.via.seen_from(*flow.remote)
         first, *others = headers.get_all("Via")
-        if via != request.via:
+        if via.params != request.via.params:
             # One field may list several hops; only the topmost is ours to complete.
             first = ", ".join((str(via), *split_list(first, "Via")[1:])) if "," in first else str(via)
         vias = f"Via: {first}\r\n" + "".join(f"Via: {value}\r\n" for value in others)

@@ -9,53 +9,48 @@ from collections.abc import Sequence
 from functools import partial
 
 from signaling.dialog.dialog import forget_answer
-from signaling.dialog.flow import Flow
 from signaling.dialog.negotiation import Verdict
-from signaling.sip import Request
 from signaling.transaction import (
     InviteServerTransaction,
     NonInviteServerTransaction,
-    merge_key,
-    server_key,
 )
 from signaling.useragent.core import Core, DialogEntry
-from signaling.useragent.exchange import ServerExchange, ServerMachine, is_over
+from signaling.useragent.exchange import Arrival, ServerExchange, ServerMachine, is_over
 from signaling.useragent.responses import Echo, stateless_tag, write_response
 from signaling.useragent.return_path import response_path
 
 
-def open_exchange(
-    core: Core, request: Request, flow: Flow, now: float, *, local_tag: str, trying: bool = True
-) -> ServerExchange:
-    """Start the server transaction of `request`; call `run` to send the 100 of an INVITE.
+def open_exchange(core: Core, arrival: Arrival, *, local_tag: str, trying: bool = True) -> ServerExchange:
+    """Start the server transaction of a request; call `run` to send the 100 of an INVITE.
 
     RFC 3261 §17.2.1 wants the 100 within 200 ms. It goes at once: the answer waits for a checkpoint, whose duration
     nobody can promise.
 
     Args:
         core: the user agent's state.
-        request: as it was received.
-        flow: how it came.
-        now: monotonic seconds.
+        arrival: the request.
         local_tag: To-tag of the responses, unless the request has one.
         trying: False for an INVITE that is refused in the same breath.
 
     """
-    echo = Echo.of(request, flow, local_tag)
+    flow = arrival.flow
+    echo = Echo.of(arrival.request, flow, local_tag)
     machine: ServerMachine
-    if request.method == "INVITE":
+    if arrival.request.method == "INVITE":
         first = echo.trying() if trying else None
         machine = InviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=first)
     else:
-        machine = NonInviteServerTransaction(reliable=flow.reliable, timers=core.timers, trying=echo.trying(), now=now)
+        machine = NonInviteServerTransaction(
+            reliable=flow.reliable, timers=core.timers, trying=echo.trying(), now=arrival.now
+        )
     exchange = ServerExchange(
         core.next_identifier("s"),
         echo,
-        key=server_key(request),
-        merge=merge_key(request),
+        key=arrival.key,
+        merge=arrival.merge,
         machine=machine,
         flow=flow,
-        local_tag=request.to.tag or local_tag,
+        local_tag=arrival.to_tag or local_tag,
     )
     core.server[exchange.key] = exchange
     core.server_by_id[exchange.request_id] = exchange
@@ -67,8 +62,10 @@ def open_exchange(
 def run(core: Core, exchange: ServerExchange, now: float) -> None:
     """Send what the machine wants to send, arm its timer, and forget it once it is over."""
     machine = exchange.machine
-    if machine.deadline is not None and machine.deadline <= now:
+    deadline = machine.deadline
+    if deadline is not None and deadline <= now:
         machine.handle_timer(now)
+        deadline = machine.deadline
     for data in machine.outgoing():
         path = response_path(exchange.via, exchange.flow, is_open=core.is_open(exchange.flow))
         core.transmit(data, path, dialog_id=exchange.dialog_id, request_id=exchange.request_id)
@@ -76,7 +73,7 @@ def run(core: Core, exchange: ServerExchange, now: float) -> None:
     if is_over(machine):
         forget(core, exchange)
         return
-    exchange.timer = core.rearm(exchange.timer, machine.deadline, partial(_on_timer, core, exchange))
+    exchange.timer = core.rearm(exchange.timer, deadline, partial(_on_timer, core, exchange))
 
 
 def send_final(core: Core, exchange: ServerExchange, status: int, data: bytes, now: float) -> None:
@@ -103,37 +100,34 @@ def answer(
 
 def refuse(
     core: Core,
-    request: Request,
-    flow: Flow,
+    arrival: Arrival,
     status: int,
-    now: float,
     *,
     dialog_id: str | None = None,
     local_tag: str | None = None,
     headers: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Answer by itself, but with a transaction, where a repetition of the request might be judged otherwise."""
-    tag = local_tag or stateless_tag(core.identity, request)
-    exchange = open_exchange(core, request, flow, now, local_tag=tag, trying=False)
+    tag = local_tag or stateless_tag(core.identity, arrival.request)
+    exchange = open_exchange(core, arrival, local_tag=tag, trying=False)
     exchange.dialog_id = dialog_id
-    answer(core, exchange, status, now, headers=headers)
+    answer(core, exchange, status, arrival.now, headers=headers)
 
 
-def refuse_glare(core: Core, entry: DialogEntry, request: Request, flow: Flow, *, verdict: Verdict, now: float) -> None:
+def refuse_glare(core: Core, entry: DialogEntry, arrival: Arrival, verdict: Verdict) -> None:
     """Refuse a re-INVITE or UPDATE that crosses another one (RFC 3261 §14.2, RFC 3311 §5.2)."""
     if verdict is Verdict.REQUEST_PENDING:
-        refuse(core, request, flow, 491, now, dialog_id=entry.identifier)
+        refuse(core, arrival, 491, dialog_id=entry.identifier)
         return
     # "a Retry-After header field with a randomly chosen value of between 0 and 10 seconds"
     seconds = str(min(10, int(core.uniform() * 11)))
-    refuse(core, request, flow, 500, now, dialog_id=entry.identifier, headers=[("Retry-After", seconds)])
+    refuse(core, arrival, 500, dialog_id=entry.identifier, headers=[("Retry-After", seconds)])
 
 
-def reply_statelessly(
-    core: Core, request: Request, flow: Flow, status: int, *, headers: Sequence[tuple[str, str]] = ()
-) -> None:
+def reply_statelessly(core: Core, arrival: Arrival, status: int, *, headers: Sequence[tuple[str, str]] = ()) -> None:
     """Answer without keeping anything: each repetition of the request gets the same bytes again (RFC 3261 §8.2.7)."""
-    echo = Echo.of(request, flow, stateless_tag(core.identity, request))
+    flow = arrival.flow
+    echo = Echo.of(arrival.request, flow, stateless_tag(core.identity, arrival.request))
     data = write_response(core.identity, echo, status, headers=headers)
     core.transmit(data, response_path(echo.via, flow, is_open=core.is_open(flow)), dialog_id=None)
 

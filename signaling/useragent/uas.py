@@ -16,6 +16,7 @@ from signaling.transaction import InviteServerTransaction, merge_key, server_key
 from signaling.useragent.acknowledgement import receive_ack
 from signaling.useragent.cancel import receive_cancel
 from signaling.useragent.core import Core, DialogEntry
+from signaling.useragent.exchange import Arrival
 from signaling.useragent.invite import receive_invite, receive_reinvite
 from signaling.useragent.reliable import receive_prack
 from signaling.useragent.return_path import response_path
@@ -46,21 +47,23 @@ def receive_request(core: Core, request: Request, flow: Flow, now: float) -> Non
         exchange.machine.receive_retransmission()
         run(core, exchange, now)
         return
-    repeated = core.repeated.get(key)
+    repeated = core.repeated.get(key) if core.repeated else None
     if repeated is not None:
         # A process before us promised this answer, and the bytes of one response never change.
         core.traced_dialog = repeated.dialog_id
         path = response_path(request.via.seen_from(*flow.remote), flow, is_open=core.is_open(flow))
         core.transmit(repeated.data, path, dialog_id=repeated.dialog_id)
         return
+    to_tag = request.to.tag
+    arrival = Arrival(request, flow, now, key, merge_key(request) if to_tag is None else None, to_tag)
     if not has_room(core):
         retry = ("Retry-After", str(core.limits.retry_after))
-        reply_statelessly(core, request, flow, 503, headers=[retry])
+        reply_statelessly(core, arrival, 503, headers=[retry])
         core.discard(flow, "limit of transactions is reached", request.method)
     elif request.method == "CANCEL":
-        receive_cancel(core, request, flow, now)
-    elif _passes_inspection(core, request, flow, now):
-        _dispatch(core, request, flow, now)
+        receive_cancel(core, arrival)
+    elif _passes_inspection(core, arrival):
+        _dispatch(core, arrival)
 
 
 def refuse_malformed(core: Core, error: SipSyntaxError, flow: Flow) -> None:
@@ -108,21 +111,22 @@ def _receive_ack(core: Core, request: Request, flow: Flow, now: float) -> None:
     receive_ack(core, entry, request, now)
 
 
-def _passes_inspection(core: Core, request: Request, flow: Flow, now: float) -> bool:
+def _passes_inspection(core: Core, arrival: Arrival) -> bool:
     """Apply RFC 3261 §8.2.1 and §8.2.2; True if the request may go on."""
+    request, flow = arrival.request, arrival.flow
     if request.method not in core.identity.allow:
-        reply_statelessly(core, request, flow, 405 if request.method in RECOGNISED else 501)
+        reply_statelessly(core, arrival, 405 if request.method in RECOGNISED else 501)
         core.discard(flow, "method is not allowed", request.method)
         return False
     if request.uri.scheme not in SCHEMES:
-        reply_statelessly(core, request, flow, 416)
+        reply_statelessly(core, arrival, 416)
         core.discard(flow, "scheme of the Request-URI is not supported", request.uri.scheme)
         return False
-    merge = merge_key(request)
+    merge = arrival.merge
     if merge is not None and (merge in core.merged or merge in core.repeated_merges):
         # "If the From tag, Call-ID, and CSeq exactly match those associated with an ongoing transaction, but the
         # request does not match that transaction [...], the UAS core SHOULD generate a 482 (Loop Detected) response"
-        refuse(core, request, flow, 482, now)
+        refuse(core, arrival, 482)
         core.discard(flow, "merged request", request.method)
         return False
     try:
@@ -130,46 +134,46 @@ def _passes_inspection(core: Core, request: Request, flow: Flow, now: float) -> 
     except SipSyntaxError:
         unknown = []
     if unknown:
-        reply_statelessly(core, request, flow, 420, headers=[("Unsupported", ", ".join(unknown))])
+        reply_statelessly(core, arrival, 420, headers=[("Unsupported", ", ".join(unknown))])
         core.discard(flow, "required extension is not supported", unknown[0])
         return False
     return True
 
 
-def _dispatch(core: Core, request: Request, flow: Flow, now: float) -> None:
-    method = request.method
-    if request.to.tag is None and method == "INVITE":
-        receive_invite(core, request, flow, now)
+def _dispatch(core: Core, arrival: Arrival) -> None:
+    request, flow, method = arrival.request, arrival.flow, arrival.request.method
+    if arrival.to_tag is None and method == "INVITE":
+        receive_invite(core, arrival)
         return
-    if request.to.tag is None and method == "OPTIONS":
-        receive_options(core, None, request, flow, now)
+    if arrival.to_tag is None and method == "OPTIONS":
+        receive_options(core, None, arrival)
         return
     entry = _dialog_of(core, request)
     if entry is None or (method != "BYE" and _is_ending(entry)):
         # RFC 3261 §12.2.2: "it MUST respond to the request with a 481 (Call/Transaction Does Not Exist)"
-        reply_statelessly(core, request, flow, 481)
+        reply_statelessly(core, arrival, 481)
         core.discard(flow, "no such dialog", method)
         return
     core.traced_dialog = entry.identifier
     if not entry.dialog.accepts_sequence(request.cseq.number):
         # "the request is out of order and MUST be rejected with a 500 (Server Internal Error) response."
-        refuse(core, request, flow, 500, now, dialog_id=entry.identifier)
+        refuse(core, arrival, 500, dialog_id=entry.identifier)
         core.discard(flow, "CSeq number is lower than that of an earlier request", method)
         return
     entry.dialog.state.flow = flow
     match method:
         case "INVITE":
-            receive_reinvite(core, entry, request, flow, now)
+            receive_reinvite(core, entry, arrival)
         case "BYE":
-            receive_bye(core, entry, request, flow, now)
+            receive_bye(core, entry, arrival)
         case "UPDATE":
-            receive_update(core, entry, request, flow, now)
+            receive_update(core, entry, arrival)
         case "PRACK":
-            receive_prack(core, entry, request, flow, now)
+            receive_prack(core, entry, arrival)
         case "OPTIONS":
-            receive_options(core, entry, request, flow, now)
+            receive_options(core, entry, arrival)
         case _:
-            receive_info(core, entry, request, flow, now)
+            receive_info(core, entry, arrival)
 
 
 def _is_ending(entry: DialogEntry) -> bool:

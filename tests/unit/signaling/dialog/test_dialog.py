@@ -168,10 +168,15 @@ def test_capabilities_are_kept_until_the_peer_names_others() -> None:
     assert made.state.peer_methods == ("BYE",)
 
 
-def test_a_malformed_capability_list_is_ignored() -> None:
-    made = dialog(invite(headers=["Allow: INVITE"]))
-    remember_capabilities(made.state, invite(headers=['Allow: INVITE, "x']))
-    assert made.state.peer_methods == ("INVITE",)
+def test_methods_in_several_fields_are_one_list() -> None:
+    made = dialog(invite(headers=["Allow: INVITE ,ACK", "Allow: UPDATE"]))
+    assert made.state.peer_methods == ("INVITE", "ACK", "UPDATE")
+
+
+def test_a_malformed_list_of_options_is_ignored() -> None:
+    made = dialog(invite(headers=["Supported: timer"]))
+    remember_capabilities(made.state, invite(headers=['Supported: timer, "x']))
+    assert made.state.peer_options == ("timer",)
 
 
 def test_promised_answers_are_marked_and_forgotten() -> None:
