@@ -11,6 +11,7 @@ import typer
 
 from recorder.config import load_settings
 from recorder.edge.files import read_files
+from recorder.edge.users import lines_of
 from recorder.errors import ConfigError, RecorderError
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
@@ -71,6 +72,26 @@ def check_config(config: ConfigPath = None) -> None:
     except ConfigError as error:
         _fail(error)
     print(f"settings are valid; state directory {settings.state_dir}")
+
+
+@app.command()
+def hash_password(
+    user: Annotated[str, typer.Argument(help="User name, without colons.")],
+    realm: Annotated[str, typer.Option(help="As in access.digest_realm.")] = "tandem",
+    password: Annotated[
+        str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for when left out.")
+    ] = "",
+) -> None:
+    """Print the lines of a user for the file that access.digest_users names; the password itself is not kept.
+
+    Example: recorder hash-password sbc1 --realm tandem >> /etc/tandem/users
+    """
+    if not user or ":" in user or not user.isprintable():
+        raise typer.BadParameter(f"{user!r}: a user name is printable and has no colon")
+    # Asked for on standard error: standard output is the file. Never an option, which other users could see.
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    for line in lines_of(user, realm=realm, password=password):
+        print(line)
 
 
 app.command()(simulate)

@@ -15,10 +15,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from recorder.edge.networks import EVERYWHERE, network
 from recorder.errors import ConfigError
 
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
@@ -61,6 +62,7 @@ IpAddress = Annotated[str, AfterValidator(_ip_address)]
 OptionalIpAddress = Annotated[str, AfterValidator(_ip_address_or_empty)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 OptionalFile = Annotated[str, AfterValidator(_absolute_or_empty)]
+NetworkText = Annotated[str, AfterValidator(lambda value: str(network(value)))]
 
 
 class _Table(BaseModel):
@@ -148,6 +150,43 @@ class DatabaseSettings(_Table):
     pool_size: int = Field(8, ge=2, le=100, description="connections of the frontend")
 
 
+class AccessSettings(_Table):
+    """Who may use the SIP ports, how often, and with which proof."""
+
+    allow: list[NetworkText] = Field(
+        list(EVERYWHERE), description="networks that may send SIP by UDP and TCP; the kernel drops all others"
+    )
+    allow_tls: list[NetworkText] = Field(list(EVERYWHERE), description="networks that may send SIP by TLS")
+    tls_identities: list[str] = Field(
+        [], description="names of which a client's certificate must bear one, with * for anything; empty: any name"
+    )
+    requests_per_s: float = Field(
+        500.0, ge=0, le=1e6, description="requests of one source per second, outside of its sessions; 0: no limit"
+    )
+    burst: int = Field(
+        1000, ge=1, le=1_000_000, description="requests of one source at once; as many more get 503, then nothing"
+    )
+    total_requests_per_s: float = Field(
+        1000.0, ge=0, le=1e6, description="requests of all sources per second, outside of sessions; 0: no limit"
+    )
+    max_sessions: int = Field(0, ge=0, description="sessions at the same time; 0: as many as media.max_streams allows")
+    max_sessions_per_source: int = Field(0, ge=0, description="sessions of one client's address; 0: no limit")
+    digest_users: OptionalFile = Field(
+        "", description="file of users and password hashes; empty: nobody is asked for a password"
+    )
+    digest_realm: str = Field("tandem", min_length=1, max_length=64, description="realm that users are asked for")
+    digest_methods: list[Literal["INVITE", "OPTIONS"]] = Field(
+        ["INVITE"], description="requests outside of sessions that need a password"
+    )
+
+    @field_validator("digest_realm")
+    @classmethod
+    def _realm_is_simple(cls, value: str) -> str:
+        if not value.isprintable() or ":" in value or '"' in value or not value.isascii():
+            raise ValueError("must be printable ASCII without ':' and '\"'")
+        return value
+
+
 class ProfileSettings(_Table):
     """How different kinds of recording clients are treated."""
 
@@ -205,6 +244,7 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname, description="name of this host in the catalog; unique per site"
     )
     sip: SipSettings = SipSettings()
+    access: AccessSettings = AccessSettings()
     profiles: ProfileSettings = ProfileSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
@@ -228,6 +268,15 @@ class Settings(BaseSettings):
         for key, port in (("sip.port", self.sip.port), ("sip.tls_port", self.sip.tls_port)):
             if self.media.first_port <= port <= self.media.last_port:
                 raise ValueError(f"{key} = {port} lies inside the RTP range; move one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _identities_are_shown(self) -> Settings:
+        if self.access.tls_identities and self.sip.tls_client_certificate != "required":
+            raise ValueError(
+                f"access.tls_identities = {self.access.tls_identities!r} needs sip.tls_client_certificate ="
+                " 'required': without a certificate there is no name"
+            )
         return self
 
     @classmethod

@@ -5,6 +5,7 @@ A frontend that starts while a file is being edited has the last good one all th
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -13,10 +14,13 @@ import msgspec
 from recorder.config import Settings
 from recorder.edge.profile_files import ProfileText, parse_profiles, read_profiles
 from recorder.edge.tls import TlsMaterial, read_material
+from recorder.edge.users import parse_users, read_users
 from recorder.errors import ConfigError
 
 T = TypeVar("T")
 
+_KEY_LENGTH: Final = 32
+"""Bytes; as long as the SHA-256 that seals a nonce."""
 _NO_PROFILES: Final[tuple[ProfileText, ...]] = ()
 
 
@@ -26,6 +30,10 @@ class EdgeFiles(msgspec.Struct, frozen=True, kw_only=True):
     tls: TlsMaterial | None
     """None where TLS is off."""
     profiles: tuple[ProfileText, ...]
+    users: str = ""
+    """Text of the users file; empty where no credentials are asked for."""
+    nonce_key: bytes
+    """Secret behind the nonces of digest authentication, the same for all frontends of one supervisor."""
 
     def encode(self) -> bytes:
         """Return it as bytes for another process; they hold keys."""
@@ -47,9 +55,10 @@ def read_files(settings: Settings) -> EdgeFiles:
     faults: list[str] = []
     tls = _or_fault(lambda: read_material(settings.sip), None, faults)
     profiles = _or_fault(lambda: _read_profiles(settings), _NO_PROFILES, faults)
+    users = _or_fault(lambda: _read_users(settings), "", faults)
     if faults:
         raise ConfigError(faults)
-    return EdgeFiles(tls=tls, profiles=profiles)
+    return EdgeFiles(tls=tls, profiles=profiles, users=users, nonce_key=secrets.token_bytes(_KEY_LENGTH))
 
 
 def renew_files(settings: Settings, present: EdgeFiles) -> tuple[EdgeFiles, list[str]]:
@@ -58,6 +67,8 @@ def renew_files(settings: Settings, present: EdgeFiles) -> tuple[EdgeFiles, list
     renewed = EdgeFiles(
         tls=_or_fault(lambda: read_material(settings.sip), present.tls, faults),
         profiles=_or_fault(lambda: _read_profiles(settings), present.profiles, faults),
+        users=_or_fault(lambda: _read_users(settings), present.users, faults),
+        nonce_key=present.nonce_key,
     )
     return renewed, faults
 
@@ -66,6 +77,15 @@ def _read_profiles(settings: Settings) -> tuple[ProfileText, ...]:
     texts = read_profiles(settings.profiles.directory)
     parse_profiles(texts)
     return texts
+
+
+def _read_users(settings: Settings) -> str:
+    access = settings.access
+    if not access.digest_users:
+        return ""
+    text = read_users(access.digest_users)
+    parse_users(text, realm=access.digest_realm, path=access.digest_users)
+    return text
 
 
 def _or_fault(read: Callable[[], T], otherwise: T, faults: list[str]) -> T:

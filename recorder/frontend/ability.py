@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from recorder.edge.occupancy import Occupancy
 from recorder.writer_pool.pool import WriterPool
 
 RETRY_AFTER_DRAINING_S: Final = 300
@@ -29,14 +30,20 @@ class Ability:
 
     pool: WriterPool
     checkpoints_possible: Callable[[], bool]
+    occupancy: Occupancy
     draining: bool = field(default=False)
 
-    def obstacle(self, streams: int = _MEDIA_PER_SESSION) -> Inability | None:
-        """Return why a session of `streams` streams cannot be recorded now, or None when it can."""
+    def obstacle(self, streams: int = _MEDIA_PER_SESSION, *, source: str = "") -> Inability | None:
+        """Return why a session of `streams` streams cannot be recorded now, or None when it can.
+
+        With `source`, the address of a client, its own limit counts as well.
+        """
         if self.draining:
             return Inability("draining", RETRY_AFTER_DRAINING_S)
         if not self.checkpoints_possible():
             return Inability("neither the catalog nor the journal takes checkpoints", RETRY_AFTER_BUSY_S)
+        if full := self.occupancy.obstacle(source):
+            return Inability(full, RETRY_AFTER_BUSY_S)
         if not self.pool.choose(streams):
             return Inability(self.pool.why_none(), RETRY_AFTER_BUSY_S)
         return None

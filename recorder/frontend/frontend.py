@@ -54,6 +54,7 @@ class Frontend:
     def add(self, session: Session) -> None:
         """Take a session among the live ones."""
         self.sessions[session.dialog_id] = session
+        self.ability.occupancy.began(session.peer)
         self.pool.place(session.writer, len(session.streams))
         self.idle.clear()
         self.on_change()
@@ -62,6 +63,7 @@ class Frontend:
         """Take a session out of the live ones; None when it was out already."""
         session = self.sessions.pop(dialog_id, None)
         if session:
+            self.ability.occupancy.ended(session.peer)
             self.pool.place(session.writer, -len(session.streams))
             if not self.sessions:
                 self.idle.set()

@@ -11,7 +11,7 @@ def answer_options(frontend: Frontend, event: OptionsReceived) -> None:
 
     The Genesys Resource Manager and SBCs send us calls by this answer, so it has to be as true as that to an INVITE.
     """
-    obstacle = None if event.dialog_id else frontend.ability.obstacle()
+    obstacle = None if event.dialog_id else frontend.ability.obstacle(source=event.flow.remote[0])
     if obstacle:
         frontend.agent.respond(
             event.request_id, 503, headers=[("Retry-After", str(obstacle.retry_after_s))], now=frontend.clock()

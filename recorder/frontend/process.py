@@ -17,6 +17,7 @@ from media.writer.protocol import SessionFailed
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.edge.edge import Edge
+from recorder.edge.gate import GuardedAgent
 from recorder.frontend.ability import Ability
 from recorder.frontend.dispatcher import Dispatcher
 from recorder.frontend.frontend import Frontend, specific_address
@@ -135,7 +136,7 @@ class _Active:
             tls_port=settings.sip.tls_port or settings.sip.port,
             stamp=f"{epoch:x}",
         )
-        agent = UserAgent(identity, token=lambda: token_hex(8))
+        agent = GuardedAgent(identity, standby.edge.gate, token=lambda: token_hex(8))
         self._frontend = Frontend(
             settings=settings,
             agent=agent,
@@ -143,11 +144,12 @@ class _Active:
             pool=standby.pool,
             catalog=durable,
             edge=standby.edge,
-            ability=Ability(standby.pool, lambda: durable.able),
+            ability=Ability(standby.pool, lambda: durable.able, standby.edge.occupancy),
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),
             instance=assignment.instance,
         )
+        standby.edge.gate.is_live = self._frontend.sessions.__contains__
         self._dispatcher = Dispatcher(self._frontend, self._group)
         self._recovery = Recovery(self._frontend)
 
@@ -173,7 +175,8 @@ class _Active:
             dialogs=len(frontend.sessions),
             takeover_ms=round((frontend.clock() - began) * 1000, 1),
         )
-        background = [self._group.create_task(work) for work in (frontend.catalog.run(), self._report(), self._drain())]
+        works = (frontend.catalog.run(), self._report(), self._drain(), self._standby.edge.run())
+        background = [self._group.create_task(work) for work in works]
         await self._loop.stopped.wait()
         await frontend.transport.aclose()
         await self._dispatcher.settle()
@@ -198,6 +201,7 @@ class _Active:
                 sessions=len(frontend.sessions),
                 epoch=frontend.catalog.epoch,
                 unable=obstacle.reason if obstacle else "",
+                refused_messages=self._standby.edge.gate.refused,
                 catalog="behind" if frontend.catalog.behind else "current",
             )
             for writer in frontend.pool.stuck():

@@ -52,7 +52,7 @@ class SessionSetup:
         started = frontend.clock()
         log = _log.bind(call_id=event.request.call_id, peer=f"{event.flow.remote[0]}:{event.flow.remote[1]}")
         await frontend.pool.wait_until_one_is_healthy(_REPLACEMENT_S)
-        obstacle = frontend.ability.obstacle()
+        obstacle = frontend.ability.obstacle(source=event.flow.remote[0])
         if obstacle:
             log.warning("session refused", status=503, reason=obstacle.reason)
             self._refuse(event, 503, [("Retry-After", str(obstacle.retry_after_s))])
@@ -80,7 +80,8 @@ class SessionSetup:
             log.warning("session refused", status=488, reason="; ".join(refusals))
             self._refuse(event, 488, [_warning("; ".join(refusals))])
             return
-        await self._open(event, request, media, profile, started=started, log=log)
+        with frontend.ability.occupancy.setting_up(event.flow.remote[0]):
+            await self._open(event, request, media, profile, started=started, log=log)
 
     async def _open(
         self,

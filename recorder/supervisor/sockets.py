@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import resource
 import socket
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,8 @@ from typing import Final
 import structlog
 
 from recorder.config import HttpSettings, MediaSettings, SipSettings
+from recorder.edge.kernel_filter import FilterTooLongError, attach, compile_filter
+from recorder.edge.networks import network
 from recorder.errors import SetupError
 
 _log = structlog.get_logger()
@@ -104,6 +107,22 @@ def bind_tls(settings: SipSettings) -> socket.socket | None:
     except OSError as error:
         raise _explain("sip.tls_port", settings.host, settings.tls_port, error) from None
     return sock
+
+
+def restrict(listening: Iterable[socket.socket], allow: Sequence[str], key: str) -> None:
+    """Let the kernel drop what comes from networks that are not in the allow list of the settings' `key`.
+
+    Where it cannot, the frontend does it by itself, later and at its own cost.
+    """
+    networks = [network(text) for text in allow]
+    if {one.version for one in networks if one.prefixlen == 0} == {4, 6}:
+        return
+    try:
+        program = compile_filter(networks)
+        for sock in listening:
+            attach(sock, program)
+    except (OSError, FilterTooLongError) as error:
+        _log.warning("the kernel does not filter by the allow list; the frontend does", key=key, reason=str(error))
 
 
 def bind_http(settings: HttpSettings) -> socket.socket | None:

@@ -137,6 +137,8 @@ class Supervisor:
         sockets.reserve_descriptors(settings.media)
         sip_udp, sip_tcp = sockets.bind_sip(settings.sip)
         sip_tls = sockets.bind_tls(settings.sip)
+        sockets.restrict([sip_udp, sip_tcp], settings.access.allow, "access.allow")
+        sockets.restrict([sip_tls] if sip_tls else [], settings.access.allow_tls, "access.allow_tls")
         http = sockets.bind_http(settings.http)
         pairs = sockets.bind_media(settings.media)
         self._control = ControlServer(

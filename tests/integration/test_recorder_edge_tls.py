@@ -35,6 +35,7 @@ class SecureSite:
                 "RECORDER_SIP_TLS_KEY": str(self.server.key),
                 "RECORDER_SIP_TLS_CLIENT_CA": str(self.authority.file),
                 "RECORDER_SIP_TLS_CLIENT_CERTIFICATE": "required",
+                "RECORDER_ACCESS_TLS_IDENTITIES": '["*.site.example"]',
             },
         )
 
@@ -88,6 +89,14 @@ def test_a_client_without_certificate_gets_no_answer_where_one_is_required(site:
     # With TLS 1.3 the client learns of the refusal only when it reads.
     with pytest.raises((ssl.SSLError, NoAnswerError, ConnectionError)), TlsClient(site.tls_port, bare) as client:
         client.options(limit_s=3)
+
+
+def test_a_client_whose_name_is_not_listed_gets_no_answer(site: SecureSite) -> None:
+    stranger = site.authority.trusting(site.authority.sign("stranger", alternative=("sbc1.elsewhere.example",)))
+    with pytest.raises((ssl.SSLError, NoAnswerError, ConnectionError)), TlsClient(site.tls_port, stranger) as client:
+        client.options(limit_s=3)
+    with site.connect() as known:
+        assert known.options().status == 200
 
 
 def test_a_renewed_certificate_is_used_for_new_connections_and_open_ones_go_on(
