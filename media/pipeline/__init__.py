@@ -5,7 +5,7 @@ ordered packets of each source), then twice: `survey` measures, `plan` lays out 
 `painting` puts samples in their places, `output` writes them. Codecs live in `codec`.
 """
 
-from media.pipeline.errors import DecodeFailed, OutputFailed, TimelineTooLong, UnsupportedOutput
+from media.pipeline.errors import OutputFailed, TimelineTooLong, UnsupportedOutput
 from media.pipeline.render import render
 from media.pipeline.report import (
     Gap,
@@ -22,7 +22,6 @@ from media.pipeline.report import (
 )
 
 __all__ = [
-    "DecodeFailed",
     "Gap",
     "GapCause",
     "GapKind",

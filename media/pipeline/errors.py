@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from media.errors import LocalError, RemoteError, ResourceError
+from media.errors import LocalError, ResourceError
 
 
 class UnsupportedOutput(LocalError):
@@ -22,10 +22,6 @@ class OutputFailed(ResourceError):
         super().__init__(f"{path}: not written: {reason}")
         self.path = path
         self.reason = reason
-
-
-class DecodeFailed(RemoteError):
-    """A payload is not of its format; it is rendered as silence and told in a warning."""
 
 
 class TimelineTooLong(ResourceError):

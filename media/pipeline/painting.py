@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from media.pipeline.canvas import Plane, Rows, mix_codes, mix_samples
 from media.pipeline.codec import FrameDecoder, FrameFormat, Law, SampleFormat, Samples
 from media.pipeline.codec.g711 import SILENCE
-from media.pipeline.errors import DecodeFailed
 from media.pipeline.flow import FlowKey, FlowPackets
 from media.pipeline.packets import Packets, distinct
 from media.pipeline.plan import Placement, Plan
@@ -34,6 +33,16 @@ class _DecoderKey(NamedTuple):
     flow: FlowKey
     run: int
     codec: int
+
+
+class _Scale(NamedTuple):
+    """RTP timestamp units turned into samples; frames begin where that is exact."""
+
+    sample_rate: int
+    clock_rate: int
+
+    def samples(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
+        return units * self.sample_rate // self.clock_rate
 
 
 class Painter:
@@ -109,8 +118,8 @@ class Painter:
         format_ = self._codecs[key.codec].format
         if format_ is None:
             return
-        factor = format_.sample_rate // key.flow.clock_rate
-        positions = (packets.index["extended_timestamp"] - placement.origin) * factor
+        scale = _Scale(format_.sample_rate, key.flow.clock_rate)
+        positions = scale.samples(packets.index["extended_timestamp"] - placement.origin)
         plane = self._plane(_PlaneKey(placement.party, placement.layer, format_.sample_rate))
         if isinstance(format_, SampleFormat):
             for chosen, rows in _by_length(packets):
@@ -118,21 +127,11 @@ class Painter:
         elif isinstance(format_, FrameFormat):
             # A packet that comes after its turn must not disturb the state that its successors left.
             decoder = self._decoder(key, format_) if in_order else format_.decoder()
-            self._paint_frames(plane, decoder, packets, positions, factor)
-
-    def _paint_frames(
-        self, plane: Plane, decoder: FrameDecoder, packets: Packets, positions: NDArray[np.int64], factor: int
-    ) -> None:
-        """Decode packet by packet; audio beyond a packet's duration is cut, audio that it lacks is silence."""
-        for packet, position in zip(packets.index, positions.tolist(), strict=True):
-            start, size = int(packet["payload_start"]), int(packet["payload_length"])
-            try:
-                samples = decoder.decode(packets.octets[start : start + size].tobytes())
-            except DecodeFailed:
-                name = self._codecs[int(packet["codec"])].codec.name
-                self.failures[name] = self.failures.get(name, 0) + 1
-                continue
-            plane.put(np.array([position]), samples[None, : int(packet["duration"]) * factor])
+            lengths = scale.samples(packets.index["duration"].astype(np.int64))
+            failed = _paint_frames(plane, decoder, packets, positions, lengths)
+            if failed:
+                name = self._codecs[key.codec].codec.name
+                self.failures[name] = self.failures.get(name, 0) + failed
 
     def _decoder(self, key: _DecoderKey, format_: FrameFormat) -> FrameDecoder:
         if key not in self._decoders:
@@ -173,6 +172,24 @@ class Painter:
         if key.sample_rate == self._plan.sample_rate:
             return samples
         return resample(samples, key.sample_rate, self._plan.sample_rate)
+
+
+def _paint_frames(
+    plane: Plane, decoder: FrameDecoder, packets: Packets, positions: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> int:
+    """Decode packets and lay them down; return how many the decoder refused.
+
+    Audio beyond a packet's duration is cut, audio that it lacks is silence.
+    """
+    starts, sizes = packets.index["payload_start"].tolist(), packets.index["payload_length"].tolist()
+    payloads = [packets.octets[start : start + size].tobytes() for start, size in zip(starts, sizes, strict=True)]
+    failed = 0
+    for samples, position, length in zip(decoder.decode(payloads), positions, lengths.tolist(), strict=True):
+        if samples is None:
+            failed += 1
+        else:
+            plane.put(np.array([position]), samples[None, :length])
+    return failed
 
 
 def _by_length(packets: Packets) -> Iterable[tuple[NDArray[np.intp], NDArray[np.uint8]]]:

@@ -178,6 +178,8 @@ class StreamTable:
         if key not in self._positions:
             self._positions[key] = len(self.codecs)
             format_ = None if _is_signal(codec) else self._registry.find(codec)
+            if format_ is not None and format_.sample_rate % clock_rate and clock_rate % format_.sample_rate:
+                format_ = None
             kind = PacketKind.UNDECODABLE if format_ is None else PacketKind.AUDIO
             if codec.name == "CN":
                 kind = PacketKind.COMFORT_NOISE

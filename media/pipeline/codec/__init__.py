@@ -1,7 +1,8 @@
 """Payload formats: how long a payload is in RTP time, and the audio in it.
 
-`base` holds the ports, `g711` and `linear` what needs no library. Further codecs register themselves in a
-`CodecRegistry`; one that is not there makes its packets `undecodable`, never an error.
+`base` holds the ports, `g711` and `linear` what needs no library, `opus` and `gsm` what libsndfile decodes, `g722` and
+`ffmpeg` what needs an optional package. A codec that is not in the registry makes its packets `undecodable`, never an
+error; captures keep them, so that they can be rendered again when it is.
 """
 
 from media.pipeline.codec.base import (
@@ -14,8 +15,12 @@ from media.pipeline.codec.base import (
     SampleFormat,
     Samples,
 )
-from media.pipeline.codec.g711 import g711
-from media.pipeline.codec.linear import linear16
+from media.pipeline.codec.ffmpeg import g729_format
+from media.pipeline.codec.g711 import g711_format
+from media.pipeline.codec.g722 import g722_format
+from media.pipeline.codec.gsm import gsm_format
+from media.pipeline.codec.linear import linear16_format
+from media.pipeline.codec.opus import opus_format
 
 __all__ = [
     "CodecRegistry",
@@ -33,7 +38,15 @@ __all__ = [
 def default_registry() -> CodecRegistry:
     """Return a registry with every codec that this installation can decode."""
     registry = CodecRegistry()
-    registry.register("PCMU", g711)
-    registry.register("PCMA", g711)
-    registry.register("L16", linear16)
+    for name, factory in (
+        ("PCMU", g711_format),
+        ("PCMA", g711_format),
+        ("L16", linear16_format),
+        ("OPUS", opus_format),
+        ("GSM", gsm_format),
+        ("G722", g722_format),
+        ("G729", g729_format),
+    ):
+        if factory is not None:
+            registry.register(name, factory)
     return registry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -44,7 +44,7 @@ class PayloadFormat(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the decoded audio; a whole multiple of the RTP clock rate, or equal to it."""
+        """Hz of the decoded audio; it divides the RTP clock rate or is a multiple of it."""
 
     def durations(self, payloads: Payloads) -> NDArray[np.int64]:
         """Return the RTP timestamp units that each payload covers; shape (n,). 0 for one that holds no whole frame."""
@@ -63,18 +63,15 @@ class SampleFormat(PayloadFormat, Protocol):
 
 
 class FrameDecoder(Protocol):
-    """Decodes the packets of one run, in order; keeps state from one to the next."""
+    """Decodes the packets of one run, in order; keeps state from one call to the next."""
 
-    def decode(self, payload: bytes) -> Samples:
-        """Return the mono audio of one payload, shape (samples,); raises `media.pipeline.errors.DecodeFailed`."""
-
-    def reset(self) -> None:
-        """Forget the past: the next payload does not follow the latest one."""
+    def decode(self, payloads: Sequence[bytes]) -> list[Samples | None]:
+        """Return the mono audio of each payload, shape (samples,); None for one that is not of the format."""
 
 
 @runtime_checkable
 class FrameFormat(PayloadFormat, Protocol):
-    """A format that is decoded packet by packet."""
+    """A format whose frames lean on those before them."""
 
     def decoder(self) -> FrameDecoder:
         """Return a decoder at its initial state."""

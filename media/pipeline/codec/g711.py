@@ -85,6 +85,6 @@ class G711:
         return expand(payloads, self.law)
 
 
-def g711(codec: Codec) -> G711 | None:
+def g711_format(codec: Codec) -> G711 | None:
     """Return the format of a PCMU or PCMA codec; several channels in one stream are not supported."""
     return G711(Law(codec.name.upper()), codec.clock_rate) if codec.channels == 1 else None

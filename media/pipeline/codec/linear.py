@@ -38,6 +38,6 @@ class Linear16:
         return averaged
 
 
-def linear16(codec: Codec) -> Linear16 | None:
+def linear16_format(codec: Codec) -> Linear16 | None:
     """Return the format of an L16 codec."""
     return Linear16(codec.clock_rate, codec.channels) if 1 <= codec.channels <= 8 else None

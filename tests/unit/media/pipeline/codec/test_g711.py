@@ -10,7 +10,7 @@ import soundfile
 
 from media.container import Codec
 from media.pipeline.codec import Law, Payloads
-from media.pipeline.codec.g711 import SILENCE, compress, expand, g711
+from media.pipeline.codec.g711 import SILENCE, compress, expand, g711_format
 
 ALL = np.arange(256, dtype=np.uint8)
 
@@ -70,7 +70,7 @@ def test_silence_is_the_least_positive_value(law: Law) -> None:
 
 
 def test_an_octet_is_a_timestamp_unit() -> None:
-    format_ = g711(Codec(name="pcmu", clock_rate=16_000))
+    format_ = g711_format(Codec(name="pcmu", clock_rate=16_000))
     assert format_ is not None
     assert (format_.law, format_.sample_rate) == (Law.MULAW, 16_000)
     payloads = Payloads(np.zeros(9, np.uint8), np.array([0, 3]), np.array([3, 6]))
@@ -79,4 +79,4 @@ def test_an_octet_is_a_timestamp_unit() -> None:
 
 
 def test_several_channels_are_not_supported() -> None:
-    assert g711(Codec(name="PCMA", clock_rate=8000, channels=2)) is None
+    assert g711_format(Codec(name="PCMA", clock_rate=8000, channels=2)) is None

@@ -6,11 +6,11 @@ import numpy as np
 
 from media.container import Codec
 from media.pipeline.codec import Payloads, SampleFormat
-from media.pipeline.codec.linear import Linear16, linear16
+from media.pipeline.codec.linear import Linear16, linear16_format
 
 
 def format_of(channels: int = 1) -> Linear16:
-    found = linear16(Codec(name="L16", clock_rate=44_100, channels=channels))
+    found = linear16_format(Codec(name="L16", clock_rate=44_100, channels=channels))
     assert found is not None
     return found
 
@@ -37,4 +37,4 @@ def test_it_is_a_sample_format_without_a_law() -> None:
 
 
 def test_more_channels_than_a_sound_card_are_refused() -> None:
-    assert linear16(Codec(name="L16", clock_rate=8000, channels=9)) is None
+    assert linear16_format(Codec(name="L16", clock_rate=8000, channels=9)) is None

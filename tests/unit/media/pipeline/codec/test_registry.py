@@ -6,7 +6,7 @@ import numpy as np
 
 from media.container import Codec
 from media.pipeline.codec import CodecRegistry, Payloads, default_registry
-from media.pipeline.codec.linear import linear16
+from media.pipeline.codec.linear import linear16_format
 
 
 def test_what_needs_no_library_is_always_there() -> None:
@@ -25,8 +25,8 @@ def test_a_codec_without_clock_is_none() -> None:
 
 def test_a_codec_can_be_added_and_replaced() -> None:
     registry = CodecRegistry()
-    registry.register("odd", linear16)
-    assert registry.find(Codec(name="ODD", clock_rate=8000)) == linear16(Codec(name="L16", clock_rate=8000))
+    registry.register("odd", linear16_format)
+    assert registry.find(Codec(name="ODD", clock_rate=8000)) == linear16_format(Codec(name="L16", clock_rate=8000))
     registry.register("ODD", lambda _: None)
     assert registry.find(Codec(name="ODD", clock_rate=8000)) is None
 
