@@ -10,7 +10,7 @@ import msgspec
 from media.writer.protocol import Codec, StreamSpec
 from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from signaling.sdp import Origin
-from signaling.sdp.offer_answer import StreamPlan
+from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan
 from storage.catalog.records import StreamOpening
 
 
@@ -53,6 +53,19 @@ def stream_specs(
             )
         )
     return specs
+
+
+def remarks(media: MediaPlan) -> tuple[str, ...]:
+    """Return what was tolerated or refused in an offer, as warnings of the recording."""
+    return (
+        *(f"offer: {fault.code} at line {fault.line}" for fault in media.offer.faults),
+        *(f"m-line {noted.index + 1}: {noted.remark}" for noted in media.noted),
+        *(
+            f"m-line {stream.index + 1} is not recorded: {stream.refusal}"
+            for stream in media.streams
+            if stream.refusal not in {None, Refusal.REMOVED}
+        ),
+    )
 
 
 def with_ports(specs: Iterable[StreamSpec], ports: Mapping[int, int]) -> list[StreamSpec]:

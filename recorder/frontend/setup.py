@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -18,7 +19,7 @@ from recorder.edge.profile import PeerProfile
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
-from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.negotiation import remarks, session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.session import Session, encode_checkpoint
 from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
@@ -94,6 +95,8 @@ class SessionSetup:
         log: Any,
     ) -> None:
         frontend = self._frontend
+        if media:
+            request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
         segment = uuid4()
         specs = stream_specs(media.streams, profile=profile) if media else _late_offer_specs(profile)
         descriptor = _descriptor(request, event, profile)

@@ -1,0 +1,54 @@
+"""From offer/answer to what writers, catalog and people are told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from recorder.edge.profile import PeerProfile
+from recorder.frontend.negotiation import remarks, stream_openings, stream_specs, with_ports
+from signaling.sdp import parse_sdp
+from signaling.sdp.offer_answer import MediaPlan, plan
+
+OFFER = (
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n"
+    "m=audio 30000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=label:1\r\na=sendonly\r\n"
+    "m=video 30004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    "m=audio 30002 RTP/AVP 8\r\na=label:2\r\na=inactive\r\n"
+)
+
+
+def planned(text: str = OFFER) -> MediaPlan:
+    return plan(parse_sdp(text.encode()))
+
+
+def test_each_accepted_stream_becomes_a_spec_of_its_own_m_line() -> None:
+    specs = stream_specs(planned().streams, profile=PeerProfile(name="default"))
+    assert [(spec.index, spec.label, spec.recording, spec.remote_port) for spec in specs] == [
+        (0, "1", True, 30000),
+        (2, "2", False, 30002),
+    ]
+    assert specs[0].payload_types[0].name == "PCMU"
+    assert specs[0].payload_types[101].name == "TELEPHONE-EVENT"
+
+
+def test_a_stream_that_was_there_before_keeps_its_port() -> None:
+    profile = PeerProfile(name="default")
+    first = with_ports(stream_specs(planned().streams, profile=profile), {0: 20000, 2: 20002})
+    again = stream_specs(planned().streams, first, profile=profile)
+    assert [spec.port for spec in again] == [20000, 20002]
+
+
+def test_what_is_not_recorded_or_only_tolerated_is_told() -> None:
+    assert "m-line 2 is not recorded: media-type" in remarks(planned())
+    assert remarks(planned(OFFER.replace("m=video 30004", "m=audio 0"))) == ()
+    assert any("line-ends" in remark for remark in remarks(planned(OFFER.replace("\r\n", "\n"))))
+
+
+def test_the_catalog_learns_who_speaks_on_which_stream() -> None:
+    specs = stream_specs(planned().streams, profile=PeerProfile(name="default"))
+    openings = stream_openings(specs, {2: {"dn": "5550111"}})
+    assert [(one.index, one.party, one.participant) for one in openings] == [
+        (0, specs[0].party, None),
+        (2, specs[1].party, {"dn": "5550111"}),
+    ]
+    assert msgspec.json.encode(openings[0].payload_types)
