@@ -20,9 +20,10 @@ from tests.kit.sip_client import SipClient
 
 pytestmark = pytest.mark.integration
 
-FRESH_LIMIT_S: Final = 30.0
-EXISTING_LIMIT_S: Final = 10.0
-"""Twice what the product promises (15 s and 5 s), because these tests share their machine; the benchmarks measure."""
+FRESH_LIMIT_S: Final = 40.0
+EXISTING_LIMIT_S: Final = 25.0
+"""Far above what the product promises on a machine of its own (15 s and 5 s; benchmarks/ measures that): these tests
+share theirs, and shall find a start that hangs, not a neighbour that works."""
 
 
 @pytest.fixture(scope="module")
