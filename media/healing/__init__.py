@@ -1,0 +1,35 @@
+"""Copies of one call: are they the same sound, where do they lie on one timeline, and one master out of all of them.
+
+`compare` holds two finished recordings against each other and returns figures; `placement` puts copies on one
+timeline; `heal` writes the master. Which recordings are compared, and what the figures mean, is decided by the caller.
+Works on finished lossless audio and on the knowledge of where it is received audio; captures are not needed.
+"""
+
+from media.healing.comparison import compare
+from media.healing.conversion import convert
+from media.healing.errors import SoundUnreadable
+from media.healing.evidence import Comparison, Method, PartyMatch, Piece
+from media.healing.heal import Healing, Taken, heal, shares
+from media.healing.placement import Strand, by_audio, by_clock, first_strand
+from media.healing.sound import Sound, Voice, open_sound
+
+__all__ = [
+    "Comparison",
+    "Healing",
+    "Method",
+    "PartyMatch",
+    "Piece",
+    "Sound",
+    "SoundUnreadable",
+    "Strand",
+    "Taken",
+    "Voice",
+    "by_audio",
+    "by_clock",
+    "compare",
+    "convert",
+    "first_strand",
+    "heal",
+    "open_sound",
+    "shares",
+]
