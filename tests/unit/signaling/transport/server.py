@@ -97,6 +97,20 @@ async def serving(
             sock.close()
 
 
+async def datagram(sock: socket.socket) -> tuple[bytes, tuple[str, int]]:
+    """Wait for one datagram; uvloop has no `sock_recvfrom`."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sock.fileno(), readable.set)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await readable.wait()
+    finally:
+        loop.remove_reader(sock.fileno())
+    data, source = sock.recvfrom(65535)
+    return data, source[:2]
+
+
 class Datagrams:
     """A peer on UDP."""
 
@@ -116,8 +130,7 @@ class Datagrams:
         self.socket.sendto(data, self.address)
 
     async def receive(self) -> tuple[bytes, tuple[str, int]]:
-        async with asyncio.timeout(PATIENCE):
-            return await asyncio.get_running_loop().sock_recvfrom(self.socket, 65535)
+        return await datagram(self.socket)
 
 
 class Stream:
