@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -26,7 +25,7 @@ async def open_catalog(
     the whole recorder ends, because no restart of a process would change it.
     """
     waiting = False
-    while not loop.stopped.is_set():
+    while not (loop.stopped.is_set() or loop.draining.is_set()):
         try:
             await migrate(dsn)
             return await Catalog.connect(dsn, max_size=max_size, timeout_s=timeout_s, application=application)
@@ -37,6 +36,14 @@ async def open_catalog(
             if not waiting:
                 _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=str(error))
             waiting = True
-            with suppress(TimeoutError):
-                await asyncio.wait_for(loop.stopped.wait(), _RETRY_S)
+            await _told_to_end(loop, within_s=_RETRY_S)
+    # Without a catalog there is nothing that this process could still finish.
+    loop.drained()
     return None
+
+
+async def _told_to_end(loop: ChildLoop, *, within_s: float) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (loop.stopped, loop.draining)]
+    await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

@@ -50,6 +50,7 @@ from storage.postgres import EmbeddedPostgres
 
 _log = structlog.get_logger()
 
+_FIRST_ALONE_S: Final = 3.0
 _SILENT_S: Final = 2.0
 """An active frontend that has not reported for this long is frozen; it reports twice a second."""
 _STOP_LIMIT_S: Final = 10.0
@@ -174,12 +175,12 @@ class Supervisor:
         frontends = [f"frontend-{letter}" for letter in ascii_lowercase[: settings.sip.frontends]]
         for name in frontends:
             self._grants[name] = sip_grants
-        # The first frontend has the processor for itself; the rest starts once calls can be recorded.
+        # The first frontend has the processor for itself; the rest starts once calls can be recorded. Health has to be
+        # told even so when that takes long, because the database is away.
         self._spawn("frontend", frontends[0])
-        await _first(self._stop.wait(), self._recording.wait())
+        await _first(self._stop.wait(), self._recording.wait(), limit_s=_FIRST_ALONE_S)
         if self._stop.is_set():
             return
-        self._announce()
         self._watch(self._replace_silent_frontend())
         for name in frontends[1:]:
             self._spawn("frontend", name)
@@ -187,7 +188,8 @@ class Supervisor:
         if http:
             self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
             self._spawn("api", "api")
-        await _first(self._stop.wait(), _each(child.ready for child in self._children.values()))
+        everything = [self._recording, *(child.ready for child in self._children.values())]
+        await _first(self._stop.wait(), _each(everything))
         if not self._stop.is_set():
             self._state = "running"
 
@@ -268,6 +270,8 @@ class Supervisor:
     def _on_message(self, child: Child, message: Message) -> None:
         match message:
             case StateChanged(state="active"):
+                if self._state == "starting" and not self._recording.is_set():
+                    self._announce()
                 self._recording.set()
             case StateChanged(state="standby"):
                 self._activate_if_none()
