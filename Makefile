@@ -1,7 +1,7 @@
 # The only entry: `make run` starts the recorder, `make test` runs the whole suite. Both set up what they need.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: run demo test check bench lock clean
+.PHONY: run demo test check bench chaos lock clean
 
 run: $(VENV)/runtime
 	$(BIN)/recorder run --config config/recorder.toml $(ARGS)
@@ -18,6 +18,10 @@ check: $(VENV)/development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Random calls under random faults: make chaos ARGS="--rounds 20 --seed 7".
+chaos: $(VENV)/development
+	$(BIN)/python -m tests.failover.chaos $(ARGS)
 
 bench: $(VENV)/development
 	.ci/install-peers

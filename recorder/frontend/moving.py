@@ -207,7 +207,14 @@ class MediaMoves:
         specs = stream_specs(conclusion.streams, move.streams)
         client = frontend.pool.clients[move.writer]
         try:
-            reply = await client.modify(move.capture, specs, "move")
+            try:
+                reply = await client.modify(move.capture, specs, "move")
+            except ChannelLostError:
+                # Dead just now. The client's media come to its ports already: its replacement has to read them.
+                await frontend.reconciled(move.writer)
+                session = frontend.sessions.get(session.dialog_id, session)
+                move = session.move or move
+                reply = await client.modify(move.capture, specs, "move")
         except (WriterRefusedError, ChannelLostError) as error:
             await self._abandon(session, str(error), log)
             return

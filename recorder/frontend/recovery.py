@@ -6,6 +6,8 @@ message is sent. Sessions of another supervisor have lost their ports: they are 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,6 +24,9 @@ from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDial
 
 _log = structlog.get_logger()
 
+_ANSWERS_REPEATED: Final = timedelta(seconds=32)
+"""64*T1: so long a client over UDP may repeat a request (RFC 3261 section 17.2.2, Timer J)."""
+
 
 class Recovery:
     """Restores sessions of one frontend."""
@@ -32,8 +37,10 @@ class Recovery:
     async def take_over(self, catalog: Catalog) -> None:
         """Restore every live dialog of this host; what cannot go on is closed as interrupted."""
         restored = 0
-        for stored in await catalog.load_dialogs():
-            if await self._restore(stored):
+        for stored in await catalog.load_dialogs(ended_within=_ANSWERS_REPEATED):
+            if stored.ended_at:
+                self._repeat_answers(stored, stored.ended_at)
+            elif await self._restore(stored):
                 restored += 1
         known = {session.segment for session in self._frontend.sessions.values()}
         for row in await catalog.open_segments(host=self._frontend.settings.node):
@@ -51,13 +58,31 @@ class Recovery:
             session, dialog = decode_checkpoint(stored.snapshot)
             if session.instance != frontend.instance or session.writer not in frontend.pool.clients:
                 return False
-            frontend.agent.restore(dialog, frontend.clock())
+            # Its age says which answers nobody repeats a request for any more.
+            age = (frontend.wall_clock() - stored.updated_at).total_seconds()
+            frontend.agent.restore(dialog, frontend.clock(), age=max(0.0, age))
         except (msgspec.MsgspecError, SignalingError) as error:
             # One bad state costs one session, never the process.
             _log.error("dialog not restored", dialog_id=stored.dialog_id, reason=str(error))
             return False
         frontend.add(session)
         return True
+
+    def _repeat_answers(self, stored: StoredDialog, ended_at: datetime) -> None:
+        """Get ready for retransmissions of the BYE that ended a dialog: the 200 may have died with its sender."""
+        frontend = self._frontend
+        try:
+            decode_checkpoint(stored.snapshot)
+        except msgspec.MsgspecError:
+            pass
+        else:
+            # Ended by us: its last checkpoint is of its lifetime, and promised the client nothing.
+            return
+        age = (frontend.wall_clock() - ended_at).total_seconds()
+        try:
+            frontend.agent.restore(stored.snapshot, frontend.clock(), age=age)
+        except SignalingError as error:
+            _log.error("ended dialog not restored", dialog_id=stored.dialog_id, reason=str(error))
 
     async def writer_connected(self, client: WriterClient) -> None:
         """Compare what the writer captures with what it should, and give it what it lacks."""

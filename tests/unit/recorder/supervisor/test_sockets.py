@@ -81,3 +81,20 @@ def test_a_descriptor_limit_that_is_too_low_stops_the_start(monkeypatch: pytest.
     monkeypatch.setattr("resource.getrlimit", lambda _: (256, 1024))
     with pytest.raises(SetupError, match=r"media\.max_streams = 1000 needs 2256 file descriptors, the limit is 1024"):
         sockets.reserve_descriptors(MediaSettings())
+
+
+def test_twenty_seconds_of_a_stream_wait_for_a_writer_that_is_being_replaced() -> None:
+    packets = 20 * 50
+    pair, other = sockets.bind_media(MediaSettings(host="127.0.0.1", first_port=31300, last_port=31399, max_streams=2))
+    close(other.rtp, other.rtcp)
+    with pair.rtp, pair.rtcp, socket.socket(type=socket.SOCK_DGRAM) as sender:
+        for _ in range(packets):
+            sender.sendto(bytes(12 + 160), pair.rtp.getsockname())
+        waiting = 0
+        while True:
+            try:
+                pair.rtp.recv(2048)
+            except BlockingIOError:
+                break
+            waiting += 1
+    assert waiting == packets

@@ -1,0 +1,52 @@
+"""A client that answers our re-INVITEs as the test decides: agrees, refuses, meets them with glare, or stays silent."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Final
+
+from tests.kit.call import Call
+from tests.kit.sip_client import ANSWER_LIMIT_S, Message, compose
+
+_TEXTS: Final = {200: "OK", 488: "Not Acceptable Here", 491: "Request Pending"}
+
+
+def offered(call: Call, *, limit_s: float = ANSWER_LIMIT_S) -> Message:
+    """Return the next INVITE of the recorder; everything else that comes is passed over."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        message = call.client.receive(max(deadline - time.monotonic(), 0))
+        if message.start_line.startswith("INVITE "):
+            return message
+
+
+def reply(call: Call, request: Message, status: int) -> None:
+    """Answer a re-INVITE; with 200 our media go to its address from now on."""
+    body = call.offer() if status == 200 else ""
+    lines = [f"SIP/2.0 {status} {_TEXTS[status]}"]
+    for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+        lines += [f"{name}: {value}" for value in request.all(name)]
+    if body:
+        lines += [f"Contact: {call.dialog.contact}", "Content-Type: application/sdp"]
+    call.client.send(compose("\n".join(lines), body))
+    if status == 200:
+        call.aim(request)
+
+
+def acknowledged(call: Call, request: Message, *, limit_s: float = ANSWER_LIMIT_S) -> bool:
+    """Whether the ACK of a re-INVITE arrives; another INVITE before it means that it does not."""
+    deadline = time.monotonic() + limit_s
+    number = request.one("CSeq").split(" ")[0]
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([call.client.socket], [], [], left)[0]:
+            break
+        message = call.client.receive(0.1)
+        if message.start_line.startswith("ACK ") and message.one("CSeq").split(" ")[0] == number:
+            return True
+    return False
+
+
+def number_of(message: Message) -> int:
+    """Return its CSeq number."""
+    return int(message.one("CSeq").split(" ")[0])

@@ -1,0 +1,191 @@
+"""A frontend or a writer dies while media move to another writer; the client answers our re-INVITE as it likes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from recorder.state_dir import StateDir
+from tests.failover.chaos.faults import REPLACED_S, Target
+from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
+from tests.kit.call import Call
+from tests.kit.heard import MU_LAW, SILENCE, hear
+from tests.kit.running import RunningRecorder, eventually
+
+pytestmark = pytest.mark.failover
+
+
+def writer_of(recorder: RunningRecorder, call: Call) -> str:
+    """Name of the writer that has the call, from what the recorder logged about it."""
+    line = next(
+        line for line in reversed(recorder.log().splitlines()) if call.dialog.call_id in line and " recording " in line
+    )
+    return line.partition("writer=")[2].split()[0]
+
+
+@contextmanager
+def draining(target: Target, writer: str) -> Iterator[None]:
+    """Drain a writer, and use it again afterwards."""
+    assert "error" not in target.command("drain-writer", writer=writer, draining=True)
+    try:
+        yield
+    finally:
+        target.command("drain-writer", writer=writer, draining=False)
+
+
+def whole(target: Target) -> None:
+    eventually(target.whole, limit_s=REPLACED_S, what="every process at work")
+
+
+def kill_active(target: Target) -> None:
+    before = target.active()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: target.active() != before, limit_s=REPLACED_S, what="another active frontend")
+
+
+def moved(recorder: RunningRecorder, call: Call) -> None:
+    def probe() -> bool:
+        lines = recorder.log().splitlines()
+        return any("media moved" in line and call.identifier in line and "not moved" not in line for line in lines)
+
+    eventually(probe, limit_s=REPLACED_S, what="the move", detail=recorder.log_tail)
+
+
+def assert_all_recorded(call: Call, directory: Path) -> None:
+    entry = call.finished()
+    assert entry["state"] == "complete", entry
+    wav = call.exported(directory)
+    for sent, channel in zip(call.sent, wav.channels, strict=True):
+        heard = hear(channel, sent, silence=SILENCE[MU_LAW])
+        assert (heard.missing, heard.stray) == ([], 0), entry["gaps"]
+
+
+@pytest.fixture
+def target(recorder: RunningRecorder) -> Target:
+    found = Target(recorder)
+    whole(found)
+    return found
+
+
+def test_glare_is_waited_out(recorder: RunningRecorder, target: Target, tmp_path: Path) -> None:
+    """RFC 3261 section 14.1: 491, and the same offer later with a higher CSeq."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            reply(call, first, 491)
+            again = offered(call)
+            assert number_of(again) > number_of(first)
+            reply(call, again, 200)
+            moved(recorder, call)
+            call.media.talk(0.5)
+            call.hang_up()
+        assert_all_recorded(call, tmp_path)
+
+
+def test_the_frontend_killed_before_the_answer_to_its_reinvite_is_followed_by_one_that_takes_it(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """Pitfall 12, answer under way: the 2xx that nobody acknowledged is repeated, and concludes the move."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            kill_active(target)
+            reply(call, first, 200)
+            assert acknowledged(call, first, limit_s=REPLACED_S)
+            moved(recorder, call)
+            call.media.talk(0.5)
+            call.hang_up()
+        assert_all_recorded(call, tmp_path)
+
+
+def test_the_frontend_killed_while_its_reinvite_is_unanswered_is_followed_by_one_that_offers_again(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """Pitfall 12 (RFC 6141 section 5.5): a new re-INVITE with a higher CSeq and the same description."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            kill_active(target)
+            while number_of(again := offered(call, limit_s=REPLACED_S)) == number_of(first):
+                pass
+            assert number_of(again) > number_of(first)
+            assert again.body == first.body
+            reply(call, again, 200)
+            assert acknowledged(call, again)
+            moved(recorder, call)
+            call.media.talk(0.5)
+            call.hang_up()
+        assert_all_recorded(call, tmp_path)
+
+
+def test_the_new_writer_killed_before_the_answer_costs_nothing(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """Two faults: the ports that were offered are adopted by its replacement, the client's media find somebody."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        leaving = writer_of(recorder, call)
+        with draining(target, leaving):
+            first = offered(call)
+            (victim,) = [one["pid"] for one in target.processes() if one["role"] == "writer" and one["name"] != leaving]
+            os.kill(victim, signal.SIGKILL)
+            reply(call, first, 200)
+            call.media.talk(1.0)
+            moved(recorder, call)
+            whole(target)
+            call.media.talk(0.5)
+            call.hang_up()
+        assert_all_recorded(call, tmp_path)
+
+
+def test_a_move_of_a_paused_session_records_nothing_of_the_pause(recorder: RunningRecorder, target: Target) -> None:
+    """Pitfall 24, twice: the pause comes while our offer waits, and the frontend dies before it is answered."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            reply(call, first, 491)
+            assert call.reinvite(direction="inactive").status == 200
+            # It sends on: what leaks belongs to nobody.
+            paused_from = call.media.count + 1
+            kill_active(target)
+            again = offered(call, limit_s=REPLACED_S)
+            assert "a=inactive" in again.sdp
+            assert "a=recvonly" not in again.sdp
+            reply(call, again, 200)
+            call.media.talk(1.0)
+            paused_until = call.media.count - 1
+            whole(target)
+            call.hang_up()
+        secret = [frame for sent in call.sent for frame in sent[paused_from:paused_until] if frame]
+        files = [path for path in StateDir(recorder.state_dir).captures.rglob("*.tcap")]
+        mine = [data for data in (path.read_bytes() for path in files) if call.dialog.call_id.encode() in data]
+        assert mine
+        assert not [frame for frame in secret if any(frame in data for data in mine)]
+
+
+def test_a_client_that_refuses_goes_on_being_recorded_where_it_was(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """The last test of this module: that a client refuses is remembered by its address."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            reply(call, offered(call), 488)
+            call.media.talk(0.5)
+            call.hang_up()
+        assert_all_recorded(call, tmp_path)
