@@ -6,6 +6,7 @@ A change that fails leaves the session as it was (RFC 3261 section 14.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,11 +51,12 @@ class MediaChanges:
             frontend.agent.respond(event.request_id, wanted.status, headers=wanted.headers, now=frontend.clock())
             frontend.transport.flush()
             return
-        if wanted.metadata:
-            session = await self._metadata(session, wanted.metadata)
         if wanted.offer is not None:
-            await self._offered(session, event, wanted.offer, cause, log)
-        elif isinstance(event, ReinviteReceived):
+            await self._offered(session, event, wanted.offer, wanted.metadata, cause=cause, log=log)
+            return
+        if wanted.metadata:
+            session = await self._metadata(session, wanted.metadata, session.streams)
+        if isinstance(event, ReinviteReceived):
             await self._offer_again(session, event)
         else:
             # A refresh, or metadata alone: the media stay as they are.
@@ -63,8 +65,11 @@ class MediaChanges:
             frontend.agent.send(prepared, frontend.clock())
             frontend.transport.flush()
 
-    async def _metadata(self, session: Session, document: MetadataDocument) -> Session:
-        """Keep a metadata document and apply it: participants and call data are never lost by a partial one."""
+    async def _metadata(self, session: Session, document: MetadataDocument, specs: Sequence[StreamSpec]) -> Session:
+        """Keep a metadata document and apply it: participants and call data are never lost by a partial one.
+
+        Its labels mean the streams of the message that carries it (RFC 7866 section 7.1.1): `specs`.
+        """
         frontend = self._frontend
         await frontend.catalog.write(
             MetadataRevision(
@@ -76,14 +81,14 @@ class MediaChanges:
             )
         )
         state, warnings = siprec.update(session.metadata, document)
-        labels = {spec.index: spec.label or None for spec in session.streams}
+        labels = {spec.index: spec.label or None for spec in specs}
         found, doubts = siprec.speakers(state, [labels.get(index) for index in range(max(labels, default=-1) + 1)])
         updated = msgspec.structs.replace(session, metadata=state, participants={**session.participants, **found})
         await frontend.catalog.write(
             StreamsChange(
                 epoch=frontend.catalog.epoch,
                 segment_id=session.segment,
-                streams=stream_openings(session.streams, updated.participants),
+                streams=stream_openings(specs, updated.participants),
                 call=siprec.facts(state, updated.participants, None),
                 warnings=(*warnings, *doubts),
             )
@@ -91,8 +96,16 @@ class MediaChanges:
         return updated
 
     async def _offered(
-        self, session: Session, event: ReinviteReceived | UpdateReceived, offer: bytes, cause: str, log: Any
+        self,
+        session: Session,
+        event: ReinviteReceived | UpdateReceived,
+        offer: bytes,
+        metadata: MetadataDocument | None,
+        *,
+        cause: str,
+        log: Any,
     ) -> None:
+        """Answer an offer; metadata beside one that is refused say nothing about the session as it goes on."""
         frontend = self._frontend
         previous = Negotiation.restore(session.negotiation) if session.negotiation else None
         profile = frontend.edge.profiles.named(session.profile)
@@ -113,6 +126,8 @@ class MediaChanges:
             log.error("change refused", status=500, reason=str(error))
             self._answer(event, 500)
             return
+        if metadata:
+            session = await self._metadata(session, metadata, specs)
         answer = media.to_answer(
             session.host, {spec.index: spec.port for spec in specs}, session_origin(session.segment, session.host)
         )
