@@ -195,6 +195,20 @@ class ProfileSettings(_Table):
     )
 
 
+class TraceSettings(_Table):
+    """The SIP messages of each recording, for `recorder-admin recordings trace`."""
+
+    enabled: bool = Field(True, description="keep every SIP message of a session in the catalog, secrets masked")
+
+
+class MetadataSettings(_Table):
+    """What is kept of SIPREC metadata (RFC 7865 section 10: not more than is needed)."""
+
+    keep_raw: bool = Field(
+        True, description="keep each metadata document as it came; else only its digest, also in SIP traces"
+    )
+
+
 class HttpSettings(_Table):
     """Health and metrics."""
 
@@ -246,6 +260,8 @@ class Settings(BaseSettings):
     sip: SipSettings = SipSettings()
     access: AccessSettings = AccessSettings()
     profiles: ProfileSettings = ProfileSettings()
+    trace: TraceSettings = TraceSettings()
+    metadata: MetadataSettings = MetadataSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()

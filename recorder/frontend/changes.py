@@ -78,6 +78,7 @@ class MediaChanges:
                 received_at=frontend.wall_clock(),
                 content_type=document.content_type,
                 body=document.body,
+                keep_body=frontend.settings.metadata.keep_raw,
             )
         )
         state, warnings = siprec.update(session.metadata, document)

@@ -33,6 +33,7 @@ from signaling.useragent import (
     ResponseReceived,
     RetryDue,
     SessionExpired,
+    Traced,
     UpdateReceived,
 )
 from storage.errors import StaleEpoch
@@ -57,6 +58,8 @@ class Dispatcher:
         """Start what each event asks for; returns at once."""
         for event in events:
             match event:
+                case Traced():
+                    self._frontend.tracer.take(event)
                 case InviteReceived():
                     self.run(event.dialog_id, self.setup.invite(event), request_id=event.request_id)
                 case AckReceived():

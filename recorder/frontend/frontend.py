@@ -13,6 +13,7 @@ from typing import Final
 
 from recorder.config import Settings
 from recorder.edge.edge import Edge
+from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
@@ -36,6 +37,7 @@ class Frontend:
     catalog: DurableCatalog
     ability: Ability
     edge: Edge
+    tracer: Tracer
     clock: Callable[[], float]
     """Monotonic seconds."""
     wall_clock: Callable[[], datetime]
@@ -64,6 +66,7 @@ class Frontend:
         session = self.sessions.pop(dialog_id, None)
         if session:
             self.ability.occupancy.ended(session.peer)
+            self.tracer.ended(dialog_id, session.segment)
             self.pool.place(session.writer, -len(session.streams))
             if not self.sessions:
                 self.idle.set()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 from typing import Final
+from uuid import UUID
 
 import structlog
 import uvloop
@@ -18,6 +19,7 @@ from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.edge.edge import Edge
 from recorder.edge.gate import GuardedAgent
+from recorder.edge.trace import Tracer
 from recorder.frontend.ability import Ability
 from recorder.frontend.dispatcher import Dispatcher
 from recorder.frontend.frontend import Frontend, specific_address
@@ -28,7 +30,7 @@ from recorder.role import Assignment
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
-from signaling.useragent import Event, Identity, UserAgent
+from signaling.useragent import Event, Identity
 from storage.catalog import Catalog
 from storage.errors import CatalogUnreachable, StaleEpoch
 
@@ -136,7 +138,14 @@ class _Active:
             tls_port=settings.sip.tls_port or settings.sip.port,
             stamp=f"{epoch:x}",
         )
-        agent = GuardedAgent(identity, standby.edge.gate, token=lambda: token_hex(8))
+        agent = GuardedAgent(identity, standby.edge.gate, token=lambda: token_hex(8), trace=settings.trace.enabled)
+        self._tracer = Tracer(
+            partial(standby.catalog.add_traces, epoch=epoch),
+            segment_of=self._segment_of,
+            keep_metadata=settings.metadata.keep_raw,
+            clock=time.monotonic,
+            wall_clock=lambda: datetime.now(UTC),
+        )
         self._frontend = Frontend(
             settings=settings,
             agent=agent,
@@ -144,6 +153,7 @@ class _Active:
             pool=standby.pool,
             catalog=durable,
             edge=standby.edge,
+            tracer=self._tracer,
             ability=Ability(standby.pool, lambda: durable.able, standby.edge.occupancy),
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),
@@ -175,11 +185,12 @@ class _Active:
             dialogs=len(frontend.sessions),
             takeover_ms=round((frontend.clock() - began) * 1000, 1),
         )
-        works = (frontend.catalog.run(), self._report(), self._drain(), self._standby.edge.run())
+        works = (frontend.catalog.run(), self._report(), self._drain(), self._standby.edge.run(), self._tracer.run())
         background = [self._group.create_task(work) for work in works]
         await self._loop.stopped.wait()
         await frontend.transport.aclose()
         await self._dispatcher.settle()
+        await self._tracer.aclose()
         for task in background:
             task.cancel()
 
@@ -220,6 +231,10 @@ class _Active:
                 self._dispatcher.run(session.dialog_id, self._dispatcher.ending.shut_down(session))
         await self._dispatcher.settle()
         self._loop.drained()
+
+    def _segment_of(self, dialog_id: str) -> UUID | None:
+        session = self._frontend.sessions.get(dialog_id)
+        return session.segment if session else None
 
     def _deliver(self, events: Sequence[Event]) -> None:
         self._dispatcher.deliver(events)

@@ -156,6 +156,7 @@ class SessionSetup:
                     received_at=session.opened_at,
                     content_type=request.metadata.content_type,
                     body=request.metadata.body,
+                    keep_body=frontend.settings.metadata.keep_raw,
                 )
             )
         await self._wait_for_slow_client(started, profile)
@@ -233,6 +234,7 @@ class SessionSetup:
         frontend = self._frontend
         with suppress(WriterRefusedError, ChannelLostError):
             await frontend.pool.clients[session.writer].close(session.capture, "cancelled")
+        frontend.tracer.ended(session.dialog_id, session.segment)
         await frontend.catalog.write(
             SegmentClosing(
                 epoch=frontend.catalog.epoch,

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from storage.catalog import reading
+from storage.catalog import reading, traces
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.jobs import JobQueue
 from storage.catalog.migrate import check_schema
@@ -46,7 +46,7 @@ from storage.catalog.records import (
 )
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
-from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary
+from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary, TracedMessage
 from storage.errors import StaleEpoch, StorageMisused
 
 
@@ -261,6 +261,15 @@ class Catalog:
             [message.message for message in messages],
         )
 
+    async def add_traces(
+        self, messages: Sequence[tuple[UUID, SipMessageTrace]], epoch: int, *, lease: str = FRONTEND_LEASE
+    ) -> set[UUID]:
+        """Append SIP messages to the traces of several segments in one round trip. Not idempotent, see `add_trace`.
+
+        Returns the segments that exist; the messages of others are not stored.
+        """
+        return await traces.add_traces(self._database, messages, lease=lease, epoch=epoch)
+
     # Curator: guarded by the job's lock and the recording's state.
 
     async def claim_job(
@@ -341,6 +350,10 @@ class Catalog:
     async def get_recording(self, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
         """Find one recording by id, unique beginning of its id (4 characters or more) or record identifier."""
         return await reading.get_recording(self._database, reference)
+
+    async def read_trace(self, recording_id: UUID) -> tuple[TracedMessage, ...]:
+        """Return the SIP messages of a recording, by segment and time; empty when none were kept."""
+        return await traces.read_trace(self._database, recording_id)
 
     async def _guarded(self, name: str, lease: str, epoch: int, *arguments: Any) -> asyncpg.Record:
         """Run a write of a lease holder; its first two arguments are always lease and epoch."""

@@ -158,6 +158,23 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracedMessage:
+    """A SIP message of a segment's dialog."""
+
+    segment_id: UUID
+    ordinal: int
+    """Of the segment."""
+    sip_call_id: str
+    at: datetime
+    inbound: bool
+    """True when the client sent it."""
+    flow: str
+    """Transport, our address, the client's."""
+    message: bytes
+    """As it was on the wire, secrets masked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous:
     """A shortened id fits more than one recording."""
 

@@ -9,11 +9,13 @@ from storage.cli.jobs_retry import retry_job
 from storage.cli.recordings_export import export_recording
 from storage.cli.recordings_list import list_recordings
 from storage.cli.recordings_show import show_recording
+from storage.cli.recordings_trace import trace_recording
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain and export recordings.")
 recordings_app.command("list")(list_recordings)
 recordings_app.command("show")(show_recording)
 recordings_app.command("export")(export_recording)
+recordings_app.command("trace")(trace_recording)
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
 jobs_app.command("list")(list_jobs)

@@ -181,9 +181,8 @@ def test_a_flood_of_strangers_does_not_delay_established_dialogs(tmp_path: Path)
                     began = time.monotonic()
                     assert call.dialog.insist(call.dialog.request("OPTIONS"), "OPTIONS").status == 200
                     delays.append(time.monotonic() - began)
-                began = time.monotonic()
+                # The answer to a BYE waits for the end of the capture, which takes its time in any case.
                 assert call.hang_up().status == 200
-                delays.append(time.monotonic() - began)
                 assert flood.sent > 10_000
             print(
                 f"{flood.sent} sent; median {statistics.median(delays) * 1e3:.1f} ms, worst {max(delays) * 1e3:.1f} ms"

@@ -1,0 +1,173 @@
+"""The SIP trace of a recording, and what is kept of metadata, against a recorder as a user runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.kit.call import Call
+from tests.kit.running import RunningRecorder, alive, eventually
+from tests.kit.siprec import rs_metadata
+
+pytestmark = pytest.mark.integration
+
+KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+
+
+def traced(recorder: RunningRecorder, identifier: str, *, last: str) -> list[dict[str, Any]]:
+    """Wait until a recording's trace ends in a message that begins so, and return it."""
+
+    def probe() -> list[dict[str, Any]] | None:
+        found = recorder.admin("recordings", "trace", identifier, check=False).get("messages", [])
+        return found if found and found[-1]["first_line"].startswith(last) else None
+
+    return eventually(probe, limit_s=15, what=f"trace of {identifier}; log:\n{recorder.log_tail()}")
+
+
+def query(recorder: RunningRecorder, statement: str) -> list[asyncpg.Record]:
+    """Ask the recorder's own database."""
+    dsn = json.loads((recorder.state_dir / "run" / "running.json").read_text())["dsn"]
+
+    async def ask() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecorder]:
+    running = RunningRecorder(tmp_path_factory.mktemp("trace") / "state")
+    with running:
+        yield running
+        assert running.stop() == 0, running.log_tail()
+    running.assert_no_traceback()
+
+
+def test_every_message_of_a_session_is_kept_in_order(recorder: RunningRecorder) -> None:
+    with Call(recorder) as call:
+        answer = call.place()
+        call.client.options()
+        call.reinvite(direction="inactive")
+        call.hang_up()
+    messages = traced(recorder, call.identifier, last="SIP/2.0 200")
+    assert [(one["direction"], one["first_line"].partition(" sip:")[0]) for one in messages] == [
+        ("in", "INVITE"),
+        ("out", "SIP/2.0 100 Trying"),
+        ("out", "SIP/2.0 200 OK"),
+        ("in", "ACK"),
+        ("in", "INVITE"),
+        ("out", "SIP/2.0 100 Trying"),
+        ("out", "SIP/2.0 200 OK"),
+        ("in", "ACK"),
+        ("in", "BYE"),
+        ("out", "SIP/2.0 200 OK"),
+    ]
+    assert messages[2]["message"].encode() == answer.raw
+    assert {one["sip_call_id"] for one in messages} == {call.dialog.call_id}
+    offsets = [one["offset_s"] for one in messages]
+    assert offsets[0] == 0
+    assert offsets == sorted(offsets)
+    assert messages[0]["flow"] == f"udp 127.0.0.1:{recorder.sip_port} 127.0.0.1:{call.client.local_port}"
+
+
+def test_the_ladder_is_printed_for_people(recorder: RunningRecorder) -> None:
+    with Call(recorder) as call:
+        call.place()
+        call.hang_up()
+    traced(recorder, call.identifier, last="SIP/2.0 200")
+    short = recorder.command("recordings", "trace", call.identifier)
+    assert short.returncode == 0
+    lines = short.stdout.splitlines()
+    assert lines[0].startswith(f"Segment 1, Call-ID {call.dialog.call_id}, began ")
+    assert lines[2].startswith("       0.000  client --> recorder  INVITE sip:record=")
+    assert any("client <-- recorder  SIP/2.0 200 OK" in line for line in lines)
+    full = recorder.command("recordings", "trace", call.identifier, "--full")
+    assert "Content-Type: application/sdp" in full.stdout
+    assert "m=audio" in full.stdout
+
+
+def test_keys_of_an_offer_are_masked(recorder: RunningRecorder) -> None:
+    with Call(recorder) as call:
+        call.place(call.offer(extra=f"a=crypto:1\xa0AES_CM_128_HMAC_SHA1_80\xa0inline:{KEY}").encode())
+        call.hang_up()
+    messages = traced(recorder, call.identifier, last="SIP/2.0 200")
+    assert KEY not in json.dumps(messages)
+    assert f"inline:{'x' * len(KEY)}" in messages[0]["message"]
+
+
+def test_a_takeover_goes_on_with_the_trace(recorder: RunningRecorder) -> None:
+    with Call(recorder) as call:
+        call.place()
+        traced(recorder, call.identifier, last="ACK")
+        active = next(
+            one["pid"]
+            for one in recorder.status()["processes"]
+            if one["role"] == "frontend" and one["state"] == "active"
+        )
+        subprocess.run(["kill", "-9", str(active)], check=True)
+        eventually(lambda: not alive(active), limit_s=10, what="its end")
+        call.hang_up()
+    messages = traced(recorder, call.identifier, last="SIP/2.0 200")
+    assert [one["first_line"].partition(" ")[0] for one in messages][-2:] == ["BYE", "SIP/2.0"]
+    assert messages[0]["first_line"].startswith("INVITE ")
+
+
+def test_metadata_are_kept_as_they_came(recorder: RunningRecorder) -> None:
+    with Call(recorder, door="siprec") as call:
+        call.place()
+        call.hang_up()
+    messages = traced(recorder, call.identifier, last="SIP/2.0 200")
+    assert "<recording" in messages[0]["message"]
+    kept = query(recorder, "SELECT body, sha256 FROM metadata_revisions")
+    document = rs_metadata(session=call.identifier)
+    assert document.encode() in [row["body"] for row in kept]
+
+
+def test_with_minimisation_only_digests_are_kept(tmp_path: Path) -> None:
+    """S24; RFC 7865 section 10."""
+    running = RunningRecorder(tmp_path / "state", environment={"RECORDER_METADATA_KEEP_RAW": "false"})
+    with running:
+        with Call(running, door="siprec") as call:
+            call.place()
+            update = rs_metadata(session=call.identifier).replace("complete", "partial")
+            assert call.dialog.send("UPDATE", update, content_type="application/rs-metadata+xml").status == 200
+            call.hang_up()
+        messages = traced(running, call.identifier, last="SIP/2.0 200")
+        assert "<recording" not in json.dumps(messages)
+        assert "m=audio" in messages[0]["message"]
+        documents = [rs_metadata(session=call.identifier).encode(), update.encode()]
+        kept = query(running, "SELECT body, sha256 FROM metadata_revisions ORDER BY id")
+        assert [row["body"] for row in kept] == [None, None]
+        assert [row["sha256"] for row in kept] == [hashlib.sha256(one).digest() for one in documents]
+        assert hashlib.sha256(documents[0]).hexdigest() in messages[0]["message"]
+        # What is needed to know who speaks is call data, not the document: that stays.
+        detail = running.admin("recordings", "show", call.identifier)
+        assert detail["segments"][0]["streams"][0]["participant"]["aor"] == "sip:5550100@agents.example"
+        assert running.stop() == 0, running.log_tail()
+    running.assert_no_traceback()
+
+
+def test_without_tracing_nothing_is_kept_and_the_command_says_why(tmp_path: Path) -> None:
+    running = RunningRecorder(tmp_path / "state", environment={"RECORDER_TRACE_ENABLED": "false"})
+    with running:
+        with Call(running) as call:
+            call.place()
+            call.hang_up()
+        running.finished(call.identifier)
+        done = running.command("recordings", "trace", call.identifier)
+        assert done.returncode == 3
+        assert "trace.enabled" in done.stderr
+        assert query(running, "SELECT FROM sip_messages") == []
+        assert running.stop() == 0, running.log_tail()
