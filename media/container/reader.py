@@ -246,7 +246,8 @@ def _batch(blocks: list[tuple[NDArray[np.void], NDArray[np.uint8]]]) -> PacketBa
     if len(blocks) == 1:
         records, data = blocks[0]
     else:
-        records = np.concatenate([block[0] for block in blocks])
+        # NumPy concatenates structured arrays field by field; as bytes it is one copy.
+        records = np.frombuffer(b"".join([block[0].tobytes() for block in blocks]), blocks[0][0].dtype)
         data = np.concatenate([block[1] for block in blocks])
     lengths = records["length"].astype(np.int64)
     return PacketBatch(records, data, np.cumsum(lengths) - lengths)

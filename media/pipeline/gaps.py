@@ -70,6 +70,17 @@ class PartyTimeline:
     """From the first packet to the end of the last one; None if none came."""
 
 
+def pause_with_slack(audio: Intervals, start: int, end: int, slack: int) -> tuple[int, int]:
+    """Return a pause widened by up to `slack` frames on each side, but never across audio.
+
+    Silence that touches the pause is the pause's; a packet that was lost before it or after it is not.
+    """
+    before, after = audio.ends[audio.ends <= start], audio.starts[audio.starts >= end]
+    widest_start = max(start - slack, int(before[-1])) if len(before) else start - slack
+    widest_end = min(end + slack, int(after[0])) if len(after) else end + slack
+    return widest_start, widest_end
+
+
 def find_gaps(timeline: PartyTimeline, frames: int, sample_rate: int) -> list[Gap]:
     """Return the gaps of a party in `[0, frames)`, in order, none touching another of the same cause."""
     missing = timeline.audio.complement(0, frames)

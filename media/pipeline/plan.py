@@ -14,7 +14,7 @@ from media.pipeline.capture_clock import corrected_end, corrected_events
 from media.pipeline.codec import Law, SampleFormat
 from media.pipeline.errors import TimelineTooLong
 from media.pipeline.flow import FlowKey
-from media.pipeline.gaps import PAUSE_SLACK_SECONDS, PartyTimeline, find_gaps, hole_causes
+from media.pipeline.gaps import PAUSE_SLACK_SECONDS, PartyTimeline, find_gaps, hole_causes, pause_with_slack
 from media.pipeline.intervals import Intervals
 from media.pipeline.report import Gap, GapCause
 from media.pipeline.sender_clock import SenderClocks, align
@@ -148,13 +148,15 @@ class _Layout:
                     causes[cause].append(self._frames(anchor, found, placed.shift))
         for cause, start, end in times.seams:
             causes[cause].append(Intervals.of((self._frame(start), self._frame(end))))
-        slack = round(PAUSE_SLACK_SECONDS * _NANOSECONDS)
+        sounding = Intervals.merged(*audio)
+        slack = self._frame(round(PAUSE_SLACK_SECONDS * _NANOSECONDS)) - self._frame(0)
         for start, end in times.pauses.get(party, Intervals.empty()).pairs():
-            causes[GapCause.PAUSED].append(Intervals.of((self._frame(start - slack), self._frame(end + slack))))
+            paused = pause_with_slack(sounding, self._frame(start), self._frame(end), slack)
+            causes[GapCause.PAUSED].append(Intervals.of(paused))
         whole = Intervals.merged(*heard)
         return PartyTimeline(
             party,
-            Intervals.merged(*audio),
+            sounding,
             {cause: Intervals.merged(*found) for cause, found in causes.items() if found},
             (int(whole.starts[0]), int(whole.ends[-1])) if len(whole) else None,
         )
