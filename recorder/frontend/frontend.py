@@ -22,8 +22,9 @@ from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
 
-_REPLACEMENT_S: Final = 5.0
-"""A client repeats its request for 32 s; a replacement of a writer takes one or two."""
+_REPLACEMENT_S: Final = 15.0
+"""A client repeats its request for 32 s; a replacement of a writer takes one or two, or several where a writer dies
+again and again or the machine is busy. To refuse a pause meanwhile would be worse than to let the client wait."""
 
 
 @dataclass(slots=True, kw_only=True)
