@@ -75,9 +75,9 @@ def pause_with_slack(audio: Intervals, start: int, end: int, slack: int) -> tupl
 
     Silence that touches the pause is the pause's; a packet that was lost before it or after it is not.
     """
-    before, after = audio.ends[audio.ends <= start], audio.starts[audio.starts >= end]
-    widest_start = max(start - slack, int(before[-1])) if len(before) else start - slack
-    widest_end = min(end + slack, int(after[0])) if len(after) else end + slack
+    before, after = audio.ends[audio.starts < start], audio.starts[audio.ends > end]
+    widest_start = max(start - slack, min(start, int(before[-1]))) if len(before) else start - slack
+    widest_end = min(end + slack, max(end, int(after[0]))) if len(after) else end + slack
     return widest_start, widest_end
 
 

@@ -14,7 +14,7 @@ from media.pipeline.intervals import Intervals
         ([], (900, 2100)),
         ([(0, 950), (2050, 3000)], (950, 2050)),
         ([(0, 930), (940, 990), (2010, 2060), (2080, 3000)], (990, 2010)),
-        ([(0, 1020), (1980, 3000)], (900, 2100)),
+        ([(0, 1020), (1980, 2040), (2060, 3000)], (1000, 2000)),
     ],
     ids=["no audio", "audio nearby", "a packet lost between audio and pause", "audio into the pause"],
 )
