@@ -121,7 +121,12 @@ class MediaSettings(_Table):
     visit_interval_ms: float = Field(
         400.0, ge=20, le=1000, description="time between two visits of the same socket; packets wait in the kernel"
     )
-    sync_interval_ms: float = Field(500.0, ge=50, le=10000, description="audio that a power loss may cost, at most")
+    sync_interval_ms: float = Field(
+        500.0,
+        ge=50,
+        le=10000,
+        description="time between two syncs; a power loss costs at most this and visit_interval_ms",
+    )
     port_cooldown_s: float = Field(5.0, ge=0, le=600, description="time before a used port serves another session")
     min_free_mb: int = Field(
         512, ge=0, description="free space of the capture disk, in MB, below which new sessions get 503"
