@@ -78,9 +78,6 @@ def check_config(config: ConfigPath = None) -> None:
 def hash_password(
     user: Annotated[str, typer.Argument(help="User name, without colons.")],
     realm: Annotated[str, typer.Option(help="As in access.digest_realm.")] = "tandem",
-    password: Annotated[
-        str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for when left out.")
-    ] = "",
 ) -> None:
     """Print the lines of a user for the file that access.digest_users names; the password itself is not kept.
 
