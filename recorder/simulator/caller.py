@@ -255,7 +255,7 @@ class Caller:
         return self._described
 
     def _start(self, request: Request, purpose: Purpose, now: float) -> None:
-        reliable = self._dialog.station.transport == "tcp"
+        reliable = self._dialog.station.transport != "udp"
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(request, reliable=reliable, timers=self._timers, now=now)
         to = self._dialog.recorder if purpose in {Purpose.OPEN, Purpose.CANCEL} else self._dialog.destination()

@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, get_args
 
 import typer
 
 from recorder.admin.context import AdminContext
 from recorder.config import load_settings
 from recorder.errors import RecorderError
+from recorder.simulator.dialog import TransportName
 from recorder.simulator.g711 import Law
 from recorder.simulator.journal import Note
+from recorder.simulator.network import TlsSide
 from recorder.simulator.oracle import Verdict
 from recorder.simulator.report import all_good, json_lines, report_lines
 from recorder.simulator.scenario import Door, Impairments, Pause, ScenarioOptions, plan_calls
@@ -41,7 +43,7 @@ _SWITCH_INTERVAL_S: Final = 0.001
 
 
 def parse_target(text: str) -> Target:
-    """Read `udp:HOST:PORT` or `tcp:HOST:PORT`; a name is looked up once, here.
+    """Read `udp:HOST:PORT`, `tcp:HOST:PORT` or `tls:HOST:PORT`; a name is looked up once, here.
 
     Raises:
         typer.BadParameter: it is something else.
@@ -49,20 +51,16 @@ def parse_target(text: str) -> Target:
     """
     transport, _, address = text.partition(":")
     host, _, port = address.rpartition(":")
-    wanted: Literal["udp", "tcp"]
-    if transport == "udp":
-        wanted = "udp"
-    elif transport == "tcp":
-        wanted = "tcp"
-    else:
-        raise typer.BadParameter(f"{text!r}: begin with udp: or tcp:, for example udp:127.0.0.1:5060")
+    wanted = next((one for one in get_args(TransportName) if one == transport), None)
+    if wanted is None:
+        raise typer.BadParameter(f"{text!r}: begin with udp:, tcp: or tls:, for example udp:127.0.0.1:5060")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{text!r}: give host and port, for example {wanted}:127.0.0.1:5060")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
     except OSError as error:
         raise typer.BadParameter(f"{text!r}: {host}: {error.strerror}") from None
-    return Target(wanted, str(found[0][4][0]), int(port))
+    return Target(wanted, str(found[0][4][0]), int(port), host.strip("[]"))
 
 
 def parse_pause(text: str) -> Pause:
@@ -85,7 +83,7 @@ def parse_pause(text: str) -> Pause:
 def simulate(  # noqa: PLR0917 - each is an option of the command
     target: Annotated[
         Target,
-        typer.Option(parser=parse_target, metavar="udp|tcp:HOST:PORT", help="Where the recorder takes SIP."),
+        typer.Option(parser=parse_target, metavar="udp|tcp|tls:HOST:PORT", help="Where the recorder takes SIP."),
     ] = "udp:127.0.0.1:5060",  # type: ignore[assignment] # typer parses the default as well
     door: Annotated[Door, typer.Option(help="Genesys MSR or SIPREC sessions.")] = Door.MSR,
     calls: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 1,
@@ -110,6 +108,11 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
         bool, typer.Option("--record-route", help="Stand a Genesys Resource Manager in front.")
     ] = False,
     local_host: Annotated[str, typer.Option(help="Local address; default: the one that routes to the target.")] = "",
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of who signed the recorder's certificate; default: the system's.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of our own certificate (mutual TLS).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
     session_expires: Annotated[int, typer.Option(min=90, help="Session-Expires in seconds.")] = 1800,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds without progress after which verification gives up.")
@@ -133,7 +136,7 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
     )  # fmt: skip
     options = RunOptions(
         concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
-        session_expires_s=session_expires, local_host=local_host,
+        session_expires_s=session_expires, local_host=local_host, tls=_tls(target, tls_ca, tls_certificate, tls_key),
     )  # fmt: skip
     outcome, verdicts = _perform(
         scenario, target, options, check=check, config=config, state_dir=state_dir, timeout_s=timeout, journal=journal
@@ -166,6 +169,15 @@ def _perform(
     except (StorageError, OSError) as error:
         typer.echo(f"recorder simulate: {error}", err=True)
         raise typer.Exit(_DIFFERS) from None
+
+
+def _tls(target: Target, authorities: Path | None, certificate: Path | None, key: Path | None) -> TlsSide | None:
+    if target.transport != "tls":
+        return None
+    try:
+        return TlsSide.of(target.name, authorities=authorities, certificate=certificate, key=key)
+    except OSError as error:
+        raise typer.BadParameter(f"the files of --tls-ca, --tls-certificate and --tls-key: {error}") from None
 
 
 def _check_pauses(pauses: tuple[Pause, ...], seconds: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from recorder.simulator.scenario import CallPlan, Door
 from signaling.sip import Headers, NameAddr, Request, Response, Uri
@@ -17,6 +17,7 @@ from signaling.sip.uri import format_hostport
 
 Token = Callable[[], str]
 """Returns fresh hexadecimal text of at least 32 digits."""
+TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
 Address = tuple[str, int]
 
 ALLOW: Final = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
@@ -29,14 +30,14 @@ class Station:
 
     host: str
     port: int
-    transport: Literal["udp", "tcp"]
+    transport: TransportName
     resource_manager: bool = False
     """True: behave as if a Resource Manager stood between the Media Server and the recorder."""
 
     @property
     def transport_parameter(self) -> str:
         """What a SIP URI of this station needs to say about its transport."""
-        return ";transport=tcp" if self.transport == "tcp" else ""
+        return "" if self.transport == "udp" else f";transport={self.transport}"
 
 
 @dataclass(slots=True)

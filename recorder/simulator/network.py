@@ -1,4 +1,4 @@
-"""The SIP sockets of the simulator: one UDP port, or TCP connections in both directions (RFC 3261 section 18).
+"""The SIP sockets of the simulator: one UDP port, or connections in both directions, TCP or TLS (RFC 3261 section 18).
 
 Takes and gives whole messages; knows nothing about calls. Connections are opened when there is something to send,
 and used again in both directions.
@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from recorder.simulator.dialog import Address
+from recorder.simulator.dialog import Address, TransportName
 from signaling.sip import PONG, StreamFramer
 
 Deliver = Callable[[bytes, Address], None]
@@ -33,21 +36,55 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._deliver(data, (addr[0], addr[1]))
 
 
+@dataclass(frozen=True, slots=True)
+class TlsSide:
+    """How the simulator speaks TLS."""
+
+    client: ssl.SSLContext
+    """For connections to the recorder."""
+    name: str
+    """What the recorder's certificate must be good for."""
+    server: ssl.SSLContext | None = None
+    """For connections of the recorder; without a certificate of our own none are taken."""
+
+    @classmethod
+    def of(cls, name: str, *, authorities: Path | None, certificate: Path | None, key: Path | None) -> TlsSide:
+        """Read PEM files: who signs the recorder's certificate, and our own pair for mutual TLS.
+
+        Raises:
+            OSError: a file cannot be read, or is none of the kind.
+
+        """
+        client = ssl.create_default_context(cafile=authorities)
+        if certificate is None:
+            return cls(client, name)
+        client.load_cert_chain(certificate, key)
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.load_cert_chain(certificate, key)
+        return cls(client, name, server)
+
+
 class SipNetwork:
     """Sends and receives SIP messages; use as an async context manager.
 
     Args:
-        transport: udp or tcp.
+        transport: udp, tcp or tls.
+        tls: how to speak it; needed for tls only.
         host: local address.
         deliver: gets what arrives.
         lost: is told about addresses that cannot be reached by TCP; UDP reports nothing, transactions time out.
 
     """
 
-    def __init__(self, transport: Literal["udp", "tcp"], host: str, deliver: Deliver, lost: Lost) -> None:
+    def __init__(
+        self, transport: TransportName, host: str, deliver: Deliver, lost: Lost, tls: TlsSide | None = None
+    ) -> None:
         self.address: Address = (host, 0)
         """Where we are reached; the port is known inside the context."""
         self._transport = transport
+        self._tls = tls if transport == "tls" else None
+        self._unused: socket.socket | None = None
+        """Holds the port where nobody may connect."""
         self._deliver = deliver
         self._lost = lost
         self._datagrams: asyncio.DatagramTransport | None = None
@@ -67,8 +104,13 @@ class SipNetwork:
             opened.setblocking(False)
             self.address = opened.getsockname()[:2]
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._deliver), sock=opened)
+        elif self._tls is not None and self._tls.server is None:
+            self._unused = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            self._unused.bind((host, 0))
+            self.address = self._unused.getsockname()[:2]
         else:
-            self._server = await asyncio.start_server(self._accepted, host, 0)
+            context = self._tls.server if self._tls else None
+            self._server = await asyncio.start_server(self._accepted, host, 0, ssl=context)
             self.address = self._server.sockets[0].getsockname()[:2]
         return self
 
@@ -79,6 +121,8 @@ class SipNetwork:
             self._datagrams.close()
         if self._server is not None:
             self._server.close()
+        if self._unused is not None:
+            self._unused.close()
         for task in self._running:
             task.cancel()
         for writer in list(self._connections.values()):
@@ -106,7 +150,9 @@ class SipNetwork:
 
     async def _connect(self, to: Address) -> None:
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(*to), _CONNECT_S)
+            context, name = (self._tls.client, self._tls.name) if self._tls else (None, None)
+            opening = asyncio.open_connection(*to, ssl=context, server_hostname=name)
+            reader, writer = await asyncio.wait_for(opening, _CONNECT_S)
         except (OSError, TimeoutError):
             del self._waiting[to]
             self._lost(to)

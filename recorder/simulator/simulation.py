@@ -11,14 +11,14 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Final
 
 from recorder.simulator.call_run import CallRun
 from recorder.simulator.conversation import load_conversation
-from recorder.simulator.dialog import Address, Station
+from recorder.simulator.dialog import Address, Station, TransportName
 from recorder.simulator.journal import Journal, Note, SipTrace
-from recorder.simulator.network import SipNetwork
+from recorder.simulator.network import SipNetwork, TlsSide
 from recorder.simulator.rtp_sender import RtpSender, SenderFigures
 from recorder.simulator.scenario import CallPlan
 from signaling.errors import SipSyntaxError
@@ -35,10 +35,12 @@ _LINGER_S: Final = 0.3
 class Target:
     """Where the calls go."""
 
-    transport: Literal["udp", "tcp"]
+    transport: TransportName
     host: str
     """An IP address."""
     port: int
+    name: str = field(default="", compare=False)
+    """What the user called the host; a TLS certificate has to be good for it."""
 
     def __str__(self) -> str:
         return f"{self.transport}:{format_hostport(self.host, self.port)}"
@@ -66,6 +68,8 @@ class RunOptions:
     local_host: str = ""
     """Empty: the address that routes to the target."""
     timers: Timers = _TIMERS
+    tls: TlsSide | None = None
+    """Needed for a target by TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,9 @@ class _Run:
     ) -> None:
         conversation = load_conversation(plan[0].law)
         self.journal = Journal(conversation.law, conversation.digest)
-        self.network = SipNetwork(target.transport, options.local_host or target.local_host, self._deliver, self._lost)
+        self.network = SipNetwork(
+            target.transport, options.local_host or target.local_host, self._deliver, self._lost, options.tls
+        )
         self.sender = RtpSender(self.journal, conversation, self._media_done)
         self._target = target
         self._options = options

@@ -77,6 +77,18 @@ def test_a_call_over_tls_is_recorded_bit_exact(site: SecureSite, tmp_path: Path,
         call.assert_recorded(tmp_path)
 
 
+def test_simulated_calls_over_tls_equal_what_was_sent(site: SecureSite) -> None:
+    done = subprocess.run(
+        [
+            BIN / "recorder", "simulate", "--target", f"tls:{LOOPBACK}:{site.tls_port}",
+            "--tls-ca", site.authority.file, "--tls-certificate", site.client.certificate, "--tls-key", site.client.key,
+            "--calls", "3", "--seconds", "1", "--verify", "--state-dir", site.recorder.state_dir,
+        ],
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_contact_leads_back_to_the_tls_port(site: SecureSite) -> None:
     with site.call() as call:
         answer = call.place()

@@ -81,6 +81,7 @@ def test_the_report_for_scripts_has_every_verdict() -> None:
         ("udp:127.0.0.1:5060", Target("udp", "127.0.0.1", 5060)),
         ("tcp:192.0.2.1:5070", Target("tcp", "192.0.2.1", 5070)),
         ("udp:[::1]:5060", Target("udp", "::1", 5060)),
+        ("tls:127.0.0.1:5061", Target("tls", "127.0.0.1", 5061)),
     ],
 )
 def test_a_target_is_transport_host_and_port(text: str, target: Target) -> None:
@@ -88,7 +89,7 @@ def test_a_target_is_transport_host_and_port(text: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:5060", "tls:127.0.0.1:5061", "udp:127.0.0.1", "udp::5060", "udp:127.0.0.1:99999", "udp:h:x", ""]
+    "text", ["127.0.0.1:5060", "sctp:127.0.0.1:5061", "udp:127.0.0.1", "udp::5060", "udp:127.0.0.1:99999", "udp:h:x", ""]
 )
 def test_another_target_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"udp:127\.0\.0\.1:5060|tcp:127\.0\.0\.1:5060|for example"):
@@ -108,7 +109,7 @@ def test_another_pause_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--target", "nowhere"], "begin with udp: or tcp:"),
+        (["--target", "nowhere"], "begin with udp:, tcp: or tls:"),
         (["--pause", "1:1", "--seconds", "2"], "--pause must end before the 2 s"),
         (["--pause", "1:2", "--pause", "2:1"], "begins before the one before it has ended"),
         (["--local-host", "here"], "give an IP address"),
