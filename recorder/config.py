@@ -159,9 +159,13 @@ class AccessSettings(_Table):
     """Who may use the SIP ports, how often, and with which proof."""
 
     allow: list[NetworkText] = Field(
-        list(EVERYWHERE), description="networks that may send SIP by UDP and TCP; the kernel drops all others"
+        list(EVERYWHERE),
+        min_length=1,
+        description="networks that may send SIP by UDP and TCP; the kernel drops all others",
     )
-    allow_tls: list[NetworkText] = Field(list(EVERYWHERE), description="networks that may send SIP by TLS")
+    allow_tls: list[NetworkText] = Field(
+        list(EVERYWHERE), min_length=1, description="networks that may send SIP by TLS"
+    )
     tls_identities: list[str] = Field(
         [], description="names of which a client's certificate must bear one, with * for anything; empty: any name"
     )

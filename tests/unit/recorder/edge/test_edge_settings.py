@@ -24,6 +24,13 @@ from recorder.errors import ConfigError
             ["sip.tls_port = 20002 lies inside the RTP range"],
         ),
         ("[sip]\ntls_client_certificate = 'required'\n", ["tls_client_certificate = 'required' needs tls_client_ca"]),
+        ("[access]\nallow = ['10.0.0.1/8']\n", ["access.allow.0 = '10.0.0.1/8'", "write 10.0.0.0/8"]),
+        ("[access]\nallow = []\n", ["access.allow = []", "at least 1 item"]),
+        ("[access]\ntls_identities = ['*.x']\n", ["access.tls_identities", "sip.tls_client_certificate = 'required'"]),
+        ("[access]\ndigest_realm = 'a:b'\n", ["access.digest_realm = 'a:b'", "printable ASCII without ':'"]),
+        ("[access]\ndigest_methods = ['BYE']\n", ["access.digest_methods.0 = 'BYE'", "'INVITE' or 'OPTIONS'"]),
+        ("[access]\nrequests_per_s = -1\n", ["access.requests_per_s = -1", "requests of one source per second"]),
+        ("[trace]\nenabled = 'perhaps'\n", ["trace.enabled = 'perhaps'", "boolean"]),
         ("[sip]\ntls_client_certificate = 'yes'\n", ["sip.tls_client_certificate = 'yes'", "'none', 'optional'"]),
     ],
 )
@@ -40,3 +47,8 @@ def test_file_names_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RECORDER_SIP_TLS_CERTIFICATE", "server.pem")
     assert load_settings(None).sip.tls_certificate == str(tmp_path / "server.pem")
+
+
+def test_lists_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORDER_ACCESS_ALLOW", '["192.0.2.0/24", "2001:db8::7"]')
+    assert load_settings(None).access.allow == ["192.0.2.0/24", "2001:db8::7/128"]

@@ -89,7 +89,7 @@ def test_a_target_is_transport_host_and_port(text: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:5060", "sctp:127.0.0.1:5061", "udp:127.0.0.1", "udp::5060", "udp:127.0.0.1:99999", "udp:h:x", ""]
+    "text", ["127.0.0.1:5060", "dtls:127.0.0.1:1", "udp:127.0.0.1", "udp::5060", "udp:127.0.0.1:99999", "udp:h:x", ""]
 )
 def test_another_target_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"udp:127\.0\.0\.1:5060|tcp:127\.0\.0\.1:5060|for example"):
