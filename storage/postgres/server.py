@@ -252,8 +252,13 @@ class EmbeddedPostgres:
         while True:
             lines = _read_pid_file(self.data_dir)
             pid = int(lines[0]) if lines and lines[0].isdigit() else 0
-            if pid == 0 or not _serves(pid, self.data_dir):
-                return  # none, or a stale file: PostgreSQL checks it again and replaces it
+            if pid == 0:
+                return
+            if not _serves(pid, self.data_dir):
+                # PostgreSQL looks only whether such a process exists, and would refuse to start over the zombie of
+                # its predecessor, or over whoever has its number now.
+                (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+                return
             if not _orphaned(pid) and not _shutting_down(lines):
                 raise EmbeddedPostgresFailed(
                     f"PostgreSQL (pid {pid}) already runs on {self.data_dir} for another recorder: stop that one first"

@@ -129,6 +129,21 @@ async def test_after_kill_9_it_starts_again_with_every_committed_row(server: Emb
         assert await catalog.acquire_lease() == epoch + 1
 
 
+async def test_a_zombie_of_the_former_server_does_not_keep_it_from_starting(server: EmbeddedPostgres) -> None:
+    await server.start()
+    await server.stop()
+    # Where nobody reaps orphans (PID 1 of many containers), a killed server stays in the process table.
+    # It is the server's own account: PostgreSQL takes no notice of other people's processes.
+    account = server.data_dir.stat().st_uid
+    zombie = subprocess.Popen(["/bin/true"], user=account if os.geteuid() == 0 else None)
+    while Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        await asyncio.sleep(0.01)
+    (server.data_dir / "postmaster.pid").write_text(f"{zombie.pid}\n{server.data_dir}\n")
+    await server.start()
+    assert await value(server, "SELECT 1") == 1
+    zombie.wait()
+
+
 async def test_a_write_that_was_cut_off_can_be_repeated(server: EmbeddedPostgres) -> None:
     """The server dies while many writes are under way: each is in or not, and repeating it makes it in exactly once."""
     await server.start()
