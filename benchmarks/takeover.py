@@ -35,6 +35,8 @@ _SETTLED_S: Final = 2.0
 _PROBE_S: Final = 0.02
 _LIMIT_S: Final = 40.0
 _STREAMS: Final = 2
+_RATE: Final = 40.0
+"""Calls per second until all of a set talk."""
 _PER_RUN: Final = 20
 """Faults under one set of calls; each set has a recorder of its own and is judged as a whole."""
 _EACH_S: Final = 4.0
@@ -101,15 +103,21 @@ class Probe:
 
 
 async def under_calls(
-    recorder: RunningRecorder, calls: int, seconds: float, act: Callable[[], Awaitable[None]], *, rate: float = 40.0
+    recorder: RunningRecorder,
+    calls: int,
+    seconds: float,
+    act: Callable[[], Awaitable[None]],
+    *,
+    rate: float,
+    at_s: float,
 ) -> RunOutcome:
-    """Run calls and act once all of them talk."""
+    """Run calls and act, `at_s` seconds after the first one began."""
     options = ScenarioOptions(calls=calls, seconds=seconds, rate=rate, seed=secrets.randbelow(1 << 31))
     return await run_calls(
         plan_calls(options, started_at=datetime.now(UTC), run=secrets.token_hex(8)),
         Target("udp", "127.0.0.1", recorder.sip_port),
         options=RunOptions(),
-        moments=[Moment(calls / rate + 1.0, act)],
+        moments=[Moment(at_s, act)],
     )
 
 
@@ -123,18 +131,20 @@ async def strike(recorder: RunningRecorder, figures: Figures, role: str, count: 
         for number in range(count):
             began = time.monotonic()
             victims = target.pids("frontend", "active") if role == "frontend" else target.pids("writer")
-            os.kill(victims[number % len(victims)], signal.SIGKILL)
+            victim = victims[number % len(victims)]
+            os.kill(victim, signal.SIGKILL)
             if role == "frontend":
                 figures.times_s.append(await asyncio.to_thread(probe.answered))
                 await asyncio.to_thread(_standby_ready, target)
             else:
+                await asyncio.to_thread(_noticed, target, victim)
                 await target.recovered()
                 figures.times_s.append(time.monotonic() - began)
             figures.faults += 1
             # Let a flush pass, so that no fault profits from the one before.
             await asyncio.sleep(max(_SETTLED_S / 2, began + _SETTLED_S - time.monotonic()))
 
-    outcome = await under_calls(recorder, calls, count * _EACH_S + 4, act)
+    outcome = await under_calls(recorder, calls, count * _EACH_S + 4, act, rate=_RATE, at_s=calls / _RATE + 1)
     await target.recovered()
     probe.close()
     judgement = await oracle.judge(
@@ -158,6 +168,10 @@ def _standby_ready(target: faults.Target) -> None:
     )
 
 
+def _noticed(target: faults.Target, victim: int) -> None:
+    eventually(lambda: victim not in target.pids("writer"), limit_s=_LIMIT_S, what="its death to be noticed")
+
+
 def _is_request(message: str) -> bool:
     return not message.startswith("SIP/2.0 ")
 
@@ -170,7 +184,7 @@ async def database_away(recorder: RunningRecorder, seconds: float, calls: int) -
     async def away() -> None:
         await faults.frozen(await asyncio.to_thread(target.postgres), seconds)
 
-    outcome = await under_calls(recorder, calls, seconds / 2, away, rate=calls / (seconds + 4))
+    outcome = await under_calls(recorder, calls, seconds / 2, away, rate=calls / (seconds + 4), at_s=2.0)
     return outcome, await oracle.judge(outcome.journal, StateDir(recorder.state_dir), patience_s=120)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from secrets import token_hex
 from typing import Final
@@ -39,6 +40,9 @@ _log = structlog.get_logger()
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
 _LEASE_RETRY_S: Final = 0.2
+_FORGET_EVERY_S: Final = 60.0
+_FORGET_AFTER: Final = timedelta(minutes=10)
+"""Far beyond the 32 s in which a client may repeat a request."""
 _STATUS_S: Final = 0.5
 _MOVES_PER_S: Final = 100
 """Re-INVITEs of ours; a third of what one frontend sets up per second."""
@@ -185,7 +189,14 @@ class _Active:
             dialogs=len(frontend.sessions),
             takeover_ms=round((frontend.clock() - began) * 1000, 1),
         )
-        works = (frontend.catalog.run(), self._report(), self._drain(), self._standby.edge.run(), self._tracer.run())
+        works = (
+            frontend.catalog.run(),
+            self._report(),
+            self._forget_ended_dialogs(),
+            self._drain(),
+            self._standby.edge.run(),
+            self._tracer.run(),
+        )
         background = [self._group.create_task(work) for work in works]
         await self._loop.stopped.wait()
         await frontend.transport.aclose()
@@ -202,6 +213,14 @@ class _Active:
         for client in pool.clients.values():
             if client.connected:
                 await self._recovery.writer_connected(client)
+
+    async def _forget_ended_dialogs(self) -> None:
+        """Delete the dialogs that nobody asks about any more; they are kept to answer retransmissions only."""
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            before = self._frontend.wall_clock() - _FORGET_AFTER
+            with suppress(CatalogUnreachable):
+                await self._standby.catalog.forget_dialogs(before, self._frontend.catalog.epoch)
 
     async def _report(self) -> None:
         frontend = self._frontend
