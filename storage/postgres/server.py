@@ -104,6 +104,9 @@ class EmbeddedPostgres:
         if not self._has_cluster():
             await self._initialise(account)
         self._socket_dir = make_socket_directory(self._run_dir, self.data_dir, account)
+        # No server uses them: it would be this data directory's, and there is none.
+        for left_behind in self._socket_dir.glob(".s.PGSQL.*"):
+            left_behind.unlink()
         await self._spawn_until_ready(account, deadline)
         await self._ensure_database()
 
@@ -255,9 +258,7 @@ class EmbeddedPostgres:
             if pid == 0:
                 return
             if not _serves(pid, self.data_dir):
-                # PostgreSQL looks only whether such a process exists, and would refuse to start over the zombie of
-                # its predecessor, or over whoever has its number now.
-                (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+                self._disown(lines)
                 return
             if not _orphaned(pid) and not _shutting_down(lines):
                 raise EmbeddedPostgresFailed(
@@ -267,6 +268,20 @@ class EmbeddedPostgres:
                 raise EmbeddedPostgresFailed(f"the PostgreSQL of an earlier recorder (pid {pid}) does not stop")
             os.kill(pid, signal.SIGINT)
             await asyncio.sleep(10 * POLL_S)
+
+    def _disown(self, lines: Sequence[str]) -> None:
+        """Take the number of a server that is gone out of its lock files.
+
+        PostgreSQL looks only whether such a process exists, and would refuse to start over the zombie of its
+        predecessor (where nobody reaps orphans), or over whoever has its number now. It takes its own parent's number
+        for a stale one; the rest of the file stays, because it names the shared memory that orphans may still use.
+        """
+        path = self.data_dir / "postmaster.pid"
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, "\n".join([str(os.getpid()), *lines[1:], ""]).encode())
+        finally:
+            os.close(descriptor)
 
     async def _ensure_database(self) -> None:
         connection = await asyncpg.connect(self._dsn_of("postgres"), timeout=self._start_timeout_s)
