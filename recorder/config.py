@@ -234,6 +234,12 @@ class RecordingSettings(_Table):
     )
 
 
+class CuratorSettings(_Table):
+    """Background work: captures into recordings, and what follows."""
+
+    processes: int = Field(1, ge=1, le=64, description="curator processes; each takes at most one core")
+
+
 class ShutdownSettings(_Table):
     """What SIGTERM waits for."""
 
@@ -275,6 +281,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
+    curator: CuratorSettings = CuratorSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
 

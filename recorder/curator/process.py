@@ -1,10 +1,11 @@
-"""The curator process: one job at a time, each in a thread so that its heartbeats go on."""
+"""A curator process: one job at a time, its blocking part in a thread so that heartbeats go on; chores beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -13,7 +14,7 @@ import structlog
 from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
-from recorder.curator.finalise import Finaliser
+from recorder.curator.work import CHORES, JOBS, Chore, JobHandler, Tools
 from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
@@ -56,25 +57,40 @@ class _Process:
 
     async def run(self) -> None:
         self._loop.start()
-        catalog = await open_catalog(self._assignment.dsn, self._loop, max_size=2, application="tandem-curator")
+        catalog = await open_catalog(self._assignment.dsn, self._loop, max_size=3, application="tandem-curator")
         if catalog is None:
             return
+        tools = Tools(catalog, self._assignment.settings)
         async with catalog:
             self._loop.ready()
             async with asyncio.TaskGroup() as group:
-                worker = group.create_task(self._work(catalog))
+                tasks = [group.create_task(self._work(catalog, {kind: make(tools) for kind, make in JOBS.items()}))]
+                tasks += [group.create_task(self._keep_doing(chore, tools)) for chore in CHORES]
                 await self._loop.stopped.wait()
-                worker.cancel()
+                for task in tasks:
+                    task.cancel()
 
-    async def _work(self, catalog: Catalog) -> None:
-        finaliser = Finaliser(catalog, self._assignment.settings)
+    async def _keep_doing(self, chore: Chore, tools: Tools) -> None:
+        """Do a chore again and again; a fault of one must not stop the recordings."""
+        every_s = chore.every_s(tools.settings)
+        do = chore.make(tools)
+        while every_s and not self._loop.draining.is_set():
+            try:
+                await do()
+            except CatalogUnreachable as error:
+                _log.debug("chore waits for the catalog", chore=chore.name, reason=str(error))
+            except Exception as error:
+                _log.error("chore failed", chore=chore.name, reason=str(error), exc_info=not _expected(error))
+            await asyncio.sleep(every_s)
+
+    async def _work(self, catalog: Catalog, handlers: Mapping[str, JobHandler]) -> None:
         deadline: float | None = None
         clock = asyncio.get_running_loop().time
         while True:
             try:
-                job = await catalog.claim_job(self._worker, lease_s=_JOB_LEASE_S)
+                job = await catalog.claim_job(self._worker, kinds=tuple(handlers), lease_s=_JOB_LEASE_S)
                 if job:
-                    await self._do(catalog, finaliser, job)
+                    await self._do(catalog, handlers[job.kind], job)
             except CatalogUnreachable as error:
                 _log.warning("catalog unreachable", reason=str(error))
                 await asyncio.sleep(_POLL_S)
@@ -100,18 +116,22 @@ class _Process:
             with suppress(asyncio.CancelledError):
                 await wait
 
-    async def _do(self, catalog: Catalog, finaliser: Finaliser, job: ClaimedJob) -> None:
+    async def _do(self, catalog: Catalog, handle: JobHandler, job: ClaimedJob) -> None:
         beat = asyncio.ensure_future(self._beat(catalog, job))
         try:
-            await finaliser.finalise(job)
+            await handle(job)
             self._finished += 1
         except CatalogUnreachable:
             raise
         except Exception as error:
             # Whatever is wrong with one recording must not stop the others; the job is retried, then dead-lettered.
-            expected = isinstance(error, MediaError | StorageError | OSError)
             _log.error(
-                "finalising failed", job=job.job_id, attempt=job.attempt, reason=str(error), exc_info=not expected
+                "job failed",
+                kind=job.kind,
+                job=job.job_id,
+                attempt=job.attempt,
+                reason=str(error),
+                exc_info=not _expected(error),
             )
             self._failed += 1
             fate = await catalog.fail_job(job, f"{type(error).__name__}: {error}")
@@ -124,3 +144,8 @@ class _Process:
         while True:
             await asyncio.sleep(_BEAT_S)
             await catalog.beat_job(job, lease_s=_JOB_LEASE_S)
+
+
+def _expected(error: Exception) -> bool:
+    """Whether an error is one of the faults of input and surroundings, which need no trace."""
+    return isinstance(error, MediaError | StorageError | OSError)

@@ -184,7 +184,8 @@ class Supervisor:
         self._watch(self._replace_silent_frontend())
         for name in frontends[1:]:
             self._spawn("frontend", name)
-        self._spawn("curator", "curator")
+        for number in range(1, settings.curator.processes + 1):
+            self._spawn("curator", f"curator-{number}")
         if http:
             self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
             self._spawn("api", "api")

@@ -20,6 +20,7 @@ from tests.kit.sip_client import SipClient
 
 pytestmark = pytest.mark.integration
 
+CURATORS: Final = 2
 FRESH_LIMIT_S: Final = 40.0
 EXISTING_LIMIT_S: Final = 25.0
 """Far above what the product promises on a machine of its own (15 s and 5 s; benchmarks/ measures that): these tests
@@ -36,7 +37,9 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lived(deep: Path) -> Iterator[RunningRecorder]:
     """A recorder whose tests start and stop it themselves, in the order of this file."""
     deep.parent.mkdir(parents=True)
-    recorder = RunningRecorder(deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "4"})
+    recorder = RunningRecorder(
+        deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "4", "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
+    )
     with recorder.stopped_at_exit():
         yield recorder
     recorder.assert_no_traceback()
@@ -58,7 +61,7 @@ def test_status_names_every_process(lived: RunningRecorder) -> None:
     roles = [process["role"] for process in processes]
     assert roles.count("supervisor") == 1
     assert roles.count("writer") >= 2
-    assert roles.count("curator") == 1
+    assert roles.count("curator") == CURATORS
     assert "active" in [process["state"] for process in processes if process["role"] == "frontend"]
     assert lived.process
     family = {lived.process.pid, *descendants(lived.process.pid)}
