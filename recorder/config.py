@@ -92,6 +92,9 @@ class SipSettings(_Table):
     tls_client_certificate: Literal["none", "optional", "required"] = Field(
         "none", description="whether a client must show a certificate: none, optional or required (mutual TLS)"
     )
+    digest_logins: OptionalFile = Field(
+        "", description="file of users and password hashes that answer challenges to our own requests; empty: none"
+    )
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> SipSettings:

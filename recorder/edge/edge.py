@@ -14,6 +14,7 @@ from recorder.config import AccessSettings
 from recorder.edge.authentication import Authenticator
 from recorder.edge.files import EdgeFiles
 from recorder.edge.gate import AccessRules, Gate
+from recorder.edge.logins import parse_logins
 from recorder.edge.networks import network
 from recorder.edge.occupancy import Occupancy
 from recorder.edge.profile_files import parse_profiles
@@ -51,6 +52,7 @@ class Edge:
             if files.users
             else None
         )
+        self.logins = parse_logins(files.logins)
         rules = _rules(access)
         self.gate = Gate(rules, self._authenticator)
         open_ones = [sock for kind in ("sip-udp", "sip-tcp") for _, sock in assignment.sockets[kind]]
@@ -72,6 +74,7 @@ class Edge:
         self.profiles = parse_profiles(renewed.profiles)
         if self._authenticator is not None:
             self._authenticator.use(parse_users(renewed.users, realm=self._realm))
+        self.logins = parse_logins(renewed.logins)
         if renewed.tls is not None:
             self.tls.replace(renewed.tls)
             self._update_transport()

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from recorder.config import Settings
+from recorder.edge import logins
 from recorder.edge.profile_files import ProfileText, parse_profiles, read_profiles
 from recorder.edge.tls import TlsMaterial, read_material
 from recorder.edge.users import parse_users, read_users
@@ -32,6 +33,8 @@ class EdgeFiles(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[ProfileText, ...]
     users: str = ""
     """Text of the users file; empty where no credentials are asked for."""
+    logins: str = ""
+    """Text of the file of logins; empty where challenges to our requests are refusals."""
     nonce_key: bytes
     """Secret behind the nonces of digest authentication, the same for all frontends of one supervisor."""
 
@@ -56,9 +59,11 @@ def read_files(settings: Settings) -> EdgeFiles:
     tls = _or_fault(lambda: read_material(settings.sip), None, faults)
     profiles = _or_fault(lambda: _read_profiles(settings), _NO_PROFILES, faults)
     users = _or_fault(lambda: _read_users(settings), "", faults)
+    login_text = _or_fault(lambda: _read_logins(settings), "", faults)
     if faults:
         raise ConfigError(faults)
-    return EdgeFiles(tls=tls, profiles=profiles, users=users, nonce_key=secrets.token_bytes(_KEY_LENGTH))
+    key = secrets.token_bytes(_KEY_LENGTH)
+    return EdgeFiles(tls=tls, profiles=profiles, users=users, logins=login_text, nonce_key=key)
 
 
 def renew_files(settings: Settings, present: EdgeFiles) -> tuple[EdgeFiles, list[str]]:
@@ -68,6 +73,7 @@ def renew_files(settings: Settings, present: EdgeFiles) -> tuple[EdgeFiles, list
         tls=_or_fault(lambda: read_material(settings.sip), present.tls, faults),
         profiles=_or_fault(lambda: _read_profiles(settings), present.profiles, faults),
         users=_or_fault(lambda: _read_users(settings), present.users, faults),
+        logins=_or_fault(lambda: _read_logins(settings), present.logins, faults),
         nonce_key=present.nonce_key,
     )
     return renewed, faults
@@ -85,6 +91,15 @@ def _read_users(settings: Settings) -> str:
         return ""
     text = read_users(access.digest_users)
     parse_users(text, realm=access.digest_realm, path=access.digest_users)
+    return text
+
+
+def _read_logins(settings: Settings) -> str:
+    path = settings.sip.digest_logins
+    if not path:
+        return ""
+    text = read_users(path, setting=logins.KEY)
+    logins.parse_logins(text, path=path)
     return text
 
 

@@ -21,7 +21,7 @@ from recorder.edge.rate import RateLimit, Verdict
 from signaling.dialog.flow import DEFAULT_PORTS, Flow
 from signaling.errors import SipSyntaxError
 from signaling.sip import Request, build_response, parse_message
-from signaling.useragent import Identity, Outgoing, UserAgent
+from signaling.useragent import Identity, Logins, Outgoing, UserAgent
 
 MAX_REMEMBERED: Final = 20_000
 """Dialogs whose late messages still pass after their end; as many as one frontend has at most."""
@@ -193,11 +193,20 @@ class GuardedAgent(UserAgent):
         gate: judges every message.
         token: see `UserAgent`.
         trace: see `UserAgent`.
+        logins: see `UserAgent`.
 
     """
 
-    def __init__(self, identity: Identity, gate: Gate, *, token: Callable[[], str], trace: bool = False) -> None:
-        super().__init__(identity, token=token, trace=trace)
+    def __init__(
+        self,
+        identity: Identity,
+        gate: Gate,
+        *,
+        token: Callable[[], str],
+        trace: bool = False,
+        logins: Logins | None = None,
+    ) -> None:
+        super().__init__(identity, token=token, trace=trace, logins=logins)
         self._gate = gate
         self._answers: list[Outgoing] = []
 

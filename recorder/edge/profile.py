@@ -96,6 +96,8 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Names the call across recorders; empty: what the door finds."""
     own_offers: Literal["reinvite", "update", "none", "unknown"] = "unknown"
     """How the client takes an offer of ours with a new media address, if that is known."""
+    digest_user: str = ""
+    """User of `sip.digest_logins` that answers this client's challenges; empty: the first of its realm."""
     plain_invites: bool = True
     """Record an INVITE that is neither MSR nor SIPREC; else it gets 403."""
 

@@ -66,6 +66,7 @@ class _Session(_Table):
     metadata_type: Literal["mirror", "application/rs-metadata", "application/rs-metadata+xml"] | None = None
     strict: bool | None = None
     own_offers: Literal["reinvite", "update", "none", "unknown"] | None = None
+    digest_user: str | None = None
     plain_invites: bool | None = None
 
 

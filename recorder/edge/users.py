@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from recorder.errors import ConfigError
 from signaling.sip.digest import Algorithm, hash_password
@@ -24,22 +24,32 @@ Users = dict[tuple[str, Algorithm], str]
 """User name and algorithm to H(A1)."""
 
 
-def read_users(path: str) -> str:
+def read_users(path: str, *, setting: str = KEY) -> str:
     """Return the text of a users file.
 
     Raises:
-        ConfigError: it cannot be read, or everybody can read it.
+        ConfigError: it cannot be read, or everybody can read it; names `setting`.
 
     """
     try:
         with Path(path).open("rb") as file:
             if os.fstat(file.fileno()).st_mode & _OTHERS_MAY_READ:
-                raise ConfigError([f"{KEY} = {path!r}: every user can read it; chmod o-rwx"])
+                raise ConfigError([f"{setting} = {path!r}: every user can read it; chmod o-rwx"])
             return file.read(_MAX_FILE).decode("utf-8")
     except OSError as error:
-        raise ConfigError([f"{KEY} = {path!r}: {error.strerror}; give a file that this user can read"]) from None
+        raise ConfigError([f"{setting} = {path!r}: {error.strerror}; give a file that this user can read"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{KEY} = {path!r}: not UTF-8: {error}"]) from None
+        raise ConfigError([f"{setting} = {path!r}: not UTF-8: {error}"]) from None
+
+
+class UserLine(NamedTuple):
+    """One line of a users file."""
+
+    user: str
+    realm: str
+    algorithm: Algorithm
+    hashed_password: str
+    """H(A1) in lower-case hexadecimal digits."""
 
 
 def parse_users(text: str, *, realm: str, path: str = "") -> Users:
@@ -49,7 +59,23 @@ def parse_users(text: str, *, realm: str, path: str = "") -> Users:
         ConfigError: names every faulty line.
 
     """
-    users: Users = {}
+    lines = parse_lines(text, path=path)
+    users = {(line.user, line.algorithm): line.hashed_password for line in lines if line.realm == realm}
+    if not users:
+        raise ConfigError(
+            [f"{KEY}: {path}: no user of access.digest_realm = {realm!r}; add one with `recorder hash-password`"]
+        )
+    return users
+
+
+def parse_lines(text: str, *, path: str = "", setting: str = KEY) -> list[UserLine]:
+    """Read the lines of a users file.
+
+    Raises:
+        ConfigError: names every faulty line, and `setting`.
+
+    """
+    found: list[UserLine] = []
     faults = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -59,21 +85,17 @@ def parse_users(text: str, *, realm: str, path: str = "") -> Users:
             fields.insert(2, Algorithm.MD5.value)
         algorithm = _algorithm(fields[2]) if len(fields) == 4 else None
         if algorithm is None or not fields[0]:
-            faults.append(f"{KEY}: {path} line {number}: write user:realm:ALGORITHM:hash; algorithms: {_known()}")
+            faults.append(f"{setting}: {path} line {number}: write user:realm:ALGORITHM:hash; algorithms: {_known()}")
         elif len(fields[3]) != _DIGITS[algorithm] or not _is_hexadecimal(fields[3]):
             faults.append(
-                f"{KEY}: {path} line {number}: a hash of {algorithm.value} has {_DIGITS[algorithm]} hexadecimal digits;"
-                " make it with `recorder hash-password`"
+                f"{setting}: {path} line {number}: a hash of {algorithm.value} has {_DIGITS[algorithm]} hexadecimal"
+                " digits; make it with `recorder hash-password`"
             )
-        elif fields[1] == realm:
-            users[fields[0], algorithm] = fields[3].lower()
-    if not faults and not users:
-        faults.append(
-            f"{KEY}: {path}: no user of access.digest_realm = {realm!r}; add one with `recorder hash-password`"
-        )
+        else:
+            found.append(UserLine(fields[0], fields[1], algorithm, fields[3].lower()))
     if faults:
         raise ConfigError(faults)
-    return users
+    return found
 
 
 def algorithms_of(users: Iterable[tuple[str, Algorithm]]) -> tuple[Algorithm, ...]:

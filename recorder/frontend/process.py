@@ -30,8 +30,9 @@ from recorder.ha.journal import Journal
 from recorder.role import Assignment
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool
+from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
-from signaling.useragent import Event, Identity
+from signaling.useragent import Event, Identity, Login
 from storage.catalog import Catalog
 from storage.errors import CatalogUnreachable, StaleEpoch
 
@@ -142,7 +143,13 @@ class _Active:
             tls_port=settings.sip.tls_port or settings.sip.port,
             stamp=f"{epoch:x}",
         )
-        agent = GuardedAgent(identity, standby.edge.gate, token=lambda: token_hex(8), trace=settings.trace.enabled)
+        agent = GuardedAgent(
+            identity,
+            standby.edge.gate,
+            token=lambda: token_hex(8),
+            trace=settings.trace.enabled,
+            logins=self._login,
+        )
         self._tracer = Tracer(
             partial(standby.catalog.add_traces, epoch=epoch),
             segment_of=self._segment_of,
@@ -254,6 +261,11 @@ class _Active:
     def _segment_of(self, dialog_id: str) -> UUID | None:
         session = self._frontend.sessions.get(dialog_id)
         return session.segment if session else None
+
+    def _login(self, dialog_id: str, realm: str, algorithm: Algorithm) -> Login | None:
+        edge, session = self._frontend.edge, self._frontend.sessions.get(dialog_id)
+        user = edge.profiles.named(session.profile).digest_user if session else ""
+        return edge.logins.find(realm, algorithm, user=user)
 
     def _deliver(self, events: Sequence[Event]) -> None:
         self._dispatcher.deliver(events)

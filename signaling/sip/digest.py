@@ -13,7 +13,7 @@ import enum
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from signaling.errors import SipSyntaxError
@@ -163,36 +163,40 @@ def hash_password(username: str, realm: str, password: str, algorithm: Algorithm
 def answer(
     challenge: Challenge, *, username: str, password: str, method: str, uri: str, cnonce: str, count: int = 1
 ) -> Credentials:
+    """Return the credentials that answer `challenge` for one request; see `sign`, with the password in clear."""
+    hashed = hash_password(username, challenge.realm, password, challenge.algorithm)
+    return sign(
+        challenge, username=username, hashed_password=hashed, method=method, uri=uri, cnonce=cnonce, count=count
+    )
+
+
+def sign(
+    challenge: Challenge, *, username: str, hashed_password: str, method: str, uri: str, cnonce: str, count: int = 1
+) -> Credentials:
     """Return the credentials that answer `challenge` for one request.
 
     Args:
         challenge: the one to answer; RFC 8760 §2.4 prefers the topmost of a response.
         username: of the user.
-        password: in clear.
+        hashed_password: from `hash_password`, for the realm and algorithm of the challenge.
         method: of the request.
         uri: its Request-URI.
         cnonce: fresh and unpredictable.
         count: how often the nonce has been used, this request included.
 
     """
-    nc = f"{count:08x}" if challenge.qop_auth else None
-    shown_cnonce = cnonce if challenge.qop_auth else None
-    hashed = hash_password(username, challenge.realm, password, challenge.algorithm)
     unsigned = Credentials(
-        username, challenge.realm, challenge.nonce, uri, "", challenge.algorithm, shown_cnonce, nc, challenge.opaque
-    )
-    response = _response(unsigned, hashed, method)
-    return Credentials(
         username,
         challenge.realm,
         challenge.nonce,
         uri,
-        response,
-        challenge.algorithm,
-        shown_cnonce,
-        nc,
-        challenge.opaque,
+        response="",
+        algorithm=challenge.algorithm,
+        cnonce=cnonce if challenge.qop_auth else None,
+        nc=f"{count:08x}" if challenge.qop_auth else None,
+        opaque=challenge.opaque,
     )
+    return replace(unsigned, response=_response(unsigned, hashed_password, method))
 
 
 def verify(credentials: Credentials, *, hashed_password: str, method: str) -> bool:

@@ -8,6 +8,7 @@ from signaling.dialog.flow import Destination, Flow
 from signaling.dialog.session_timer import SessionTimerPolicy
 from signaling.transaction.timers import Timers
 from signaling.useragent.agent import UserAgent
+from signaling.useragent.challenges import Login, Logins
 from signaling.useragent.core import Outgoing
 from signaling.useragent.events import (
     AckReceived,
@@ -51,6 +52,8 @@ __all__ = [
     "InfoReceived",
     "InviteReceived",
     "Limits",
+    "Login",
+    "Logins",
     "MessageDiscarded",
     "OptionsReceived",
     "Outgoing",

@@ -16,6 +16,7 @@ from signaling.errors import LostError, SipSyntaxError
 from signaling.sip import Request, parse_message
 from signaling.transaction import Timers
 from signaling.useragent.answering import Wording, commit, prepare
+from signaling.useragent.challenges import Logins
 from signaling.useragent.closing import close_dialog
 from signaling.useragent.concluding import conclude_silence, fail_transport, receive_response, run_due
 from signaling.useragent.core import Core, DialogEntry, Hooks, Outgoing
@@ -46,6 +47,7 @@ class UserAgent:
         limits: what is taken on before requests get 503.
         uniform: returns a fresh random number in [0, 1); made from `token` if None.
         trace: emit a `Traced` event for each message.
+        logins: what challenges to our own requests are answered with (RFC 3261 §22); by default they are refusals.
 
     """
 
@@ -58,8 +60,9 @@ class UserAgent:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         uniform: Callable[[], float] | None = None,
         trace: bool = False,
+        logins: Logins | None = None,
     ) -> None:
-        self._core = core = Core(identity, timers=timers, token=token, limits=limits, uniform=uniform)
+        self._core = core = Core(identity, timers=timers, token=token, limits=limits, uniform=uniform, logins=logins)
         core.tracing = trace
         core.hooks = Hooks(
             session_due=partial(serve_session, core),

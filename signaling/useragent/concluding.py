@@ -16,6 +16,7 @@ from signaling.dialog.state import dialog_identifier
 from signaling.errors import SipSyntaxError
 from signaling.sip import Response
 from signaling.transaction import Responded, TimedOut, client_key
+from signaling.useragent.challenges import take_challenges
 from signaling.useragent.closing import close_dialog
 from signaling.useragent.core import Core, DialogEntry, Silence
 from signaling.useragent.events import (
@@ -32,6 +33,7 @@ from signaling.useragent.requesting import (
     forget_client,
     repeat_ack,
     run_client,
+    send_again,
     turn_to_fallback,
 )
 from signaling.useragent.responses import TARGET_REFRESH
@@ -126,12 +128,26 @@ def _take(core: Core, exchange: ClientExchange, response: Response, now: float) 
     exchange.answered = True
     core.queue.cancel(exchange.guard)
     entry = core.dialogs.get(exchange.dialog_id)
+    if entry is not None and _is_challenged(core, entry, exchange, response):
+        send_again(core, entry, exchange, now)
+        return
     if entry is not None:
         _release(entry, exchange)
         if response.is_success and exchange.method in TARGET_REFRESH:
             _renew(core, entry, exchange, response, now)
     if exchange.method != "CANCEL":
         _report(core, entry, exchange, response, now)
+
+
+def _is_challenged(core: Core, entry: DialogEntry, exchange: ClientExchange, response: Response) -> bool:
+    """Whether the request shall be sent again because its first form was challenged (RFC 3261 §22.2, §22.3).
+
+    Not a CANCEL, which cannot be (§22.1), not a re-INVITE that nobody waits for any more, and not one whose form only
+    the process knew that died.
+    """
+    if exchange.method == "CANCEL" or exchange.cancelling or exchange.machine is None:
+        return False
+    return take_challenges(core, entry, exchange, response)
 
 
 def _release(entry: DialogEntry, exchange: ClientExchange) -> None:

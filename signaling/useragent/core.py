@@ -18,6 +18,7 @@ from signaling.dialog.state import Phase
 from signaling.sip import Response, Via
 from signaling.sip.via import MAGIC_COOKIE
 from signaling.transaction import MergeKey, Timers, TransactionKey
+from signaling.useragent.challenges import Logins, Proof, Protection
 from signaling.useragent.events import Event, MessageDiscarded, Traced
 from signaling.useragent.exchange import ClientExchange, ClientMachine, ServerExchange
 from signaling.useragent.identity import Identity, Limits
@@ -98,6 +99,8 @@ class DialogEntry:
     acknowledged: int = 0
     """Highest CSeq number of an INVITE whose 2xx was acknowledged; 0 if there was none."""
     session_timer: Timer | None = None
+    proofs: dict[Protection, Proof] = field(default_factory=dict)
+    """Who wants to know who we are, and what we tell them."""
 
     @property
     def identifier(self) -> str:
@@ -150,7 +153,7 @@ class DialogTable:
 
 
 def _nothing(*_: object) -> None:
-    """Stand in for a hook that is not set."""
+    """Stand in for a hook that is not set, and for credentials that we do not have."""
 
 
 @dataclass(slots=True)
@@ -178,6 +181,7 @@ class Core:
         token: returns a fresh random token of at least 64 bits each time (RFC 3261 §19.3 asks for 32).
         limits: what is taken on.
         uniform: returns a fresh random number in [0, 1); by default made from `token`.
+        logins: what challenges to our own requests are answered with; nothing by default.
 
     """
 
@@ -189,12 +193,14 @@ class Core:
         token: Callable[[], str],
         limits: Limits,
         uniform: Callable[[], float] | None,
+        logins: Logins | None = None,
     ) -> None:
         self.identity = identity
         self.timers = timers
         self.limits = limits
         self.token = token
         self.uniform = uniform or self._uniform_of_token
+        self.logins: Logins = logins or _nothing
         self.tracing = False
         self.hooks = Hooks()
         self.queue = TimerQueue()

@@ -20,6 +20,7 @@ from signaling.transaction import (
     NonInviteServerTransaction,
     TransactionKey,
 )
+from signaling.useragent.challenges import Protection
 from signaling.useragent.responses import Echo
 from signaling.useragent.timer_queue import Timer
 
@@ -140,12 +141,14 @@ class ClientExchange:
         "attempt",
         "cancelling",
         "carried_by",
+        "credentials",
         "dialog_id",
         "draft",
         "guard",
         "internal",
         "key",
         "machine",
+        "proved",
         "provisional",
         "request_id",
         "sequence",
@@ -170,6 +173,10 @@ class ClientExchange:
         """Index into `targets`."""
         self.carried_by: Flow | None = None
         """The connection that the request went by, once it is known."""
+        self.credentials: tuple[tuple[str, str], ...] = ()
+        """Header fields that proved who we are, for the ACK of a 2xx."""
+        self.proved: tuple[Protection, ...] = ()
+        """Challenges to this request that were answered, a repeated one as often as it was."""
         self.provisional = False
         """A 1xx came."""
         self.answered = False

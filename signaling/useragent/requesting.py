@@ -17,6 +17,7 @@ from signaling.errors import LocalProtocolError, LostError
 from signaling.sip import Params, Request, SessionId, Via, build_cancel
 from signaling.sip.values import NIL_UUID
 from signaling.transaction import InviteClientTransaction, NonInviteClientTransaction, client_key
+from signaling.useragent.challenges import credentials, spend
 from signaling.useragent.closing import give_up_invite
 from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.events import CheckpointAdvised
@@ -89,6 +90,27 @@ def release_bye(core: Core, entry: DialogEntry, now: float) -> None:
         send_request(core, held, now)
 
 
+def send_again(core: Core, entry: DialogEntry, exchange: ClientExchange, now: float) -> None:
+    """Send a request anew, with the next CSeq number and the credentials that were asked for (RFC 3261 §22.2).
+
+    It keeps its `request_id`: for the transaction user it is the same request. The challenged transaction lives on
+    under another one, to acknowledge repetitions of the challenge.
+    """
+    again = ClientExchange(
+        exchange.request_id, entry.identifier, exchange.draft, sequence=0, internal=exchange.internal
+    )
+    again.proved = exchange.proved
+    _retire(core, exchange)
+    again.sequence, advised = entry.dialog.next_sequence()
+    if again.method == "INVITE":
+        entry.dialog.state.own_invite = OwnInvite(again.request_id, again.sequence)
+        again.guard = core.queue.arm(now + core.timers.timeout, partial(_lose_patience, core, again))
+        advised = True  # a successor finds the answer by its number
+    if advised:
+        core.emit(CheckpointAdvised(entry.identifier))
+    _start(core, entry, again, now)
+
+
 def run_client(core: Core, exchange: ClientExchange, machine: ClientMachine, now: float) -> None:
     """Send what the machine wants to send, arm its timer, and forget it once it is over."""
     if machine.deadline is not None and machine.deadline <= now:
@@ -130,7 +152,10 @@ def turn_to_fallback(core: Core, exchange: ClientExchange, now: float) -> bool:
         return False
     exchange.attempt += 1
     _unlist(core, exchange)
-    _launch(core, entry, exchange, entry.dialog.routing(), now)
+    routing = entry.dialog.routing()
+    exchange.credentials = credentials(core, entry, exchange.method, routing.request_uri.text)
+    spend(entry)
+    _launch(core, entry, exchange, routing, now)
     return True
 
 
@@ -139,7 +164,9 @@ def acknowledge_success(core: Core, entry: DialogEntry, exchange: ClientExchange
     routing = entry.dialog.routing()
     transport: TransportName = "udp"
     flow = entry.dialog.state.flow
-    fields = InDialogFields(via or _via(core, flow, transport), None, [("User-Agent", core.identity.product)])
+    # §13.2.2.4: "The ACK MUST contain the same credentials as the INVITE."
+    headers = [("User-Agent", core.identity.product), *exchange.credentials]
+    fields = InDialogFields(via or _via(core, flow, transport), None, headers)
     ack = entry.dialog.request("ACK", exchange.sequence, routing, fields)
     target = _targets(core, entry, routing, len(ack.encode()))[0]
     if via is None and target.transport != transport:
@@ -180,8 +207,10 @@ def _obstacle(entry: DialogEntry, draft: Draft) -> str | None:
 
 def _start(core: Core, entry: DialogEntry, exchange: ClientExchange, now: float) -> None:
     routing = entry.dialog.routing()
+    exchange.credentials = credentials(core, entry, exchange.method, routing.request_uri.text)
     estimate = _build(core, entry, exchange, routing, "udp").encode()
     exchange.targets = _targets(core, entry, routing, len(estimate))
+    spend(entry)
     _launch(core, entry, exchange, routing, now)
 
 
@@ -221,7 +250,11 @@ def _build(
     if refreshes:
         contact = core.contact(state.flow, secure=state.secure, recording=state.recording)
     fields = InDialogFields(
-        _via(core, state.flow, transport), contact, (*headers, *draft.headers), draft.body, draft.content_type
+        _via(core, state.flow, transport),
+        contact,
+        (*headers, *draft.headers, *exchange.credentials),
+        draft.body,
+        draft.content_type,
     )
     return entry.dialog.request(draft.method, exchange.sequence, routing, fields)
 
@@ -252,6 +285,21 @@ def _enlist(core: Core, exchange: ClientExchange, request: Request) -> None:
     target = exchange.targets[exchange.attempt]
     if isinstance(target, Flow):
         note_carrier(core, exchange, target)
+
+
+def _retire(core: Core, exchange: ClientExchange) -> None:
+    """Give a transaction whose request is sent anew another name, as long as it lives."""
+    core.queue.cancel(exchange.guard)
+    flow = exchange.carried_by
+    _unlist(core, exchange)
+    core.client_by_id.pop(exchange.request_id, None)
+    if exchange.machine is None or is_over(exchange.machine):
+        return
+    exchange.request_id = core.next_identifier("c")
+    core.client[exchange.key] = exchange
+    core.client_by_id[exchange.request_id] = exchange
+    if flow is not None:
+        note_carrier(core, exchange, flow)
 
 
 def _unlist(core: Core, exchange: ClientExchange) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,29 +11,12 @@ import pytest
 from recorder.state_dir import StateDir
 from tests.failover.chaos.faults import REPLACED_S, Target
 from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
+from tests.failover.chaos.moves import draining, moved, writer_of
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, hear
 from tests.kit.running import RunningRecorder, eventually
 
 pytestmark = pytest.mark.failover
-
-
-def writer_of(recorder: RunningRecorder, call: Call) -> str:
-    """Name of the writer that has the call, from what the recorder logged about it."""
-    line = next(
-        line for line in reversed(recorder.log().splitlines()) if call.dialog.call_id in line and " recording " in line
-    )
-    return line.partition("writer=")[2].split()[0]
-
-
-@contextmanager
-def draining(target: Target, writer: str) -> Iterator[None]:
-    """Drain a writer, and use it again afterwards."""
-    assert "error" not in target.command("drain-writer", writer=writer, draining=True)
-    try:
-        yield
-    finally:
-        target.command("drain-writer", writer=writer, draining=False)
 
 
 def whole(target: Target) -> None:
@@ -46,14 +27,6 @@ def kill_active(target: Target) -> None:
     before = target.active()
     os.kill(before, signal.SIGKILL)
     eventually(lambda: target.active() != before, limit_s=REPLACED_S, what="another active frontend")
-
-
-def moved(recorder: RunningRecorder, call: Call) -> None:
-    def probe() -> bool:
-        lines = recorder.log().splitlines()
-        return any("media moved" in line and call.identifier in line and "not moved" not in line for line in lines)
-
-    eventually(probe, limit_s=REPLACED_S, what="the move", detail=recorder.log_tail)
 
 
 def assert_all_recorded(call: Call, directory: Path) -> None:

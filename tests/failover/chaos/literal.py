@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from tests.kit.call import Call
 from tests.kit.sip_client import ANSWER_LIMIT_S, Message, compose
 
-_TEXTS: Final = {200: "OK", 488: "Not Acceptable Here", 491: "Request Pending"}
+_TEXTS: Final = {
+    200: "OK", 401: "Unauthorized", 405: "Method Not Allowed", 488: "Not Acceptable Here", 491: "Request Pending",
+}  # fmt: skip
 
 
 def offered(call: Call, *, limit_s: float = ANSWER_LIMIT_S) -> Message:
@@ -21,12 +24,13 @@ def offered(call: Call, *, limit_s: float = ANSWER_LIMIT_S) -> Message:
             return message
 
 
-def reply(call: Call, request: Message, status: int) -> None:
-    """Answer a re-INVITE; with 200 our media go to its address from now on."""
+def reply(call: Call, request: Message, status: int, *, headers: Sequence[str] = ()) -> None:
+    """Answer a re-INVITE or UPDATE; with 200 our media go to its address from now on."""
     body = call.offer() if status == 200 else ""
     lines = [f"SIP/2.0 {status} {_TEXTS[status]}"]
     for name in ("Via", "From", "To", "Call-ID", "CSeq"):
         lines += [f"{name}: {value}" for value in request.all(name)]
+    lines += headers
     if body:
         lines += [f"Contact: {call.dialog.contact}", "Content-Type: application/sdp"]
     call.client.send(compose("\n".join(lines), body))

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from signaling.sip import Request, Response, parse_message
-from signaling.useragent import Event, Flow, Identity, InviteReceived, Limits, Outgoing, Timers, Traced, UserAgent
+from signaling.useragent import (
+    Event,
+    Flow,
+    Identity,
+    InviteReceived,
+    Limits,
+    Logins,
+    Outgoing,
+    Timers,
+    Traced,
+    UserAgent,
+)
 
 SRS = ("192.0.2.40", 5060)
 SRC = ("192.0.2.30", 5060)
@@ -79,6 +90,7 @@ class Line:
         trace: bool = False,
         flow: Flow = UDP,
         token: str = "token",
+        logins: Logins | None = None,
     ) -> None:
         self._tokens = itertools.count(1)
         self.uniform = uniform
@@ -91,6 +103,7 @@ class Line:
             limits=limits or Limits(),
             uniform=lambda: self.uniform,
             trace=trace,
+            logins=logins,
         )
         self.sent: list[tuple[float, Outgoing]] = []
         """Everything sent, with the time."""

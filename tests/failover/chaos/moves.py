@@ -1,0 +1,36 @@
+"""Media moves of a running recorder: who has a call, how it is made to move, and that it has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.failover.chaos.faults import REPLACED_S, Target
+from tests.kit.call import Call
+from tests.kit.running import RunningRecorder, eventually
+
+
+def writer_of(recorder: RunningRecorder, call: Call) -> str:
+    """Name of the writer that has the call, from what the recorder logged about it."""
+    line = next(
+        line for line in reversed(recorder.log().splitlines()) if call.dialog.call_id in line and " recording " in line
+    )
+    return line.partition("writer=")[2].split()[0]
+
+
+@contextmanager
+def draining(target: Target, writer: str) -> Iterator[None]:
+    """Drain a writer, and use it again afterwards."""
+    assert "error" not in target.command("drain-writer", writer=writer, draining=True)
+    try:
+        yield
+    finally:
+        target.command("drain-writer", writer=writer, draining=False)
+
+
+def moved(recorder: RunningRecorder, call: Call) -> None:
+    def probe() -> bool:
+        lines = recorder.log().splitlines()
+        return any("media moved" in line and call.identifier in line and "not moved" not in line for line in lines)
+
+    eventually(probe, limit_s=REPLACED_S, what="the move", detail=recorder.log_tail)
