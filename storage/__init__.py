@@ -1,4 +1,5 @@
 """The PostgreSQL catalog, durable files and the administrator's commands. Knows nothing of SIP or RTP.
 
-`postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli`.
+`postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli`;
+`integrity` (hash chain, signatures) lies below them and needs no database.
 """

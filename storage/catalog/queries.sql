@@ -131,3 +131,25 @@ FROM files WHERE recording_id = $1 ORDER BY kind, store, path
 
 -- name: schema_version
 SELECT max(version) FROM schema_migrations
+
+-- name: append_audit
+SELECT append_audit_v1($1, $2, $3, $4, $5, $6)
+
+-- name: audit_entries
+-- Entries after number $1, of what is given of actor, action, subject and time ($5 inclusive, $6 exclusive).
+SELECT number, entry_id, at, actor, action, subject, reason, details, previous, digest FROM audit_log
+WHERE number > $1 AND ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR action = $3)
+    AND ($4::text IS NULL OR subject = $4) AND ($5::timestamptz IS NULL OR at >= $5)
+    AND ($6::timestamptz IS NULL OR at < $6)
+ORDER BY number LIMIT $7
+
+-- name: latest_audit_entries
+-- The same, the latest ones, newest first.
+SELECT number, entry_id, at, actor, action, subject, reason, details, previous, digest FROM audit_log
+WHERE ($1::text IS NULL OR actor = $1) AND ($2::text IS NULL OR action = $2)
+    AND ($3::text IS NULL OR subject = $3) AND ($4::timestamptz IS NULL OR at >= $4)
+    AND ($5::timestamptz IS NULL OR at < $5)
+ORDER BY number DESC LIMIT $6
+
+-- name: audit_head
+SELECT number, digest FROM audit_head

@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from storage.catalog import reading, traces
+from storage.catalog.audit import AuditLog
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.jobs import JobQueue
 from storage.catalog.migrate import check_schema
@@ -59,6 +60,8 @@ class Catalog:
 
     def __init__(self, pool: Pool, dsn: str, *, timeout_s: float) -> None:
         self._database = Database(pool, _statements())
+        self.audit = AuditLog(self._database)
+        """Who did what, and why."""
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
 
     @classmethod

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from storage.cli.audit_anchor import export_audit, write_anchor
+from storage.cli.audit_list import list_audit
+from storage.cli.audit_verify import verify_audit
 from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
 from storage.cli.recordings_export import export_recording
@@ -20,3 +23,9 @@ recordings_app.command("trace")(trace_recording)
 jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
 jobs_app.command("list")(list_jobs)
 jobs_app.command("retry")(retry_job)
+
+audit_app = typer.Typer(no_args_is_help=True, help="Who did what to which recording, and the proof that it is all.")
+audit_app.command("list")(list_audit)
+audit_app.command("verify")(verify_audit)
+audit_app.command("anchor")(write_anchor)
+audit_app.command("export")(export_audit)

@@ -19,6 +19,7 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import StorageError
+from storage.integrity import keys
 
 WIDTH_WITHOUT_TERMINAL = 200
 """Characters per line when the output goes to a file or a pipe, where rich would assume 80."""
@@ -40,7 +41,12 @@ class CliContext:
     files_root: Path
     """Root of the store named "local"."""
     state_dir: Path
-    """For messages to people."""
+    """For messages to people, and where the signing keys are."""
+
+    @property
+    def keys_directory(self) -> Path:
+        """Signing key and trusted public keys of this host."""
+        return self.state_dir / keys.DIRECTORY
 
     def storage_context(self) -> CliContext:
         """Return itself: a context is its own source."""

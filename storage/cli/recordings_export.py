@@ -11,11 +11,13 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.catalog.audit import AuditEntry
 from storage.catalog.records import RecordingState
 from storage.catalog.views import FileView, RecordingDetail
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
 from storage.errors import AlreadyPublished
 from storage.files import FileStore, copy_durably
@@ -39,6 +41,7 @@ class ExportOptions:
     force: bool = False
     party: int | None = None
     format: str = "master"
+    reason: str = ""
     as_json: bool = False
 
 
@@ -58,6 +61,7 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
     master = _master_of(recording)
     if master.store != LOCAL_STORE:
         raise CommandFailed(f"store {printable(master.store)} cannot be read by this version", ExitCode.REFUSED)
+    await catalog.audit.append(_entry(recording, master, options))
     source = FileStore(context.files_root).locate(master.path)
     target = options.out / PurePosixPath(master.path).name if options.out.is_dir() else options.out
     try:
@@ -82,6 +86,7 @@ def export_recording(
     audio_format: Annotated[
         str, typer.Option("--format", help="Audio format; `master` is the stored file.")
     ] = "master",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
     """Write a verified copy of a recording's audio.
@@ -89,13 +94,29 @@ def export_recording(
     Example: recorder-admin recordings export 3f2a91c0 --out call.wav
     """
     options = ExportOptions(
-        reference=reference, out=out, force=force, party=party, format=audio_format, as_json=as_json
+        reference=reference, out=out, force=force, party=party, format=audio_format, reason=reason, as_json=as_json
     )
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:
         return await run(options, catalog, context, make_console())
 
     run_command(ctx, as_json=as_json, command=command)
+
+
+def _entry(recording: RecordingDetail, master: FileView, options: ExportOptions) -> AuditEntry:
+    """Say who takes what where; this is durable before the first byte is copied."""
+    return AuditEntry(
+        actor=operator(),
+        action="export",
+        subject=str(recording.summary.recording_id),
+        reason=options.reason,
+        details={
+            "record_identifier": recording.summary.record_identifier,
+            "out": str(options.out.absolute()),
+            "format": options.format,
+            "sha256": master.sha256.hex(),
+        },
+    )
 
 
 def _master_of(recording: RecordingDetail) -> FileView:

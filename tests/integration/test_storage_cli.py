@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -405,3 +406,13 @@ class TestJobs:
     async def test_no_jobs(self, desk: Desk) -> None:
         assert "No job matches." in (await desk.type("jobs", "list")).stdout
         assert await desk.json("jobs", "list") == []
+
+
+async def test_an_export_is_entered_into_the_audit_log(desk: Desk, tmp_path: Path) -> None:
+    opened, _ = await desk.finish()
+    out = tmp_path / "out.wav"
+    await desk.json("recordings", "export", str(opened.recording_id), "--out", str(out), "--reason", "case 17")
+    (entry,) = [entry async for entry in desk.catalog.audit.read()]
+    assert (entry.action, entry.subject, entry.reason) == ("export", str(opened.recording_id), "case 17")
+    assert entry.actor.endswith(f"@{socket.gethostname()}")
+    assert json.loads(entry.details)["out"] == str(out)

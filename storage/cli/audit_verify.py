@@ -1,0 +1,160 @@
+"""`recorder-admin audit verify`: is the log complete and unchanged, and does it still hold what was anchored."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from storage.catalog import Catalog
+from storage.cli.context import CliContext, make_console, report, run_command
+from storage.cli.exit_codes import ExitCode, exit_code_of
+from storage.cli.presentation import printable, write_json
+from storage.errors import IntegrityBroken, StorageError, StorageMisused
+from storage.integrity import Anchor, ChainCheck, ChainEntry, ChainFault, PublicKeys, SigningKeys
+
+SHOWN = 20
+"""Faults printed for people; `--json` gives all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditVerifyOptions:
+    """Options of the command."""
+
+    anchors: tuple[Path, ...] = ()
+    keys: tuple[Path, ...] = ()
+    file: Path | None = None
+    as_json: bool = False
+
+
+async def run(options: AuditVerifyOptions, catalog: Catalog, context: CliContext, console: Console) -> ExitCode:
+    """Check the log in the catalog."""
+    trusted = await asyncio.to_thread(_trusted, options, context)
+    anchors = await asyncio.to_thread(_read_anchors, options.anchors, trusted)
+    # The head first: what is appended meanwhile is read as well, and must follow from it.
+    head = await catalog.audit.head()
+    check = ChainCheck()
+    anchors_and_head = [*anchors, ("the head", head)]
+    faults = await _check(catalog.audit.read(), check, anchors_and_head)
+    latest = await catalog.audit.head()
+    if latest.number <= check.number:
+        check.ends_at(latest.number, latest.digest)
+    return _tell(check, [*check.faults, *faults], len(anchors), console, as_json=options.as_json)
+
+
+async def run_offline(options: AuditVerifyOptions, console: Console) -> ExitCode:
+    """Check an exported log; needs neither recorder nor catalog."""
+    if options.file is None:
+        raise StorageMisused("an exported log is checked with --file")
+    anchors = _read_anchors(options.anchors, PublicKeys.read(options.keys))
+    check = ChainCheck()
+    faults = await _check(_lines(options.file), check, anchors)
+    return _tell(check, [*check.faults, *faults], len(anchors), console, as_json=options.as_json)
+
+
+def verify_audit(
+    ctx: typer.Context,
+    *,
+    anchor: Annotated[
+        list[Path] | None, typer.Option("--anchor", metavar="FILE", help="The log must still hold this; repeatable.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", metavar="PEM", help="Public key of the anchors; default: this host's. Repeatable."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Check this exported log, without the catalog.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+) -> None:
+    """Check that no entry of the audit log was changed, removed or added. Exit code 5 when one was.
+
+    Example: recorder-admin audit verify --anchor /mnt/worm/audit-anchor-000000000042.json
+    """
+    options = AuditVerifyOptions(anchors=tuple(anchor or ()), keys=tuple(key or ()), file=file, as_json=as_json)
+    if file is not None:
+        try:
+            code = asyncio.run(run_offline(options, make_console()))
+        except StorageError as error:
+            report(error, as_json=as_json)
+            code = ExitCode(exit_code_of(error))
+        raise typer.Exit(code)
+
+    async def command(catalog: Catalog, context: CliContext) -> ExitCode:
+        return await run(options, catalog, context, make_console())
+
+    run_command(ctx, as_json=as_json, command=command)
+
+
+async def _check(
+    entries: AsyncIterator[ChainEntry], check: ChainCheck, anchors: Sequence[tuple[str, Anchor]]
+) -> list[ChainFault]:
+    """Feed all entries; return what contradicts an anchor."""
+    digests: dict[int, bytes] = {0: check.digest}
+    wanted = {anchor.number for _, anchor in anchors}
+    async for entry in entries:
+        check.feed(entry)
+        if entry.number in wanted:
+            digests[entry.number] = entry.digest
+    return [
+        ChainFault(anchor.number, f"{name} says {anchor.digest.hex()[:16]}..., the log something else or nothing")
+        for name, anchor in anchors
+        if digests.get(anchor.number) != anchor.digest
+    ]
+
+
+async def _lines(path: Path) -> AsyncIterator[ChainEntry]:
+    try:
+        with path.open("rb") as file:
+            for number, line in zip(itertools.count(1), file, strict=False):
+                try:
+                    yield ChainEntry.from_json(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise IntegrityBroken(f"{path}, line {number} is not an entry of the audit log: {error}") from error
+    except OSError as error:
+        raise StorageMisused(f"{path}: {error.strerror}: name a file that `audit export` wrote") from error
+
+
+def _trusted(options: AuditVerifyOptions, context: CliContext) -> PublicKeys:
+    if options.keys:
+        return PublicKeys.read(options.keys)
+    return SigningKeys.open(context.keys_directory).trusted() if options.anchors else PublicKeys([])
+
+
+def _read_anchors(paths: Sequence[Path], trusted: PublicKeys) -> list[tuple[str, Anchor]]:
+    anchors = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageMisused(f"{path}: {error.strerror}: name a file that `audit anchor` wrote") from error
+        anchors.append((f"anchor {path}", Anchor.read(data, trusted, name=str(path))))
+    return anchors
+
+
+def _tell(check: ChainCheck, faults: list[ChainFault], anchors: int, console: Console, *, as_json: bool) -> ExitCode:
+    if as_json:
+        facts = {
+            "entries": check.number,
+            "head": check.digest.hex(),
+            "anchors": anchors,
+            "intact": not faults,
+            "faults": [{"number": fault.number, "what": fault.what} for fault in faults],
+        }
+        write_json(console, facts)
+    elif faults:
+        for fault in faults[:SHOWN]:
+            console.print(f"entry {fault.number}: {printable(fault.what)}", soft_wrap=True)
+        if len(faults) > SHOWN:
+            console.print(f"... and {len(faults) - SHOWN} more; --json lists them all")
+        console.print(f"BROKEN: {check.number} entries read")
+    else:
+        console.print(f"intact: {check.number} entries, {anchors} anchors; head {check.digest.hex()}", soft_wrap=True)
+    return ExitCode.INTEGRITY if faults else ExitCode.OK
