@@ -16,7 +16,6 @@ import mmap
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,17 +31,13 @@ from media.writer.kernel import (
     last_error,
     receive,
 )
+from media.writer.slots import HEAD, REST, Slots
 
 _log: Final = logging.getLogger(__name__)
 
 SLOTS: Final = 4096
-HEAD: Final = 256
-"""Bytes of a datagram in its packed slot: G.711 of 20 ms needs 172, of 30 ms 252. Packed slots keep the cache warm."""
-REST: Final = 1792
-"""Bytes for the rare longer datagram, apart; 2,048 in all: above any Ethernet frame."""
-MAX_DATAGRAM: Final = HEAD + REST
 PER_CALL: Final = 64
-"""Datagrams taken from one socket before the next one has its turn."""
+"""Slots taken from one socket before the next one has its turn."""
 MAX_CALLS: Final = 4096
 """Sockets noted in one filling."""
 RTCP_BIT: Final = 1 << 31
@@ -54,40 +49,6 @@ _HEADER: Final = struct.Struct("<8sIIIII")
 _HEADER_ROOM: Final = 4096
 _UNUSED: Final = 0xFFFF_FFFF
 _TRANSIENT: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED})
-
-
-@dataclass(slots=True, eq=False)
-class Datagrams:
-    """Datagrams as the kernel left them; views into the arena, valid until it is given back, or copies."""
-
-    heads: NDArray[np.uint8]
-    """Shape (n, HEAD)."""
-    rests: NDArray[np.uint8]
-    """Shape (n, REST)."""
-    names: NDArray[np.uint64]
-    """Packed source addresses, shape (n, 4)."""
-    controls: NDArray[np.int64]
-    """Ancillary data, shape (n, 8)."""
-    messages: NDArray[np.void]
-    """dtype `MESSAGE`."""
-
-    def __len__(self) -> int:
-        return len(self.messages)
-
-    def name(self, position: int) -> bytes:
-        """Return one packed source address."""
-        return bytes(self.names[position].data)
-
-    def take(self, start: int, stop: int) -> Datagrams:
-        """Return the datagrams of a range, without copying."""
-        here = slice(start, stop)
-        return Datagrams(self.heads[here], self.rests[here], self.names[here], self.controls[here], self.messages[here])
-
-    def copy(self) -> Datagrams:
-        """Return the same datagrams in memory of their own."""
-        # As words: copying a structured array leaves out its padding, which readers of whole words rely on being zero.
-        messages = self.messages.view(np.uint64).copy().view(MESSAGE)
-        return Datagrams(self.heads.copy(), self.rests.copy(), self.names.copy(), self.controls.copy(), messages)
 
 
 class Arena:
@@ -108,8 +69,8 @@ class Arena:
         """The memory was a predecessor's: `told_drops` go on from there."""
         sizes = _region_sizes(port_rows)
         self._memory = self._map(path, _HEADER_ROOM + sum(sizes), port_rows)
-        self.recovered = dict[int, list[Datagrams]]()
-        """Datagrams of a dead predecessor by noted port; copies."""
+        self.recovered = dict[int, list[Slots]]()
+        """Slots of a dead predecessor by noted port; copies."""
         regions = iter(_split(np.frombuffer(self._memory, np.uint8), sizes))
         heads = next(regions).reshape(SLOTS, HEAD)
         rests = next(regions).reshape(SLOTS, REST)
@@ -124,7 +85,7 @@ class Arena:
         self.told_drops = self.told_drops.reshape(port_rows, 2)
         self.busy = next(regions)
         """Per port row: 1 while a session uses the port."""
-        self.all = Datagrams(heads, rests, names, controls, messages)
+        self.all = Slots(heads, rests, names, controls, messages)
         if self._fd >= 0:
             self._rescue()
         _wire(self.all, vectors)
@@ -219,7 +180,7 @@ class Arena:
         counts: NDArray[np.int64] = edges[1:] - edges[:-1]
         return counts
 
-    def filled(self) -> Datagrams:
+    def filled(self) -> Slots:
         """Return views of everything received since the arena was given back."""
         return self.all.take(0, self.used)
 
@@ -266,7 +227,7 @@ def _split(memory: NDArray[np.uint8], sizes: Sequence[int]) -> list[NDArray[np.u
     return [memory[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
-def _wire(datagrams: Datagrams, vectors: NDArray[np.uint64]) -> None:
+def _wire(datagrams: Slots, vectors: NDArray[np.uint64]) -> None:
     """Point every message at its slot, name and control space: addresses of this process, so anew at every start."""
     slot = np.arange(SLOTS, dtype=np.uint64)
     vectors[:, 0, 0] = datagrams.heads.ctypes.data + slot * np.uint64(HEAD)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from media.writer.arena import Datagrams
+from media.writer.datagrams import Datagrams
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Datagrams of one filling of the arena, socket by socket; columns below `counts` have one entry per datagram."""
+    """Datagrams, port by port; columns below `counts` have one entry per datagram, as in `Columns`."""
 
     datagrams: Datagrams
     calls: NDArray[np.int64]

@@ -24,10 +24,10 @@ from media.container.layout import FILE_SUFFIX
 from media.errors import CaptureLost, LostError
 from media.writer.arena import Arena
 from media.writer.capture_file import CaptureFile
-from media.writer.carousel import Carousel
 from media.writer.config import PortPair, WriterConfig
 from media.writer.intake import Intake
-from media.writer.kernel import datagram_waits, dropped_datagrams, prepare_socket
+from media.writer.kernel import datagram_waits, prepare_socket
+from media.writer.packet_source import PacketSource
 from media.writer.protocol import (
     CloseSession,
     Command,
@@ -45,8 +45,8 @@ from media.writer.protocol import (
     SessionOpened,
     SessionSummary,
 )
-from media.writer.reception import Reception
 from media.writer.roster import CommandRefused, Roster, check_command
+from media.writer.socket_source import SocketSource
 from media.writer.sources import SwitchPolicy
 from media.writer.stream import LiveSession, LiveStream, stored_stream, stream_report, stream_totals
 from media.writer.syncing import Outcome, Syncer
@@ -112,8 +112,6 @@ class Engine:
         self._roster = Roster(
             pairs,
             table,
-            told,
-            trust_told=self._arena.inherited,
             busy=self._arena.busy,
             cooldown_s=config.cooldown_s,
             reserved_until=clock() + config.recovery_s,
@@ -126,8 +124,7 @@ class Engine:
         self._intake = Intake(
             table, self._roster.slots, self._roster.streams, told_drops=told, policy=policy, wall_ns=wall_ns
         )
-        self._reception = Reception(self._arena, self._intake, self._roster)
-        self._carousel = Carousel(config.visit_interval_s)
+        self._source: PacketSource = SocketSource(self._arena, self._intake, table, config.visit_interval_s)
         self.syncer = Syncer()
         self._root = os.open(config.capture_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._day = ("", -1)
@@ -148,22 +145,21 @@ class Engine:
 
     def next_turn(self) -> float | None:
         """Return the monotonic seconds at which `visit` has something to do, or None."""
-        return None if self.failed else self._carousel.next_turn()
+        return None if self.failed else self._source.next_turn()
 
     def visit(self) -> bool:
-        """Visit the group whose turn it is; say whether there was one."""
+        """Make the visit whose turn it is; say whether there was one."""
         self._progress += 1
-        due = None if self.failed else self._carousel.due(self._clock())
-        if due is None:
+        turn = None if self.failed else self._source.due(self._clock())
+        if turn is None:
             return False
-        group, late_s = due
         try:
-            if late_s > _LATE_S:
-                stalled = int((late_s + self._config.visit_interval_s) * _S_TO_NS)
-                for session in group.sessions.values():
+            if turn.late_s > _LATE_S:
+                stalled = int((turn.late_s + self._config.visit_interval_s) * _S_TO_NS)
+                for session in turn.sessions:
                     session.file.event(model.Late(at_ns=self._wall_ns(), stalled_ns=stalled))
-            self._reception.visit(group)
-            for session in group.sessions.values():
+            turn.take()
+            for session in turn.sessions:
                 session.file.flush()
         except LostError as error:
             self._fail(str(error))
@@ -176,7 +172,7 @@ class Engine:
             self.syncer.sync_file_system(self._root, self._synced)
         now = self._clock()
         if now - self._started > self._config.recovery_s:
-            self._reception.forget_saved()
+            self._source.forget_saved()
         self._measure_disk()
         self._watch_clock()
         return Heartbeat(
@@ -270,14 +266,18 @@ class Engine:
         )
         self._roster.enter(session)
         for stream in streams:
-            self._roster.connect(session, stream, adopt=command.adopt)
-        self._carousel.add(session, now)
+            self._connect(session, stream, adopt=command.adopt)
+        self._source.add(session, now)
         if command.adopt:
             self._adopt(session, streams)
         else:
-            self._reception.disown(streams)
+            self._source.disown(streams)
         self.syncer.sync_files((file.fd, self._day[1], self._root), partial(self._open_synced, session))
         return session
+
+    def _connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
+        self._source.connect(stream, adopt=adopt)
+        self._roster.connect(session, stream)
 
     def _create_file(self, command: OpenSession, streams: Sequence[LiveStream], host: str) -> CaptureFile:
         body = model.Session(
@@ -314,10 +314,10 @@ class Engine:
         return path
 
     def _adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
-        saved = self._reception.saved(streams)
+        saved = self._source.saved(streams)
         if saved:
             session.file.event(model.Recovered(packets=saved, at_ns=self._wall_ns()))
-            self._reception.adopt(streams)
+            self._source.adopt(streams)
 
     def _open_synced(self, session: LiveSession, outcome: Outcome) -> None:
         if outcome is not None:
@@ -331,7 +331,7 @@ class Engine:
         check_command(command.session, command.streams)
         session = self._find(command.session)
         # What has arrived until now belongs to the old table: recorded if it was recording, discarded if it was paused.
-        self._reception.drain(session)
+        self._source.drain(session)
         now = self._clock()
         wanted = {spec.index: spec for spec in command.streams}
         staying = {
@@ -345,9 +345,9 @@ class Engine:
         for index in staying:
             self._roster.change(session.streams[index], wanted[index])
         for stream in fresh:
-            self._roster.connect(session, stream, adopt=False)
+            self._connect(session, stream, adopt=False)
         session.streams = dict(sorted(session.streams.items()))
-        self._carousel.refresh(session)
+        self._source.refresh(session)
         table = [stored_stream(stream.spec) for stream in session.streams.values()]
         session.file.event(model.Streams(at_ns=self._wall_ns(), cause=command.cause, streams=table))
         session.file.flush()
@@ -366,13 +366,13 @@ class Engine:
         self._closing[command.session].append((answer, command.request))
 
     def _end(self, session: LiveSession, cause: str) -> None:
-        self._reception.drain(session)
+        self._source.drain(session)
         now = self._clock()
         for stream in list(session.streams.values()):
             self._finish_stream(session, stream, now)
         totals = sorted(session.finished, key=lambda one: one.index)
         session.file.end(model.End(cause=cause, at_ns=self._wall_ns(), streams=totals))
-        self._carousel.remove(session)
+        self._source.remove(session)
         self._roster.leave(session)
         closed = SessionClosed(
             request=0,
@@ -398,9 +398,8 @@ class Engine:
             answer(msgspec.structs.replace(closed, request=request))
 
     def _finish_stream(self, session: LiveSession, stream: LiveStream, now: float) -> None:
-        dropped = dropped_datagrams(stream.pair.rtp) - int(self._arena.told_drops[stream.row, 0]) & 0xFFFF_FFFF
-        if 0 < dropped < 1 << 31:
-            # Dropped behind the last packet that could have told it.
+        dropped = self._source.untold_drops(stream)
+        if dropped:
             since = int(self._table.last_arrival_ns[stream.row])
             self._intake.sifter.tell_drops(stream.row, 0, dropped, since, self._wall_ns())
         session.finished.append(self._roster.disconnect(session, stream, now))

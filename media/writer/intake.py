@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from media.container.layout import BLOCK, RECORD, BlockType, RecordFlag
 from media.rtp.packet import FIXED_HEADER
-from media.writer.arena import Datagrams
 from media.writer.batch import Batch
-from media.writer.kernel import CONTROL_TIME, source_keys
+from media.writer.datagrams import Datagrams
+from media.writer.kernel import CONTROL_TIME
 from media.writer.packing import Packed, pack
 from media.writer.sifting import RTCP_FIRST, RTCP_TYPES, Sifter
 from media.writer.sources import SwitchPolicy
 from media.writer.stream import LiveSession, LiveStream
 from media.writer.table import FLAG_SHIFT, PortTable
 
-_NANOSECONDS: Final = 1_000_000_000
 _QUIET: Final = np.array([CONTROL_TIME, 0], np.uint64)
 """State of a datagram that came with its time, whole, at a socket that has never dropped one."""
 _NEVER: Final = 1 << 32
@@ -86,9 +85,9 @@ class Intake:
         """Append what came on RTP sockets.
 
         Args:
-            datagrams: in the order of receipt, socket by socket.
-            rows: port row of each socket, none twice; sockets of one session are neighbours.
-            counts: datagrams of each socket.
+            datagrams: port by port, those of one port in the order of receipt.
+            rows: these ports, none twice; ports of one session are neighbours.
+            counts: datagrams of each port.
             recovered: saved from a dead predecessor.
 
         """
@@ -112,9 +111,7 @@ class Intake:
     def _batch(
         self, datagrams: Datagrams, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool
     ) -> Batch:
-        # The columns lie far apart in the arena: each cache line is visited once, and copied together.
-        messages = datagrams.messages.view(np.uint64).reshape(-1, 8)[:, 5:8].copy()
-        times = datagrams.controls[:, 2:4].copy()
+        columns = datagrams.columns()
         marks = np.repeat(self._table.mark[rows], counts)
         if recovered:
             marks |= int(RecordFlag.RECOVERED) << FLAG_SHIFT
@@ -122,12 +119,11 @@ class Intake:
             datagrams=datagrams,
             calls=rows,
             counts=counts,
-            lengths=messages[:, 2].astype(np.int64),
-            keys=source_keys(datagrams.names, datagrams.messages["name_length"]),
-            words=datagrams.heads.view(np.uint32)[:, :4].copy(),
-            states=messages[:, :2],
-            # One cmsghdr of two words, then a timespec.
-            arrival_ns=times[:, 0] * _NANOSECONDS + times[:, 1],
+            lengths=columns.lengths,
+            keys=columns.keys,
+            words=columns.words,
+            states=columns.states,
+            arrival_ns=columns.arrival_ns,
             marks=marks,
         )
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from media.container import model
 from media.errors import ResourceError
-from media.writer.arena import PER_CALL, Discarder
 from media.writer.config import PortPair
-from media.writer.kernel import dropped_datagrams, numeric_address
+from media.writer.kernel import numeric_address
 from media.writer.ports import PortAllocator
 from media.writer.protocol import RefusalReason, StreamSpec
 from media.writer.sources import SourceLock
@@ -24,8 +23,6 @@ from media.writer.table import NO_SESSION, PAYLOAD_TYPES, PortTable
 MAX_STREAMS: Final = 64
 """Streams of one session; a conference that is recorded per party has a dozen."""
 _SESSION_NAME: Final = re.compile(r"[0-9a-f]{32}")
-_STALE_LIMIT: Final = 64 * PER_CALL
-"""Datagrams discarded when a port is taken; more than any receive buffer holds of one stream."""
 
 
 class CommandRefused(ResourceError):
@@ -56,8 +53,6 @@ class Roster:
     Args:
         pairs: the granted ports; the position is the port row.
         table: columns by port row.
-        told_drops: drop counters already told, shape (rows, 2).
-        trust_told: the counters come from a predecessor, so drops since then are still to be told.
         busy: per port row, 1 while a session uses it; what is 1 now is reserved for adoption.
         cooldown_s: see `WriterConfig`.
         reserved_until: monotonic seconds until which ports of a predecessor are reserved.
@@ -68,24 +63,19 @@ class Roster:
         self,
         pairs: Sequence[PortPair],
         table: PortTable,
-        told_drops: NDArray[np.uint32],
         *,
-        trust_told: bool,
         busy: NDArray[np.uint8],
         cooldown_s: float,
         reserved_until: float,
     ) -> None:
         self._pairs = pairs
         self._table = table
-        self._told_drops = told_drops
-        self._trust_told = trust_told
         self._rows = {pair.port: row for row, pair in enumerate(pairs)}
         self._busy = busy
         self._allocator = PortAllocator(len(pairs), cooldown_s)
         for row in np.flatnonzero(busy).tolist():
             self._allocator.reserve(row, reserved_until)
         busy[:] = 0
-        self._discarder = Discarder()
         self.slots: list[LiveSession | None] = []
         """Sessions by slot; the numbers in `PortTable.session`."""
         self.streams: list[LiveStream | None] = [None] * len(pairs)
@@ -140,20 +130,13 @@ class Roster:
         self.slots[session.slot] = session
         self.by_name[session.identifier] = session
 
-    def connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
-        """Let a stream's port receive for a session; what waits in its sockets is discarded unless adopted."""
+    def connect(self, session: LiveSession, stream: LiveStream) -> None:
+        """Let a stream's port serve a session."""
         session.streams[stream.spec.index] = stream
         self.streams[stream.row] = stream
         self._busy[stream.row] = 1
         self._table.clear(stream.row, session=session.slot, stream=stream.spec.index)
         self._table.payload_known[stream.row, list(stream.spec.payload_types)] = True
-        for kind, sock in enumerate((stream.pair.rtp, stream.pair.rtcp)):
-            if sock is None:
-                continue
-            if not adopt:
-                self._discarder.discard(sock.fileno(), _STALE_LIMIT)
-            if not (adopt and self._trust_told):
-                self._told_drops[stream.row, kind] = dropped_datagrams(sock)
 
     def change(self, stream: LiveStream, spec: StreamSpec) -> None:
         """Put a new specification of a connected stream in force; its port stays."""
@@ -177,8 +160,3 @@ class Roster:
         del self.by_name[session.identifier]
         self.slots[session.slot] = None
         self._free_slots.append(session.slot)
-
-    def discard_paused(self, paused: Sequence[tuple[int, int]], limit: int) -> None:
-        """Drop and count what waits in the sockets of paused streams; (descriptor, row) each."""
-        for fd, row in paused:
-            self._table.paused[row] += self._discarder.discard(fd, limit)

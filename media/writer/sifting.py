@@ -36,8 +36,6 @@ _KEY_FACTOR: Final = np.uint64(secrets.randbits(64) | 1)
 """Mix a port row and a source into one number that nobody outside can make collide."""
 _SOURCE_BITS: Final = pack_mark(0, 0xFFFF, int(RecordFlag.PROVISIONAL))
 """What a mark owes to the accepted source."""
-_DROPS_WORD: Final = 6
-"""Word of the control data that holds SO_RXQ_OVFL: behind the timestamp (4 words) and one cmsghdr (2 words)."""
 _WORD32: Final = 0xFFFF_FFFF
 _NOTHING: Final = np.empty(0, np.int64)
 
@@ -114,7 +112,7 @@ class Sifter:
                 self._tell_drops(batch, row, members, kind, since)
 
     def _tell_drops(self, batch: Batch, row: int, members: NDArray[np.int64], kind: int, since_ns: int) -> None:
-        counters = batch.datagrams.controls[members, _DROPS_WORD] & _WORD32
+        counters = batch.datagrams.drop_counters(members)
         told = int(self._told_drops[row, kind])
         risen = (counters - told) & _WORD32
         # A counter behind the one told (a packet that waited while its successor's drops were told) looks enormous.
@@ -205,7 +203,7 @@ class Sifter:
         self._table.ssrc[rows[fresh]] = batch.ssrcs[fresh]
 
     def _tell_ssrc(self, batch: Batch, position: int, session: LiveSession, stream: LiveStream) -> None:
-        head = batch.datagrams.heads[position].tobytes()
+        head = batch.words[position].tobytes()
         ssrc = int.from_bytes(head[8:12], "big")
         if ssrc in stream.told_ssrcs or len(stream.told_ssrcs) >= MAX_TOLD:
             return

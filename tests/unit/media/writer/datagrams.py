@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.writer.arena import HEAD, REST, Datagrams
 from media.writer.kernel import CONTROL_TIME, CONTROL_TIME_DROPS, MESSAGE, MSG_TRUNC
+from media.writer.slots import HEAD, REST, Slots
 
 NOW = 1_772_366_400_000_000_000
 MS = 1_000_000
@@ -29,9 +29,9 @@ class Received:
     cut: bool = False
 
 
-def datagrams(received: list[Received]) -> Datagrams:
+def datagrams(received: list[Received]) -> Slots:
     count = len(received)
-    found = Datagrams(
+    found = Slots(
         np.full((count, HEAD), 0xEE, np.uint8),
         np.full((count, REST), 0xEE, np.uint8),
         np.zeros((count, 4), np.uint64),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from media.errors import LocalError, LostError
-from media.writer.arena import HEAD, MAX_DATAGRAM, PER_CALL, RTCP_BIT, SLOTS, Arena, Datagrams, Discarder
+from media.writer.arena import PER_CALL, RTCP_BIT, SLOTS, Arena, Discarder
 from media.writer.kernel import MSG_TRUNC, prepare_socket
+from media.writer.slots import HEAD, MAX_DATAGRAM, Slots
 
 
 class Pair:
@@ -49,7 +50,7 @@ def note(arena: Arena, *ports: int) -> None:
     arena.note(np.array(ports, np.uint32))
 
 
-def contents(datagrams: Datagrams) -> list[bytes]:
+def contents(datagrams: Slots) -> list[bytes]:
     return [
         (datagrams.heads[slot].tobytes() + datagrams.rests[slot].tobytes())[: int(datagrams.messages["length"][slot])]
         for slot in range(len(datagrams))

@@ -1,4 +1,4 @@
-"""Datagrams into packed bytes, whatever their lengths."""
+"""Slots into packed bytes, whatever their lengths."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.container import RECORD
-from media.writer.arena import HEAD, MAX_DATAGRAM
 from media.writer.packing import pack
+from media.writer.slots import HEAD, MAX_DATAGRAM
 from media.writer.table import pack_mark
 from tests.unit.media.writer.datagrams import Received, datagrams
 
