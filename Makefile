@@ -1,7 +1,7 @@
 # The only entry: `make run` starts the recorder, `make test` runs the whole suite. Both set up what they need.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: run demo test check bench chaos lock clean
+.PHONY: run demo test check bench chaos codecs lock clean
 
 run: $(VENV)/runtime
 	$(BIN)/recorder run --config config/recorder.toml $(ARGS)
@@ -33,6 +33,12 @@ lock: $(VENV)/development
 		pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra codecs --group build -o requirements-codecs.lock
+
+# Decoders of an optional package with GPL parts: G.729, AMR, iLBC, Speex, G.722 (docs/dependencies.md).
+codecs: requirements-codecs.lock
+	.ci/bootstrap $(VENV) requirements-codecs.lock
 
 $(VENV)/runtime: requirements.lock pyproject.toml
 	.ci/bootstrap $(VENV) requirements.lock

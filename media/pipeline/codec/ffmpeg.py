@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from media.container import Codec
 from media.pipeline.codec.base import FormatFactory, Payloads, Samples
 
+if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.audio.codeccontext import AudioCodecContext
+
 try:
     import av
 except ImportError:
-    av = None
+    av = None  # type: ignore[assignment]  # the package is optional
 
 G729_OCTETS: Final = 10
 G729_UNITS: Final = 80
@@ -28,6 +32,16 @@ G729_UNITS: Final = 80
 def can_decode(name: str) -> bool:
     """Say whether PyAV is installed and its FFmpeg has the decoder."""
     return av is not None and name in av.codecs_available
+
+
+def decode_file(file: BinaryIO, format_: str) -> Samples:
+    """Return the mono audio of a file of one of FFmpeg's formats, shape (samples,); empty if FFmpeg refuses it."""
+    try:
+        with av.open(file, "r", format=format_) as container:
+            parts = [_linear(frame) for frame in container.decode(container.streams.audio[0])]
+    except av.error.FFmpegError:
+        return np.zeros(0, np.int16)
+    return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
 class FfmpegDecoder:
@@ -40,7 +54,7 @@ class FfmpegDecoder:
     """
 
     def __init__(self, name: str, sample_rate: int) -> None:
-        self._context = av.CodecContext.create(name, "r")
+        self._context = cast("AudioCodecContext", av.CodecContext.create(name, "r"))
         self._context.sample_rate = sample_rate
         self._context.layout = "mono"
 
@@ -53,8 +67,18 @@ class FfmpegDecoder:
             frames = self._context.decode(av.Packet(payload)) if payload else []
         except av.error.FFmpegError:
             return None
-        parts = [frame.to_ndarray().reshape(-1) for frame in frames]
-        return np.concatenate([np.zeros(0, np.int16), *parts]).astype(np.int16)
+        return np.concatenate([np.zeros(0, np.int16), *(_linear(frame) for frame in frames)])
+
+
+def _linear(frame: AudioFrame) -> Samples:
+    """Return 16-bit samples; some decoders give floating point, where 1 is full scale."""
+    samples = frame.to_ndarray().reshape(-1)
+    linear: Samples = (
+        np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+        if np.issubdtype(samples.dtype, np.floating)
+        else samples.astype(np.int16)
+    )
+    return linear
 
 
 @dataclass(frozen=True, slots=True)

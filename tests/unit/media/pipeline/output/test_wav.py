@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -57,7 +56,6 @@ def test_linear_files_are_read_by_libsndfile(tmp_path: Path) -> None:
     assert (read.tolist(), rate) == (frames.tolist(), 8000)
 
 
-@pytest.mark.skipif(shutil.which("sox") is None, reason="sox is not installed")
 @pytest.mark.parametrize("encoding", list(WavEncoding))
 def test_sox_reads_the_files_without_complaint(tmp_path: Path, encoding: WavEncoding) -> None:
     counted = np.arange(2 * 801).reshape(801, 2)
