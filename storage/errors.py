@@ -6,7 +6,7 @@ be served, or that its outcome is not known.
     StorageError
         StorageMisused          we were called wrongly; a defect or a wrong argument
         StorageRefused          resource: full, forbidden, not ready
-            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken
+            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, UnderLegalHold
             SchemaMismatch, EmbeddedPostgresFailed
         StorageLost             lease or connection is gone
             StaleEpoch, CatalogUnreachable
@@ -45,6 +45,10 @@ class AlreadyPublished(StorageRefused):
 
 class IntegrityBroken(StorageRefused):
     """A file is not what the catalog says: missing, of another length, or of another digest."""
+
+
+class UnderLegalHold(StorageRefused):
+    """A legal hold keeps the recording, its files and its captures from being removed."""
 
 
 class SchemaMismatch(StorageRefused):

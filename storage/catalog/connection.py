@@ -10,7 +10,14 @@ import asyncpg
 import msgspec
 
 from storage.catalog.text import storable_json
-from storage.errors import AlreadyPublished, CatalogUnreachable, StorageError, StorageLost, StorageMisused
+from storage.errors import (
+    AlreadyPublished,
+    CatalogUnreachable,
+    StorageError,
+    StorageLost,
+    StorageMisused,
+    UnderLegalHold,
+)
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -24,6 +31,7 @@ else:
 
 STALE_EPOCH: Final = "TD001"
 PATH_TAKEN: Final = "TD002"
+HELD: Final = "TD004"
 """SQLSTATEs that our own functions raise."""
 
 # Classes and codes that mean "not now": connection, rolled back for another transaction, resources, operator
@@ -83,6 +91,8 @@ def translated() -> Iterator[None]:
             raise LeaseLost from error
         if code == PATH_TAKEN:
             raise AlreadyPublished("a file has a path that another recording claims; nothing was published") from error
+        if code == HELD:
+            raise UnderLegalHold(f"{error}: nothing was removed") from error
         constraint = getattr(error, "constraint_name", None)
         if constraint in _CONSTRAINTS:
             raise StorageMisused(_CONSTRAINTS[constraint]) from error

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from storage.catalog.connection import Database, translated
+from storage.catalog.holds import hold_of
 from storage.catalog.records import (
     CaptureLocation,
     Door,
@@ -123,12 +124,14 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
                 return None
             segments = await connection.fetch(statements["segments_of"], found)
             files = await connection.fetch(statements["files_of"], found)
+            holds = await connection.fetch(statements["holds_of"], [found])
     return RecordingDetail(
         summary=_summary(row),
         parameters=tuple((name, value) for name, value in row["parameters"]),
         warnings=(*row["warnings"], *row["render_warnings"]),
         segments=tuple(_segment(segment) for segment in segments),
         files=tuple(FileView(**dict(file)) for file in files),
+        holds=tuple(hold_of(row) for row in holds),
     )
 
 

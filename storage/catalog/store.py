@@ -21,6 +21,7 @@ import asyncpg
 from storage.catalog import reading, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
+from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
 from storage.catalog.migrate import check_schema
 from storage.catalog.records import (
@@ -63,6 +64,7 @@ class Catalog:
         self.audit = AuditLog(self._database)
         """Who did what, and why."""
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
+        self.holds = Holds(self._database)
 
     @classmethod
     async def connect(
@@ -372,7 +374,7 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    return load_statements("queries.sql")
+    return load_statements("queries.sql") | load_statements("holds.sql")
 
 
 def _facts(call: CallFacts) -> tuple[str | None, ...]:

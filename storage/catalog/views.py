@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from storage.catalog.holds import Hold
 from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, SegmentState
 
 
@@ -137,6 +138,8 @@ class RecordingDetail:
     warnings: tuple[str, ...]
     segments: tuple[SegmentView, ...]
     files: tuple[FileView, ...]
+    holds: tuple[Hold, ...] = ()
+    """All that were ever placed on it, released ones included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,21 @@ from storage.cli.audit_verify import verify_audit
 from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
 from storage.cli.recordings_export import export_recording
+from storage.cli.recordings_hold import hold_recordings
+from storage.cli.recordings_holds import list_holds
 from storage.cli.recordings_list import list_recordings
+from storage.cli.recordings_release import release_recordings
 from storage.cli.recordings_show import show_recording
 from storage.cli.recordings_trace import trace_recording
 
-recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain and export recordings.")
+recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export and hold recordings.")
 recordings_app.command("list")(list_recordings)
 recordings_app.command("show")(show_recording)
 recordings_app.command("export")(export_recording)
 recordings_app.command("trace")(trace_recording)
+recordings_app.command("hold")(hold_recordings)
+recordings_app.command("release")(release_recordings)
+recordings_app.command("holds")(list_holds)
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
 jobs_app.command("list")(list_jobs)

@@ -13,6 +13,7 @@ from storage.errors import (
     StorageMisused,
     StoreForbidden,
     StoreFull,
+    UnderLegalHold,
 )
 
 
@@ -43,6 +44,7 @@ _CODES: dict[type[StorageError], ExitCode] = {
     AlreadyPublished: ExitCode.REFUSED,
     StoreForbidden: ExitCode.REFUSED,
     StoreFull: ExitCode.REFUSED,
+    UnderLegalHold: ExitCode.REFUSED,
     StorageMisused: ExitCode.USAGE,
 }
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from rich.console import Console
 
+from storage.catalog.holds import Hold
 from storage.catalog.views import (
     FileView,
     GapView,
@@ -115,6 +116,7 @@ def detail_json(recording: RecordingDetail) -> dict[str, object]:
         "warnings": list(recording.warnings),
         "segments": [_segment_json(segment) for segment in recording.segments],
         "files": [_file_json(file) for file in recording.files],
+        "holds": [hold_json(hold) for hold in recording.holds],
     }
 
 
@@ -132,6 +134,21 @@ def job_json(job: JobView) -> dict[str, object]:
         "locked_until": iso_utc(job.locked_until),
         "last_error": job.last_error,
         "created_at": iso_utc(job.created_at),
+    }
+
+
+def hold_json(hold: Hold) -> dict[str, object]:
+    """Return the documented form of a legal hold."""
+    return {
+        "hold": hold.hold_id,
+        "recording_id": str(hold.recording_id),
+        "case": hold.matter,
+        "reason": hold.reason,
+        "placed_by": hold.placed_by,
+        "placed_at": iso_utc(hold.placed_at),
+        "released_by": hold.released_by,
+        "release_reason": hold.release_reason,
+        "released_at": iso_utc(hold.released_at),
     }
 
 

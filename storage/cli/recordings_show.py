@@ -81,6 +81,7 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
     yield f"  identifier  {or_dash(summary.record_identifier)}"
     for name, value in _facts(summary).items():
         yield f"  {name:<12}{printable(value)}"
+    yield from _holds(recording)
     yield ""
     yield from _timeline(recording, width)
     for segment in recording.segments:
@@ -98,6 +99,15 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
     if recording.warnings:
         yield "Warnings"
         yield from (f"  {printable(warning)}" for warning in recording.warnings)
+
+
+def _holds(recording: RecordingDetail) -> Iterator[str]:
+    for hold in recording.holds:
+        if hold.standing:
+            yield (
+                f"  LEGAL HOLD  {hold.hold_id}, case {or_dash(hold.matter)}, by {printable(hold.placed_by)}, "
+                f"{moment(hold.placed_at)} UTC: {printable(hold.reason)}"
+            )
 
 
 def _facts(summary: RecordingSummary) -> Mapping[str, str]:

@@ -13,7 +13,9 @@ import asyncpg
 import pytest
 
 from storage.catalog import Catalog, migrate
+from storage.cli import CliContext
 from storage.postgres import EmbeddedPostgres
+from tests.integration.storage_desk import Desk
 
 _numbers = itertools.count(1)
 
@@ -84,3 +86,9 @@ async def catalog(catalog_dsn: str) -> AsyncIterator[Catalog]:
     """A catalog in a fresh database."""
     async with await Catalog.connect(catalog_dsn) as connected:
         yield connected
+
+
+@pytest.fixture
+def desk(catalog: Catalog, catalog_dsn: str, tmp_path: Path) -> Desk:
+    """A storage administrator's desk over a fresh catalog."""
+    return Desk(catalog, CliContext(dsn=catalog_dsn, files_root=tmp_path / "recordings", state_dir=tmp_path))

@@ -15,6 +15,7 @@ from storage.errors import (
     StoreFailed,
     StoreForbidden,
     StoreFull,
+    UnderLegalHold,
 )
 
 
@@ -40,6 +41,7 @@ def test_the_numbers_never_change() -> None:
         (AlreadyPublished("x"), ExitCode.REFUSED),
         (StoreForbidden("x"), ExitCode.REFUSED),
         (StoreFull("x"), ExitCode.REFUSED),
+        (UnderLegalHold("x"), ExitCode.REFUSED),
         (StorageMisused("x"), ExitCode.USAGE),
         (StoreFailed("x"), ExitCode.UNEXPECTED),
         (ValueError("x"), ExitCode.UNEXPECTED),
