@@ -56,6 +56,8 @@ class Plan:
     """For each slice, the second up to which the output is final once the slice has been placed."""
     audio: Mapping[int, Intervals]
     """Per party, where there is audio; frames."""
+    sessions: Mapping[int, Mapping[int, Intervals]]
+    """Per party and recording session, where there is audio; frames."""
     gaps: Sequence[Gap]
     paused_packets: Mapping[FlowKey, int]
     """Missing sequence numbers that pauses explain."""
@@ -115,6 +117,7 @@ def make_plan(
         placements=layout.placements(),
         settled=layout.settled(slices),
         audio={timeline.party: timeline.audio for timeline in timelines},
+        sessions={party: layout.sessions(party) for party in table.parties},
         gaps=[gap for timeline in timelines for gap in find_gaps(timeline, frames, rate)] if frames else [],
         paused_packets=layout.paused_packets(times),
         drifts=_drifts(anchors),
@@ -160,6 +163,15 @@ class _Layout:
             {cause: Intervals.merged(*found) for cause, found in causes.items() if found},
             (int(whole.starts[0]), int(whole.ends[-1])) if len(whole) else None,
         )
+
+    def sessions(self, party: int) -> dict[int, Intervals]:
+        """Return where each recording session brought audio of a party."""
+        found: dict[int, list[Intervals]] = {}
+        for anchor in self._anchors:
+            for placed in anchor.runs if anchor.party == party else ():
+                audio = self._frames(anchor, placed.survey.audio, placed.shift)
+                found.setdefault(placed.flow.session, []).append(audio)
+        return {session: Intervals.merged(*sets) for session, sets in sorted(found.items())}
 
     def placements(self) -> dict[tuple[FlowKey, int], Placement]:
         """Return where the packets of each run go."""

@@ -71,6 +71,7 @@ def report(
             clipped=meters[party].clipped,
             speech_share=round(meters[party].speech_share, 4),
             coverage=plan.audio[party].pairs(),
+            sessions={session: audio.pairs() for session, audio in plan.sessions[party].items()},
         )
         for party, label in table.parties.items()
         if party in meters

@@ -141,6 +141,8 @@ class PartyReport(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the timeline, 0..1, in which the party's level exceeds the speech threshold."""
     coverage: list[tuple[int, int]] = msgspec.field(default_factory=list)
     """Where exactly there is received audio: frames `[start, end)`, rising, neither touching nor overlapping."""
+    sessions: dict[int, list[tuple[int, int]]] = msgspec.field(default_factory=dict)
+    """The same by the number of the recording session that brought it; sessions that ran side by side overlap."""
 
 
 class SegmentReport(msgspec.Struct, frozen=True, kw_only=True):

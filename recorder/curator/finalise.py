@@ -18,6 +18,7 @@ import structlog
 from media.pipeline import OutputFormat, Rendering, RenderOptions, render
 from media.pipeline.report import RenderingKind
 from recorder.config import Settings
+from recorder.curator.accounting import ledger_of
 from recorder.state_dir import recordings_root
 from storage.catalog import Catalog
 from storage.catalog.records import (
@@ -140,6 +141,7 @@ def _rendered(
         ),
         streams=_streams(recording.segments, rendering),
         warnings=(*missing, *rendering.warnings),
+        ledger=ledger_of(rendering, recording.segments, started_at),
     )
 
 

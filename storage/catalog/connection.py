@@ -53,6 +53,7 @@ _CONSTRAINTS: Final = {
     "gaps_segment_fkey": "a gap names a segment that does not exist",
     "gaps_duration_positive": "a gap has no duration",
     "gaps_start_not_negative": "a gap begins before the recording",
+    "ledger_adds_up": "the ledger does not add up to the timeline",
     "recordings_duration_not_negative": "the duration is negative",
 }
 

@@ -98,7 +98,11 @@ FROM recordings r JOIN segments s ON s.recording_id = r.id
 WHERE r.id = $1 ORDER BY s.ordinal
 
 -- name: publish
-SELECT refused, superseded FROM publish_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT refused, superseded FROM publish_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+
+-- name: write_ledger
+-- False for an unknown recording.
+SELECT replace_ledger_v1($1, $2, $3)
 
 -- name: list_recordings
 -- A page of recordings, newest first; the conditions come from storage.catalog.reading.

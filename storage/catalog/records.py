@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from storage.catalog.ledger import PartyLedger
+
 FRONTEND_LEASE: Final = "frontend"
 """Name of the lease of the active signalling frontend."""
 
@@ -377,6 +379,8 @@ class RenderedRecording:
     streams: tuple[RenderedStream, ...]
     warnings: tuple[str, ...] = ()
     """Of the rendering; those of an earlier rendering are replaced."""
+    ledger: tuple[PartyLedger, ...] = ()
+    """What became of every frame, one for each party; empty without media."""
 
 
 class PublicationRefusal(enum.StrEnum):

@@ -23,6 +23,7 @@ from storage.catalog.audit import AuditLog
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
+from storage.catalog.ledger import PartyLedger
 from storage.catalog.migrate import check_schema
 from storage.catalog.records import (
     FINALISE,
@@ -322,7 +323,7 @@ class Catalog:
         return await reading.recording_segments(self._database, recording_id)
 
     async def publish(self, rendered: RenderedRecording, *, job: ClaimedJob | None = None) -> Publication:
-        """Replace the result of a recording in one transaction: files, gaps, quality, duration, state.
+        """Replace the result of a recording in one transaction: files, gaps, ledger, quality, duration, state, totals.
 
         Idempotent. With `job`, the claim is checked and the job completed in the same transaction. Obligation: remove
         the superseded files afterwards.
@@ -340,11 +341,25 @@ class Catalog:
             [dataclasses.asdict(stream) for stream in rendered.streams],
             rendered.warnings,
             *claim,
+            [party.stored() for party in rendered.ledger],
         )
         return Publication(
             refused=PublicationRefusal(row["refused"]) if row["refused"] else None,
             superseded=tuple((store, path) for store, path in row["superseded"]),
         )
+
+    async def write_ledger(self, recording_id: UUID, parties: Sequence[PartyLedger], *, counted: bool = True) -> None:
+        """Replace the ledger of a recording and count it anew. Idempotent; `publish` does it by itself.
+
+        Args:
+            recording_id: of an existing recording.
+            parties: see `storage.catalog.ledger.account`.
+            counted: False keeps the ledger but takes the recording out of the totals: a copy whose master is counted.
+
+        """
+        stored = [party.stored() for party in parties]
+        if not await self._database.value("write_ledger", recording_id, stored, counted):
+            raise StorageMisused(f"recording {recording_id} does not exist")
 
     # Reading.
 
