@@ -1,14 +1,14 @@
-"""Move a running session to another writer by a re-INVITE of our own (RFC 3264 section 8.3.1).
+"""Move a running session to another writer by an offer of our own (RFC 3264 section 8.3.1): re-INVITE, else UPDATE.
 
 The new ports receive before the offer leaves; the old ones are read until media arrive on the new or a limit has
 passed, because some relays answer 200 and go on sending to the old port. Both captures belong to the segment, and the
 renderer takes each packet once. Each step is an event of its own, so that a BYE or a re-INVITE of the client never
-waits behind our request. What a client makes of our re-INVITE is remembered per address.
+waits behind our request. What a client makes of our offers decides which are tried (`capabilities`); when none is left,
+the old writer goes on with what still arrives, and `failed` counts up.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from recorder.errors import ChannelLostError, WriterRefusedError
+from recorder.frontend.capabilities import Capabilities, Outcome
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import stream_specs, with_ports
 from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
@@ -25,6 +26,7 @@ from recorder.writer_pool.client import WriterClient
 from signaling.errors import LocalProtocolError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_for_move
+from signaling.sip import Response
 from signaling.useragent import RequestTimedOut, ResponseReceived
 from storage.catalog.records import DialogCheckpoint
 
@@ -44,22 +46,15 @@ RunLater: TypeAlias = Callable[[float, str, Callable[[], Coroutine[Any, Any, Non
 """After so many seconds, start a flow of this dialog."""
 
 
-class Capability(enum.StrEnum):
-    """What a client made of our last re-INVITE."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    IGNORED = "ignored"
-
-
 class MediaMoves:
     """Moves sessions of one frontend."""
 
     def __init__(self, frontend: Frontend, run_later: RunLater) -> None:
         self._frontend = frontend
         self._run_later = run_later
-        self.capabilities: dict[str, Capability] = {}
-        """By address of the client."""
+        self.capabilities = Capabilities(frontend)
+        self.failed = 0
+        """Sessions that stayed where they were although they should have moved."""
 
     async def start(self, dialog_id: str, cause: str) -> None:
         """Open the session at another writer and offer its address to the client."""
@@ -67,11 +62,9 @@ class MediaMoves:
         if session is None or session.move or not session.negotiation:
             return
         log = _bound(session, cause)
-        if self.capabilities.get(session.peer) in {Capability.REFUSED, Capability.IGNORED}:
-            log.warning("media not moved: this client takes no re-invite", peer=session.peer)
-            return
-        if self._frontend.edge.profiles.named(session.profile).own_offers == "none":
-            log.warning("media not moved: this kind of client takes no re-invite", profile=session.profile)
+        if not self._ladder(session):
+            self.failed += 1
+            log.error("media not moved: this client takes no offer", peer=session.peer, profile=session.profile)
             return
         move = await self._open(session, log)
         if move is None:
@@ -121,12 +114,17 @@ class MediaMoves:
         move = await self._as_paused(session, log)
         if move is None:
             return
+        ladder = self._ladder(session)
+        if not ladder:
+            await self._abandon(session, "client takes no offer", log)
+            return
+        move = msgspec.structs.replace(move, method=ladder[0])
         previous = Negotiation.restore(session.negotiation)
         offer = offer_for_move(previous, move.host, {spec.index: spec.port for spec in move.streams}).encode()
         move = msgspec.structs.replace(move, offer=offer)
         try:
             prepared = frontend.agent.prepare_request(
-                session.dialog_id, "INVITE", body=offer, content_type="application/sdp"
+                session.dialog_id, move.method, body=offer, content_type="application/sdp"
             )
         except LocalProtocolError:
             # The client's own offer is open: ours waits for its end (RFC 3261 section 14.1).
@@ -137,7 +135,11 @@ class MediaMoves:
         await self._checkpoint(msgspec.structs.replace(session, move=move), prepared.snapshot)
         if frontend.agent.send(prepared, frontend.clock()):
             frontend.transport.flush()
-            log.info("media move offered", writer=move.writer, streams={one.index: one.port for one in move.streams})
+            ports = {one.index: one.port for one in move.streams}
+            log.info("media move offered", writer=move.writer, method=move.method, streams=ports)
+
+    def _ladder(self, session: Session) -> tuple[str, ...]:
+        return self.capabilities.ladder(session, self._frontend.agent.state(session.dialog_id).peer_methods)
 
     async def _as_paused(self, session: Session, log: Any) -> Move | None:
         """Pause at the new writer what the client has paused since it was opened there; None if that cannot be.
@@ -175,11 +177,12 @@ class MediaMoves:
         log = _bound(session, "answer")
         status = event.response.status
         if event.response.is_success:
-            await self._accepted(session, event.response.body, log)
+            await self._accepted(session, event.response, log)
         elif event.retry_in is None:
             if status in _REFUSALS:
-                self.capabilities[session.peer] = Capability.REFUSED
-            await self._abandon(session, f"client answered {status}", log)
+                await self._next_rung(session, Outcome.REFUSED, status, log)
+            else:
+                await self._abandon(session, f"client answered {status}", log)
         else:
             # Not now: the user agent says when to try again.
             self._frontend.replace(
@@ -187,23 +190,33 @@ class MediaMoves:
             )
 
     async def timed_out(self, event: RequestTimedOut) -> None:
-        """Give the move up: the client does not answer our re-INVITE."""
+        """Take note that the client does not answer our offer."""
         session = self._frontend.sessions.get(event.dialog_id)
         if session and session.move and session.move.request == event.request_id:
-            self.capabilities[session.peer] = Capability.IGNORED
-            await self._abandon(session, "client did not answer", _bound(session, "timeout"))
+            await self._next_rung(session, Outcome.IGNORED, None, _bound(session, "timeout"))
 
-    async def _accepted(self, session: Session, body: bytes, log: Any) -> None:
+    async def _next_rung(self, session: Session, outcome: Outcome, status: int | None, log: Any) -> None:
+        """Learn that the client does not take this kind of offer, and try the next kind."""
+        if session.move is None:
+            return
+        await self.capabilities.learn(session, session.move.method, outcome, status)
+        session = self._frontend.sessions.get(session.dialog_id, session)
+        if self._ladder(session):
+            await self._offer(session, log)
+        else:
+            reason = "client did not answer" if status is None else f"client answered {status}"
+            await self._abandon(session, reason, log)
+
+    async def _accepted(self, session: Session, response: Response, log: Any) -> None:
         frontend, move = self._frontend, session.move
         if move is None:
             return
         previous = Negotiation.restore(session.negotiation)
         try:
-            conclusion = conclude(parse_sdp(move.offer), parse_sdp(body), previous)
+            conclusion = conclude(parse_sdp(move.offer), parse_sdp(response.body), previous)
         except SdpSyntaxError as error:
             await self._abandon(session, f"answer unreadable: {error}", log)
             return
-        self.capabilities[session.peer] = Capability.ANSWERED
         specs = stream_specs(conclusion.streams, move.streams)
         client = frontend.pool.clients[move.writer]
         try:
@@ -231,6 +244,7 @@ class MediaMoves:
         )
         await self._checkpoint(moved, frontend.agent.snapshot(session.dialog_id), new_capture=True)
         log.info("media moved", writer=move.writer, before=session.writer)
+        await self.capabilities.learn(session, move.method, Outcome.ANSWERED, response.status)
         self._look_again(session.dialog_id, frontend.clock() + _FOLLOW_LIMIT_S)
 
     def _look_again(self, dialog_id: str, deadline: float) -> None:
@@ -260,6 +274,7 @@ class MediaMoves:
         frontend, move = self._frontend, session.move
         if move is None:
             return
+        self.failed += 1
         log.error("media not moved", reason=reason, writer=move.writer)
         negotiation = Negotiation.restore(session.negotiation)
         if move.offer:

@@ -181,6 +181,7 @@ class _Active:
         await frontend.catalog.catch_up()
         await frontend.pool.wait_until_beating(_WRITERS_WAIT_S)
         await self._recovery.take_over(self._standby.catalog)
+        await self._dispatcher.moves.capabilities.load(self._standby.catalog)
         await self._reconcile_with_writers()
         sockets = self._standby.assignment.sockets
         await frontend.transport.serve(
@@ -239,6 +240,7 @@ class _Active:
                 epoch=frontend.catalog.epoch,
                 unable=obstacle.reason if obstacle else "",
                 refused_messages=self._standby.edge.gate.refused,
+                moves_failed=self._dispatcher.moves.failed,
                 catalog="behind" if frontend.catalog.behind else "current",
             )
             for writer in frontend.pool.stuck():

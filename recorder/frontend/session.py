@@ -26,7 +26,9 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     offer: bytes = b""
     """Our offer with its address; empty before it was made."""
     request: str = ""
-    """Our re-INVITE with that offer; empty while none is under way."""
+    """Our request with that offer; empty while none is under way."""
+    method: str = "INVITE"
+    """Of that request."""
 
 
 class FormerCapture(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,8 @@ class Session(msgspec.Struct, kw_only=True):
     """Name of the peer profile that fitted the INVITE."""
     peer: str
     """Address that the session was opened from; for logs and for the choice of our own address."""
+    product: str = ""
+    """User-Agent of the INVITE."""
     host: str
     """Address of the writer as the SDP names it."""
     streams: list[StreamSpec]

@@ -34,6 +34,8 @@ _REPLACEMENT_S: Final = 5.0
 """How long an INVITE waits for a writer when all of them died together; the client has its 100 Trying."""
 _ROUNDS: Final = 2
 """Of asking the writers; the second for one that died over the first."""
+_MAX_PRODUCT: Final = 128
+"""Characters of a User-Agent that tell one kind of client from another."""
 _LATE_OFFER_STREAMS = 1
 """A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
 
@@ -122,6 +124,7 @@ class SessionSetup:
             opened_at=frontend.wall_clock(),
             profile=profile.name,
             peer=event.flow.remote[0],
+            product=well_formed(event.request.headers.get("User-Agent") or "")[:_MAX_PRODUCT],
             host=host,
             streams=specs,
             participants={index: dict(who) for index, who in request.participants.items()},

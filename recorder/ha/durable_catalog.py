@@ -20,6 +20,7 @@ from storage.catalog import Catalog
 from storage.catalog.records import (
     DialogCheckpoint,
     MetadataRevision,
+    PeerCapability,
     SegmentClosing,
     SegmentOpening,
     StreamsChange,
@@ -31,10 +32,13 @@ _log = structlog.get_logger()
 _RETRY_S: Final = 0.5
 """Between two attempts to reach the catalog again."""
 
-Write: TypeAlias = SegmentOpening | DialogCheckpoint | StreamsChange | SegmentClosing | MetadataRevision
+Write: TypeAlias = (
+    SegmentOpening | DialogCheckpoint | StreamsChange | SegmentClosing | MetadataRevision | PeerCapability
+)
 
 _KINDS: Final[dict[str, type[Write]]] = {
-    kind.__name__: kind for kind in (SegmentOpening, DialogCheckpoint, StreamsChange, SegmentClosing, MetadataRevision)
+    kind.__name__: kind
+    for kind in (SegmentOpening, DialogCheckpoint, StreamsChange, SegmentClosing, MetadataRevision, PeerCapability)
 }
 
 
@@ -80,6 +84,7 @@ class DurableCatalog:
             StreamsChange: catalog.change_streams,
             SegmentClosing: catalog.close_segment,
             MetadataRevision: catalog.add_metadata,
+            PeerCapability: catalog.learn_capability,
         }
 
     @property

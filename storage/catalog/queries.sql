@@ -157,3 +157,10 @@ ORDER BY number DESC LIMIT $6
 
 -- name: audit_head
 SELECT number, digest FROM audit_head
+
+-- name: learn_capability
+SELECT learn_capability_v1($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: peer_capabilities
+SELECT peer, product, method, outcome, status, learnt_at FROM peer_capabilities
+WHERE learnt_at > $1 ORDER BY learnt_at DESC LIMIT $2

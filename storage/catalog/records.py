@@ -184,6 +184,26 @@ class SegmentClosing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerCapability:
+    """What a recording client made of an offer of ours; of each client, software and method the latest is kept."""
+
+    epoch: int = 0
+    """Not stored; 0 in what is read."""
+    lease: str = FRONTEND_LEASE
+    peer: str
+    """Address that its sessions come from."""
+    product: str
+    """Its User-Agent; empty if it names none."""
+    method: str
+    """INVITE or UPDATE."""
+    outcome: str
+    """answered, refused or ignored."""
+    status: int | None
+    """Of its response, if there was one."""
+    learnt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedSegment:
     """Answer to `SegmentClosing`."""
 

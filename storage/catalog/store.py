@@ -36,6 +36,7 @@ from storage.catalog.records import (
     MetadataRevision,
     OpenedSegment,
     OpenSegmentRow,
+    PeerCapability,
     Publication,
     PublicationRefusal,
     RecordingSegments,
@@ -275,6 +276,25 @@ class Catalog:
         Returns the segments that exist; the messages of others are not stored.
         """
         return await traces.add_traces(self._database, messages, lease=lease, epoch=epoch)
+
+    async def learn_capability(self, capability: PeerCapability) -> None:
+        """Keep what a client made of an offer of ours, unless something later is known."""
+        await self._guarded(
+            "learn_capability",
+            capability.lease,
+            capability.epoch,
+            key(capability.peer),
+            key(capability.product),
+            capability.method,
+            capability.outcome,
+            capability.status,
+            capability.learnt_at,
+        )
+
+    async def capabilities(self, *, since: datetime, limit: int = 10_000) -> list[PeerCapability]:
+        """Return what was learnt of clients since then, latest first."""
+        rows = await self._database.rows("peer_capabilities", since, limit)
+        return [PeerCapability(**row) for row in rows]
 
     # Curator: guarded by the job's lock and the recording's state.
 

@@ -9,11 +9,11 @@ import pytest
 
 from recorder.edge.users import lines_of
 from signaling.sip.digest import Algorithm, Challenge, Credentials, hash_password, verify
-from tests.failover.chaos.faults import Target
+from tests.failover.chaos.faults import REPLACED_S, Target
 from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
-from tests.failover.chaos.moves import draining, moved, writer_of
+from tests.failover.chaos.moves import draining, kill_active, moved, whole, writer_of
 from tests.kit.call import Call
-from tests.kit.running import RunningRecorder
+from tests.kit.running import RunningRecorder, eventually
 from tests.kit.sip_client import Message
 
 pytestmark = pytest.mark.failover
@@ -78,3 +78,76 @@ def test_a_challenged_reinvite_is_sent_again_with_credentials_and_the_media_move
     traced = recorder.command("recordings", "trace", call.identifier, "--full").stdout
     assert "Authorization: Digest" in traced
     assert proof(third, algorithm).response not in traced
+
+
+def start(call: Call, *, product: str, allow: str) -> None:
+    """Place a call of a client of this kind, and talk."""
+    call.place(headers=f"User-Agent: {product}\nAllow: {allow}")
+    call.media.start()
+    call.media.talk(0.3)
+
+
+def test_what_a_client_takes_is_remembered_across_a_takeover(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """The ladder: re-INVITE, then UPDATE; the next frontend begins with what the client took."""
+    allow = "INVITE, ACK, BYE, CANCEL, UPDATE"
+    with Call(recorder) as call:
+        start(call, product="Takes UPDATE only/1", allow=allow)
+        with draining(target, writer_of(recorder, call)):
+            refused = offered(call)
+            reply(call, refused, 405)
+            update = offered(call, method="UPDATE")
+            assert update.body == refused.body
+            reply(call, update, 200)
+            moved(recorder, call)
+            call.media.talk(0.5)
+            call.hang_up()
+        call.assert_recorded(tmp_path)
+    kill_active(target)
+    whole(target)
+    with Call(recorder) as call:
+        start(call, product="Takes UPDATE only/1", allow=allow)
+        with draining(target, writer_of(recorder, call)):
+            first = call.client.receive()
+            assert first.start_line.startswith("UPDATE "), first.text
+            reply(call, first, 200)
+            moved(recorder, call)
+            call.media.talk(0.3)
+            call.hang_up()
+        call.assert_recorded(tmp_path)
+    with Call(recorder) as stranger:
+        # Another kind of client at the same address is asked the usual way.
+        start(stranger, product="Another product", allow=allow)
+        with draining(target, writer_of(recorder, stranger)):
+            assert offered(stranger)
+            stranger.hang_up()
+
+
+def test_a_client_that_takes_nothing_goes_on_being_recorded_and_is_not_asked_again(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """The last rung: keep listening, with an alarm."""
+    allow = "INVITE, ACK, BYE, CANCEL, UPDATE"
+    failed = failures(recorder)
+    with Call(recorder) as call:
+        start(call, product="Takes nothing/1", allow=allow)
+        with draining(target, writer_of(recorder, call)):
+            reply(call, offered(call), 488)
+            reply(call, offered(call, method="UPDATE"), 488)
+            eventually(lambda: failures(recorder) == failed + 1, limit_s=REPLACED_S, what="the alarm")
+            call.media.talk(0.3)
+            call.hang_up()
+        call.assert_recorded(tmp_path)
+    with Call(recorder) as call:
+        start(call, product="Takes nothing/1", allow=allow)
+        with draining(target, writer_of(recorder, call)):
+            eventually(lambda: failures(recorder) == failed + 2, limit_s=REPLACED_S, what="the alarm")
+            assert call.client.quiet(0.3)
+            call.hang_up()
+        call.assert_recorded(tmp_path)
+
+
+def failures(recorder: RunningRecorder) -> int:
+    """Return how many moves have failed, from the status of the active frontend."""
+    return sum(one.get("figures", one).get("moves_failed", 0) for one in recorder.status()["processes"])

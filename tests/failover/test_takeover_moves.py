@@ -11,22 +11,12 @@ import pytest
 from recorder.state_dir import StateDir
 from tests.failover.chaos.faults import REPLACED_S, Target
 from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
-from tests.failover.chaos.moves import draining, moved, writer_of
+from tests.failover.chaos.moves import draining, kill_active, moved, whole, writer_of
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, hear
-from tests.kit.running import RunningRecorder, eventually
+from tests.kit.running import RunningRecorder
 
 pytestmark = pytest.mark.failover
-
-
-def whole(target: Target) -> None:
-    eventually(target.whole, limit_s=REPLACED_S, what="every process at work")
-
-
-def kill_active(target: Target) -> None:
-    before = target.active()
-    os.kill(before, signal.SIGKILL)
-    eventually(lambda: target.active() != before, limit_s=REPLACED_S, what="another active frontend")
 
 
 def assert_all_recorded(call: Call, directory: Path) -> None:

@@ -15,12 +15,12 @@ _TEXTS: Final = {
 }  # fmt: skip
 
 
-def offered(call: Call, *, limit_s: float = ANSWER_LIMIT_S) -> Message:
-    """Return the next INVITE of the recorder; everything else that comes is passed over."""
+def offered(call: Call, *, method: str = "INVITE", limit_s: float = ANSWER_LIMIT_S) -> Message:
+    """Return the next request of the recorder of this method; everything else that comes is passed over."""
     deadline = time.monotonic() + limit_s
     while True:
         message = call.client.receive(max(deadline - time.monotonic(), 0))
-        if message.start_line.startswith("INVITE "):
+        if message.start_line.startswith(f"{method} "):
             return message
 
 

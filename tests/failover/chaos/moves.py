@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,3 +36,13 @@ def moved(recorder: RunningRecorder, call: Call) -> None:
         return any("media moved" in line and call.identifier in line and "not moved" not in line for line in lines)
 
     eventually(probe, limit_s=REPLACED_S, what="the move", detail=recorder.log_tail)
+
+
+def whole(target: Target) -> None:
+    eventually(target.whole, limit_s=REPLACED_S, what="every process at work")
+
+
+def kill_active(target: Target) -> None:
+    before = target.active()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: target.active() != before, limit_s=REPLACED_S, what="another active frontend")
