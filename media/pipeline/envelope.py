@@ -3,8 +3,8 @@
 A packet can only come late, never early, so among packets that lie close together the one with the least delay tells
 best how media time and wall clock belong together. The least delay of each bin of media time is kept; their *median*
 is the offset. It ignores bins spoilt by an outage, and when sender and recorder clocks drift apart it is right in the
-middle of the source, so the error at either end is half of the drift. The offset is constant for a source: audio is
-moved by whole samples and never resampled. Pure; RFC 3550 §6.4.4 and §8 do not prescribe a method.
+middle of the source, so the error at either end is half of the drift (see `drift` for what is done about it). Pure; RFC
+3550 §6.4.4 and §8 do not prescribe a method.
 """
 
 from __future__ import annotations
@@ -79,3 +79,14 @@ def drift_ppm(points: list[tuple[int, int]]) -> float | None:
     later, earlier = np.triu_indices(len(points), 1)[::-1]
     slopes = (table[later, 1] - table[earlier, 1]) / (table[later, 0] - table[earlier, 0])
     return round(float(np.median(slopes)) * 1e6, 3)
+
+
+def drift_spread_ns(points: list[tuple[int, int]]) -> float:
+    """Return how far least lags typically lie from the line that `drift_ppm` draws through them; ns, 0 without one."""
+    ppm = drift_ppm(points)
+    if ppm is None:
+        return 0.0
+    table = np.array(points, np.float64)
+    table -= table[0]
+    beside = table[:, 1] - table[:, 0] * ppm / 1e6
+    return float(np.median(np.abs(beside - np.median(beside))))

@@ -119,16 +119,22 @@ class Painter:
         if format_ is None:
             return
         scale = _Scale(format_.sample_rate, key.flow.clock_rate)
-        positions = scale.samples(packets.index["extended_timestamp"] - placement.origin)
+        stamps, durations = packets.index["extended_timestamp"], packets.index["duration"].astype(np.int64)
+        positions = scale.samples(placement.positions(stamps))
+        # Where a slip leaves room behind a packet, its last sample stays.
+        ends = scale.samples(placement.positions(stamps + durations)) if placement.slips.direction > 0 else None
         plane = self._plane(_PlaneKey(placement.party, placement.layer, format_.sample_rate))
         if isinstance(format_, SampleFormat):
             for chosen, rows in _by_length(packets):
-                plane.put(positions[chosen], rows if self._law is not None else format_.samples(rows))
+                samples = rows if self._law is not None else format_.samples(rows)
+                plane.put(positions[chosen], samples)
+                if ends is not None:
+                    _fill(plane, positions[chosen] + samples.shape[1], ends[chosen], samples[:, -1])
         elif isinstance(format_, FrameFormat):
             # A packet that comes after its turn must not disturb the state that its successors left.
             decoder = self._decoder(key, format_) if in_order else format_.decoder()
-            lengths = scale.samples(packets.index["duration"].astype(np.int64))
-            failed = _paint_frames(plane, decoder, packets, positions, lengths)
+            decoded = decoder.decode(_payloads(packets))
+            failed = _paint_frames(plane, decoded, positions, scale.samples(durations), ends)
             if failed:
                 name = self._codecs[key.codec].codec.name
                 self.failures[name] = self.failures.get(name, 0) + failed
@@ -174,21 +180,38 @@ class Painter:
         return resample(samples, key.sample_rate, self._plan.sample_rate)
 
 
+def _fill(plane: Plane, positions: NDArray[np.int64], ends: NDArray[np.int64], samples: Rows) -> None:
+    """Let samples of shape (n,) last from their positions until `ends`, where these lie behind them."""
+    for number in np.flatnonzero(ends > positions).tolist():
+        room = int(ends[number] - positions[number])
+        plane.put(positions[number : number + 1], np.repeat(samples[number], room)[None, :])
+
+
+def _payloads(packets: Packets) -> list[bytes]:
+    starts, sizes = packets.index["payload_start"].tolist(), packets.index["payload_length"].tolist()
+    return [packets.octets[start : start + size].tobytes() for start, size in zip(starts, sizes, strict=True)]
+
+
 def _paint_frames(
-    plane: Plane, decoder: FrameDecoder, packets: Packets, positions: NDArray[np.int64], lengths: NDArray[np.int64]
+    plane: Plane,
+    decoded: Sequence[Samples | None],
+    positions: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    ends: NDArray[np.int64] | None,
 ) -> int:
-    """Decode packets and lay them down; return how many the decoder refused.
+    """Lay decoded packets down, shape (n,) of everything; return how many the decoder refused.
 
     Audio beyond a packet's duration is cut, audio that it lacks is silence.
     """
-    starts, sizes = packets.index["payload_start"].tolist(), packets.index["payload_length"].tolist()
-    payloads = [packets.octets[start : start + size].tobytes() for start, size in zip(starts, sizes, strict=True)]
     failed = 0
-    for samples, position, length in zip(decoder.decode(payloads), positions, lengths.tolist(), strict=True):
+    for number, (samples, length) in enumerate(zip(decoded, lengths.tolist(), strict=True)):
         if samples is None:
             failed += 1
-        else:
-            plane.put(np.array([position]), samples[None, :length])
+            continue
+        place = positions[number : number + 1]
+        plane.put(place, samples[None, :length])
+        if ends is not None and len(samples) >= length:
+            _fill(plane, place + length, ends[number : number + 1], samples[length - 1 : length])
     return failed
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from media.container import Capture, Drops
 from media.pipeline.alignment import Anchor, PlacedRun, find_anchors, place
 from media.pipeline.capture_clock import corrected_end, corrected_events
 from media.pipeline.codec import Law, SampleFormat
+from media.pipeline.drift import NO_SLIPS, Slips, correct_drift
 from media.pipeline.errors import TimelineTooLong
 from media.pipeline.flow import FlowKey
 from media.pipeline.gaps import PAUSE_SLACK_SECONDS, PartyTimeline, find_gaps, hole_causes, pause_with_slack
@@ -34,11 +36,16 @@ _DEFAULT_RATE: Final = 8000
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the packets of one run go: `extended_timestamp - origin` is the position in clock units."""
+    """Where the packets of one run go."""
 
     party: int
     layer: int
     origin: int
+    slips: Slips
+
+    def positions(self, timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions, in clock units, of packets with these extended timestamps."""
+        return timestamps - self.origin + self.slips.units(timestamps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +72,8 @@ class Plan:
     """Parts per million, of the longest run of each source."""
     adjusted_ns: int
     """Greatest shift that sender reports caused."""
+    slips: Mapping[int, int]
+    """Per party, how many samples were repeated (more than 0) or covered to keep it with the others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +95,7 @@ def make_plan(
     slices: int,
     clocks: SenderClocks,
     sample_rate: int | None,
+    keep_together: bool = True,
 ) -> Plan:
     """Lay out a recording.
 
@@ -96,14 +106,16 @@ def make_plan(
         slices: number of slices surveyed, the last flush included.
         clocks: what sender reports said.
         sample_rate: Hz of the output, None for the highest rate of the audio.
+        keep_together: correct the drift of parties against each other.
 
     """
     anchors = find_anchors(survey.flows)
     adjusted_ns = align(anchors, clocks)
+    slips = correct_drift(anchors) if keep_together else {}
     zero_ns = place(anchors)
     used = _used(table.codecs, survey)
     rate, law = _rate_and_law(used, sample_rate)
-    layout = _Layout(zero_ns, rate, anchors)
+    layout = _Layout(zero_ns, rate, anchors, slips)
     times = _capture_times(captures, table)
     timelines = [layout.timeline(party, times, table) for party in table.parties]
     frames = max((timeline.heard[1] for timeline in timelines if timeline.heard), default=0)
@@ -122,16 +134,20 @@ def make_plan(
         paused_packets=layout.paused_packets(times),
         drifts=_drifts(anchors),
         adjusted_ns=adjusted_ns,
+        slips=_slips_of_parties(slips),
     )
 
 
 class _Layout:
     """Anchors seen as frames of the output."""
 
-    def __init__(self, zero_ns: int, sample_rate: int, anchors: Sequence[Anchor]) -> None:
+    def __init__(
+        self, zero_ns: int, sample_rate: int, anchors: Sequence[Anchor], slips: Mapping[Anchor, Slips]
+    ) -> None:
         self._zero_ns = zero_ns
         self._rate = sample_rate
         self._anchors = anchors
+        self._slips = slips
 
     def timeline(self, party: int, times: _CaptureTimes, table: StreamTable) -> PartyTimeline:
         """Return what is known of a party."""
@@ -176,7 +192,12 @@ class _Layout:
     def placements(self) -> dict[tuple[FlowKey, int], Placement]:
         """Return where the packets of each run go."""
         return {
-            (placed.flow, placed.run): Placement(anchor.party, anchor.layer, anchor.origin - placed.shift)
+            (placed.flow, placed.run): Placement(
+                anchor.party,
+                anchor.layer,
+                anchor.origin - placed.shift,
+                self._slips.get(anchor, NO_SLIPS).shifted(placed.shift),
+            )
             for anchor in self._anchors
             for placed in anchor.runs
         }
@@ -187,7 +208,8 @@ class _Layout:
         for anchor in self._anchors:
             for placed in anchor.runs:
                 for extent in placed.survey.extents:
-                    second = (extent.start + placed.shift - anchor.origin) // anchor.clock_rate
+                    start = np.array([extent.start + placed.shift])
+                    second = int(self._units(anchor, start)[0]) // anchor.clock_rate
                     first[extent.slice] = min(first[extent.slice], second)
         later = np.minimum.accumulate(first[::-1])[::-1][1:]
         return [int(second) for second in later]
@@ -217,9 +239,13 @@ class _Layout:
 
     def _frames(self, anchor: Anchor, found: Intervals, shift: int = 0) -> Intervals:
         """Return intervals of extended timestamps as intervals of frames; what touches a frame covers it."""
-        starts = (found.starts + (shift - anchor.origin)) * self._rate // anchor.clock_rate
-        ends = -((anchor.origin - shift - found.ends) * self._rate // anchor.clock_rate)
+        starts = self._units(anchor, found.starts + shift) * self._rate // anchor.clock_rate
+        ends = -(-self._units(anchor, found.ends + shift) * self._rate // anchor.clock_rate)
         return Intervals.union(starts, ends)
+
+    def _units(self, anchor: Anchor, timestamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions of timestamps on the timeline, in units of the anchor's clock."""
+        return timestamps - anchor.origin + self._slips.get(anchor, NO_SLIPS).units(timestamps)
 
     def _frame(self, wall_ns: int) -> int:
         return (wall_ns - self._zero_ns) * self._rate // _NANOSECONDS
@@ -286,6 +312,13 @@ def _seams(spans: Sequence[tuple[int, int, bool]]) -> list[tuple[GapCause, int, 
         if end_ns >= latest_ns:
             latest_ns, ended = end_ns, complete
     return seams
+
+
+def _slips_of_parties(slips: Mapping[Anchor, Slips]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for anchor, own in slips.items():
+        found[anchor.party] = found.get(anchor.party, 0) + own.direction * len(own.at)
+    return found
 
 
 def _drifts(anchors: Sequence[Anchor]) -> dict[FlowKey, float | None]:

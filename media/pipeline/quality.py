@@ -218,6 +218,10 @@ def _one_way(parties: Sequence[PartyReport], duration_s: float) -> list[str]:
 
 
 def _timeline_warnings(plan: Plan) -> list[str]:
+    warnings = [
+        f"drift-corrected: party {party}: {abs(slips)} samples {'repeated' if slips > 0 else 'covered'} one by one"
+        for party, slips in sorted(plan.slips.items())
+    ]
     if any(placement.layer for placement in plan.placements.values()):
-        return ["overlap: several sources of one party sounded at the same time and were mixed"]
-    return []
+        warnings.append("overlap: several sources of one party sounded at the same time and were mixed")
+    return warnings

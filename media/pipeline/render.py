@@ -83,6 +83,7 @@ def render(
         slices=recording.slices,
         clocks=read_sender_clocks(opened),
         sample_rate=options.sample_rate,
+        keep_together=options.correct_drift,
     )
     parties = _parties(table, options)
     format_ = _format(options, plan)

@@ -37,6 +37,8 @@ class RenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Render this party alone, on the timeline of all; None for every party."""
     sample_rate: int | None = None
     """Hz; None for the highest rate that the audio has."""
+    correct_drift: bool = True
+    """Keep parties with different media clocks together by slips of single samples."""
 
 
 class GapKind(enum.StrEnum):
