@@ -13,7 +13,7 @@ from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
 from recorder.errors import ConfigError
-from storage.cli import audit_app, jobs_app, recordings_app
+from storage.cli import audit_app, jobs_app, recordings_app, report_app
 
 app = typer.Typer(
     name="recorder-admin",
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(audit_app, name="audit")
+app.add_typer(report_app, name="report")
 app.add_typer(writers_app, name="writers")
 app.command()(status)
 app.command()(switchover)

@@ -48,6 +48,7 @@ from storage.catalog.records import (
     StreamOpening,
     StreamsChange,
 )
+from storage.catalog.reports import Reports
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
 from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary, TracedMessage
@@ -67,6 +68,7 @@ class Catalog:
         """Who did what, and why."""
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
         self.holds = Holds(self._database)
+        self.reports = Reports(self._database)
 
     @classmethod
     async def connect(
@@ -409,7 +411,7 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    return load_statements("queries.sql") | load_statements("holds.sql")
+    return load_statements("queries.sql") | load_statements("holds.sql") | load_statements("reports.sql")
 
 
 def _facts(call: CallFacts) -> tuple[str | None, ...]:

@@ -16,6 +16,8 @@ from storage.cli.recordings_list import list_recordings
 from storage.cli.recordings_release import release_recordings
 from storage.cli.recordings_show import show_recording
 from storage.cli.recordings_trace import trace_recording
+from storage.cli.report_completeness import report_completeness
+from storage.cli.report_usage import report_usage
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export and hold recordings.")
 recordings_app.command("list")(list_recordings)
@@ -35,3 +37,7 @@ audit_app.command("list")(list_audit)
 audit_app.command("verify")(verify_audit)
 audit_app.command("anchor")(write_anchor)
 audit_app.command("export")(export_audit)
+
+report_app = typer.Typer(no_args_is_help=True, help="What was lost and why, how much was recorded, is all there.")
+report_app.command("completeness")(report_completeness)
+report_app.command("usage")(report_usage)
