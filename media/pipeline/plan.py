@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,15 @@ class Placement:
         return timestamps - self.origin + self.slips.units(timestamps)
 
 
+class Missing(NamedTuple):
+    """Sequence numbers that a source did not bring."""
+
+    paused: int
+    """Packets that pauses explain."""
+    bursts: int
+    """How often packets were lost outside of pauses, those that followed one another once."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Everything the rendering pass must know."""
@@ -66,8 +75,8 @@ class Plan:
     sessions: Mapping[int, Mapping[int, Intervals]]
     """Per party and recording session, where there is audio; frames."""
     gaps: Sequence[Gap]
-    paused_packets: Mapping[FlowKey, int]
-    """Missing sequence numbers that pauses explain."""
+    missing: Mapping[FlowKey, Missing]
+    """Of each source."""
     drifts: Mapping[FlowKey, float | None]
     """Parts per million, of the longest run of each source."""
     adjusted_ns: int
@@ -131,7 +140,7 @@ def make_plan(
         audio={timeline.party: timeline.audio for timeline in timelines},
         sessions={party: layout.sessions(party) for party in table.parties},
         gaps=[gap for timeline in timelines for gap in find_gaps(timeline, frames, rate)] if frames else [],
-        paused_packets=layout.paused_packets(times),
+        missing=layout.missing(times),
         drifts=_drifts(anchors),
         adjusted_ns=adjusted_ns,
         slips=_slips_of_parties(slips),
@@ -214,9 +223,9 @@ class _Layout:
         later = np.minimum.accumulate(first[::-1])[::-1][1:]
         return [int(second) for second in later]
 
-    def paused_packets(self, times: _CaptureTimes) -> dict[FlowKey, int]:
-        """Return how many missing sequence numbers of each source fall into pauses."""
-        found: dict[FlowKey, int] = {}
+    def missing(self, times: _CaptureTimes) -> dict[FlowKey, Missing]:
+        """Return what each source did not bring, and how much of that falls into pauses."""
+        found: dict[FlowKey, Missing] = {}
         for anchor in self._anchors:
             pauses = times.pauses.get(anchor.party, Intervals.empty())
             for placed in anchor.runs:
@@ -225,7 +234,11 @@ class _Layout:
                 covered = pauses.overlap(before, after)
                 # More than half of the time; packets that changed places lie in no pause.
                 paused = (covered > 0) & (2 * covered > after - before)
-                found[placed.flow] = found.get(placed.flow, 0) + int(holes["missing"][paused].sum())
+                known = found.get(placed.flow, Missing(0, 0))
+                found[placed.flow] = Missing(
+                    known.paused + int(holes["missing"][paused].sum()),
+                    known.bursts + int((holes["missing"][~paused] > 0).sum()),
+                )
         return found
 
     def _holes(self, placed: PlacedRun, times: _CaptureTimes, table: StreamTable) -> dict[GapCause, Intervals]:

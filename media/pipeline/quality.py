@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,7 @@ from media.container import Capture, Late
 from media.pipeline.flow import Demultiplexer, FlowKey
 from media.pipeline.gaps import longest_lost
 from media.pipeline.levels import LevelMeter
+from media.pipeline.mos import mean_opinion_score
 from media.pipeline.plan import Plan
 from media.pipeline.report import (
     OutputFormat,
@@ -26,6 +27,8 @@ ONE_WAY_SECONDS: Final = 5.0
 """Shorter recordings may well hold one party only."""
 ONE_WAY_SPEECH: Final = 0.02
 """Share of speech from which a party counts as talking, so that the silence of the other means something."""
+
+_SOUNDLESS: Final = ("TELEPHONE-EVENT", "CN")
 
 
 @dataclass(slots=True)
@@ -153,7 +156,9 @@ def _stream(label: str, keys: Sequence[FlowKey], recording: Surveyed, plan: Plan
     flows = [recording.flows.flows[key] for key in keys]
     codecs = [recording.table.codecs[position].codec for position in {each for flow in own for each in flow.codecs}]
     packets = sum(flow.packets for flow in own)
-    paused = sum(plan.paused_packets.get(key, 0) for key in keys)
+    missing = [plan.missing[key] for key in keys if key in plan.missing]
+    lost = sum(flow.resequencer.lost for flow in flows) - sum(one.paused for one in missing)
+    duplicates = sum(flow.duplicates for flow in flows)
     longest_gap = longest_lost([gap for gap in plan.gaps if gap.party == keys[0].party])
     return StreamQuality(
         party=keys[0].party,
@@ -164,18 +169,35 @@ def _stream(label: str, keys: Sequence[FlowKey], recording: Surveyed, plan: Plan
         codecs=sorted({f"{codec.name}/{codec.clock_rate}" for codec in codecs}),
         packets=packets,
         octets=sum(flow.octets for flow in own),
-        lost=sum(flow.resequencer.lost for flow in flows) - paused,
-        duplicates=sum(flow.duplicates for flow in flows),
+        lost=lost,
+        duplicates=duplicates,
         late=sum(flow.late for flow in own),
         strays=sum(flow.strays for flow in flows),
         restarts=sum(max(flow.tracker.runs - 1, 0) for flow in flows),
         jitter_ms=round(sum(flow.jitter.mean_milliseconds * flow.packets for flow in own) / max(packets, 1), 3),
         jitter_max_ms=round(max(flow.jitter.maximum_milliseconds for flow in own), 3),
+        mos=_mos(
+            {codec.name for codec in codecs},
+            received=packets - duplicates,
+            lost=lost,
+            bursts=sum(one.bursts for one in missing),
+        ),
         longest_gap_ms=round(longest_gap * 1000 / plan.sample_rate, 3),
         drift_ppm=plan.drifts.get(max(own, key=lambda flow: flow.packets).key),
         first_arrival_ns=min(flow.first_arrival_ns for flow in own),
         last_arrival_ns=max(flow.last_arrival_ns for flow in own),
     )
+
+
+def _mos(names: Set[str], *, received: int, lost: int, bursts: int) -> float | None:
+    """Return the estimate of the worst codec of a stream; None if one of its codecs that carry sound has no figures."""
+    scores = [
+        mean_opinion_score(name, received=received, lost=lost, bursts=bursts)
+        for name in names
+        if name.upper() not in _SOUNDLESS
+    ]
+    known = [score for score in scores if score is not None]
+    return min(known) if known and len(known) == len(scores) else None
 
 
 def _reading_warnings(captures: Sequence[Capture], findings: Findings) -> list[str]:

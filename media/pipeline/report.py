@@ -120,6 +120,8 @@ class StreamQuality(msgspec.Struct, frozen=True, kw_only=True):
     jitter_ms: float
     """Interarrival jitter of RFC 3550, averaged over all packets."""
     jitter_max_ms: float
+    mos: float | None
+    """Estimated mean opinion score, 1 to 4.5 (ITU-T G.107), from codec and loss; None where nothing tells."""
     longest_gap_ms: float
     """Longest interval of kind `lost` of the party."""
     drift_ppm: float | None
