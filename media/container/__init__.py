@@ -21,6 +21,7 @@ from media.container.model import (
     Stream,
     Streams,
     StreamTotals,
+    Unauthentic,
     UnknownEvent,
 )
 from media.container.reader import Capture, Damage, PacketBatch, read_capture
@@ -48,6 +49,7 @@ __all__ = [
     "Stream",
     "StreamTotals",
     "Streams",
+    "Unauthentic",
     "UnknownEvent",
     "read_capture",
 ]

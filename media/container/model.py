@@ -35,6 +35,8 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     rtcp_mux: bool = False
     recording: bool = True
+    protection: str = ""
+    """Crypto-suite by its SDP name while the stream comes as SRTP."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,14 @@ class Drops(_Event, frozen=True, kw_only=True, tag="drops"):
     since_ns: int
 
 
+class Unauthentic(_Event, frozen=True, kw_only=True, tag="unauthentic"):
+    """Packets of a protected stream that no key of it authenticates; kept out."""
+
+    stream: int
+    packets: int
+    since_ns: int
+
+
 class Foreign(_Event, frozen=True, kw_only=True, tag="foreign"):
     """A source that the session does not name; kept out."""
 
@@ -128,7 +138,7 @@ class Recovered(_Event, frozen=True, kw_only=True, tag="recovered"):
     packets: int
 
 
-Event = Streams | Source | Ssrc | Drops | Foreign | Clock | Late | RtcpLimit | Recovered
+Event = Streams | Source | Ssrc | Drops | Unauthentic | Foreign | Clock | Late | RtcpLimit | Recovered
 
 
 class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +162,10 @@ class StreamTotals(msgspec.Struct, frozen=True, kw_only=True):
     malformed: int = 0
     paused: int = 0
     kernel_drops: int = 0
+    unauthentic: int = 0
+    """Packets of a protected stream that did not authenticate."""
+    replayed: int = 0
+    """Authentic packets that had been received before, or were too old to tell."""
     first_arrival_ns: int = 0
     """0 if no packet came."""
     last_arrival_ns: int = 0

@@ -26,6 +26,7 @@ PAUSE_SLACK_SECONDS: Final = 0.25
 KIND_OF: Final[dict[GapCause, GapKind]] = {
     GapCause.NETWORK: GapKind.LOST,
     GapCause.KERNEL_DROP: GapKind.LOST,
+    GapCause.NOT_AUTHENTICATED: GapKind.LOST,
     GapCause.WRITER_FAILOVER: GapKind.LOST,
     GapCause.NO_SESSION: GapKind.LOST,
     GapCause.PAUSED: GapKind.PAUSED,
@@ -46,6 +47,7 @@ STRENGTH: Final = (
     GapCause.NOT_STARTED,
     GapCause.ENDED_EARLY,
     GapCause.NO_MEDIA,
+    GapCause.NOT_AUTHENTICATED,
     GapCause.NOT_SENT,
     GapCause.COMFORT_NOISE,
     GapCause.NETWORK,
@@ -135,6 +137,7 @@ def hole_causes(
     holes: NDArray[np.void],
     kernel_drops: Intervals,
     seams: NDArray[np.bool_],
+    unauthentic: Intervals | None = None,
 ) -> dict[GapCause, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return what the holes of one run say, as starts and ends in extended timestamps.
 
@@ -145,17 +148,23 @@ def hole_causes(
         holes: dtype `HOLE`.
         kernel_drops: when the kernel dropped datagrams of this stream; wall clock, ns.
         seams: whether a hole lies between captures of different writers, shape (n,).
+        unauthentic: when packets of this stream did not authenticate; wall clock, ns. None for never.
 
     """
     starts, ends = holes["start"], holes["end"]
     lost_until = np.minimum(ends, starts + holes["missing_units"])
     # The clock that stamped the packets stamps the drops: they fall between the packets on either side.
     dropped = kernel_drops.overlap(holes["arrival_before_ns"], holes["arrival_after_ns"] + 1) > 0
+    refused = ~dropped & (
+        (unauthentic or Intervals.empty()).overlap(holes["arrival_before_ns"], holes["arrival_after_ns"] + 1) > 0
+    )
+    network = ~dropped & ~refused & ~seams
     noise = holes["kind_before"] == PacketKind.COMFORT_NOISE
     return {
         GapCause.WRITER_FAILOVER: (starts[seams], lost_until[seams]),
         GapCause.KERNEL_DROP: (starts[dropped & ~seams], lost_until[dropped & ~seams]),
-        GapCause.NETWORK: (starts[~dropped & ~seams], lost_until[~dropped & ~seams]),
+        GapCause.NOT_AUTHENTICATED: (starts[refused & ~seams], lost_until[refused & ~seams]),
+        GapCause.NETWORK: (starts[network], lost_until[network]),
         GapCause.COMFORT_NOISE: (lost_until[noise], ends[noise]),
         GapCause.NOT_SENT: (lost_until[~noise], ends[~noise]),
     }

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from media.container import Capture, Drops
+from media.container import Capture, Drops, Unauthentic
 from media.pipeline.alignment import Anchor, PlacedRun, find_anchors, place
 from media.pipeline.capture_clock import corrected_end, corrected_events
 from media.pipeline.codec import Law, SampleFormat
@@ -92,6 +92,8 @@ class _CaptureTimes:
     pauses: Mapping[int, Intervals]
     """Per party."""
     drops: Mapping[int, Intervals]
+    """Per stream."""
+    unauthentic: Mapping[int, Intervals]
     """Per stream."""
     seams: Sequence[tuple[GapCause, int, int]]
 
@@ -176,6 +178,9 @@ class _Layout:
                     causes[cause].append(self._frames(anchor, found, placed.shift))
         for cause, start, end in times.seams:
             causes[cause].append(Intervals.of((self._frame(start), self._frame(end))))
+        for stream in {row.stream.index for row in table.rows if row.stream.party == party}:
+            for start, end in times.unauthentic.get(stream, Intervals.empty()).pairs():
+                causes[GapCause.NOT_AUTHENTICATED].append(Intervals.of((self._frame(start), self._frame(end))))
         sounding = Intervals.merged(*audio)
         slack = self._frame(round(PAUSE_SLACK_SECONDS * _NANOSECONDS)) - self._frame(0)
         for start, end in times.pauses.get(party, Intervals.empty()).pairs():
@@ -247,7 +252,8 @@ class _Layout:
         capture_of = np.array([row.capture for row in table.rows])
         seams = capture_of[holes["row_before"]] != capture_of[holes["row_after"]]
         drops = times.drops.get(placed.flow.stream, Intervals.empty())
-        found = hole_causes(holes, drops, seams)
+        unauthentic = times.unauthentic.get(placed.flow.stream, Intervals.empty())
+        found = hole_causes(holes, drops, seams, unauthentic)
         return {cause: Intervals.union(starts, ends) for cause, (starts, ends) in found.items()}
 
     def _frames(self, anchor: Anchor, found: Intervals, shift: int = 0) -> Intervals:
@@ -279,22 +285,23 @@ def _rate_and_law(used: Sequence[CodecUse], sample_rate: int | None) -> tuple[in
 
 def _capture_times(captures: Sequence[Capture], table: StreamTable) -> _CaptureTimes:
     pauses: dict[int, list[Intervals]] = {}
-    drops: dict[int, list[Intervals]] = {}
+    told: dict[type[Drops | Unauthentic], dict[int, list[Intervals]]] = {Drops: {}, Unauthentic: {}}
     for number, capture in enumerate(captures):
         end_ns = corrected_end(capture)
         for party, found in table.pauses(number).items():
             clipped = Intervals.union(found.starts, np.minimum(found.ends, end_ns))
             pauses.setdefault(party, []).append(clipped)
         for at_ns, event in corrected_events(capture):
-            if isinstance(event, Drops):
+            if isinstance(event, Drops | Unauthentic):
                 since_ns = at_ns - (event.at_ns - event.since_ns)
-                drops.setdefault(event.stream, []).append(Intervals.of((since_ns, at_ns + 1)))
+                told[type(event)].setdefault(event.stream, []).append(Intervals.of((since_ns, at_ns + 1)))
     seams = _seams([(capture.session.wall_ns, corrected_end(capture), capture.end is not None) for capture in captures])
     for party, seam in _paused_seams(captures, table, seams):
         pauses.setdefault(party, []).append(seam)
     return _CaptureTimes(
         {party: Intervals.merged(*sets) for party, sets in pauses.items()},
-        {stream: Intervals.merged(*sets) for stream, sets in drops.items()},
+        {stream: Intervals.merged(*sets) for stream, sets in told[Drops].items()},
+        {stream: Intervals.merged(*sets) for stream, sets in told[Unauthentic].items()},
         seams,
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from media.container import Capture, Late
+from media.container import Capture, Late, Unauthentic
 from media.pipeline.flow import Demultiplexer, FlowKey
 from media.pipeline.gaps import longest_lost
 from media.pipeline.levels import LevelMeter
@@ -210,6 +211,10 @@ def _reading_warnings(captures: Sequence[Capture], findings: Findings) -> list[s
         if stalls:
             longest = max(stalls) // 1_000_000
             warnings.append(f"receiver-late: writer {capture.session.writer} stalled {len(stalls)} times, {longest} ms")
+    warnings += [
+        f"not-authenticated: {packets} packets of stream {stream + 1} fit no SRTP key that was agreed"
+        for stream, packets in sorted(_unauthentic(captures).items())
+    ]
     if findings.malformed:
         warnings.append(f"malformed: {findings.malformed} packets are not RTP")
     if findings.unknown:
@@ -217,6 +222,16 @@ def _reading_warnings(captures: Sequence[Capture], findings: Findings) -> list[s
     if findings.refused:
         warnings.append(f"too-many-sources: {findings.refused} packets were left out")
     return warnings
+
+
+def _unauthentic(captures: Sequence[Capture]) -> Counter[int]:
+    """Return how many packets of each stream did not authenticate."""
+    told = Counter[int]()
+    for capture in captures:
+        for event in capture.events:
+            if isinstance(event, Unauthentic):
+                told[event.stream] += event.packets
+    return told
 
 
 def _codec_warnings(recording: Surveyed) -> list[str]:

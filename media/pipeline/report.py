@@ -59,6 +59,8 @@ class GapCause(enum.StrEnum):
     """Sequence numbers are missing and nothing at the recorder explains it."""
     KERNEL_DROP = "kernel-drop"
     """Sequence numbers are missing while the kernel dropped datagrams of this stream: loss at the receiver."""
+    NOT_AUTHENTICATED = "not-authenticated"
+    """Packets came that no SRTP key of the stream authenticates."""
     WRITER_FAILOVER = "writer-failover"
     """Between the last packet of one writer and the first one of its successor."""
     NO_SESSION = "no-session"

@@ -40,10 +40,12 @@ PER_CALL: Final = 64
 """Slots taken from one socket before the next one has its turn."""
 MAX_CALLS: Final = 4096
 """Sockets noted in one filling."""
+PORT_ROOM: Final = 64
+"""Bytes kept for each port row, see `Arena.indices`."""
 RTCP_BIT: Final = 1 << 31
 """In the noted port: the datagrams came from the RTCP socket of that pair."""
 
-_MAGIC: Final = b"TNDMARE1"
+_MAGIC: Final = b"TNDMARE2"
 _HEADER: Final = struct.Struct("<8sIIIII")
 """Magic, slots, head, rest, calls, port rows: a successor of another build sees a layout that it does not know."""
 _HEADER_ROOM: Final = 4096
@@ -83,6 +85,8 @@ class Arena:
         self.told_drops = next(regions).view(np.uint32)
         """Per port row and kind (RTP, RTCP), shape (rows, 2): the socket's drop counter when it was last told."""
         self.told_drops = self.told_drops.reshape(port_rows, 2)
+        self.indices = next(regions).view(np.uint8).reshape(port_rows, PORT_ROOM)
+        """Per port row: what else a successor goes on with; SRTP packet indices, never keys."""
         self.busy = next(regions)
         """Per port row: 1 while a session uses the port."""
         self.all = Slots(heads, rests, names, controls, messages)
@@ -218,6 +222,7 @@ def _region_sizes(port_rows: int) -> list[int]:
         (MAX_CALLS + 2) * 4,
         (MAX_CALLS + 2) * 4,
         port_rows * 8,
+        port_rows * PORT_ROOM,
         port_rows,
     ]
 

@@ -31,6 +31,8 @@ class Batch:
     """Wall clock of the kernel."""
     marks: NDArray[np.int64]
     """Stream, source and flags as in the upper 48 bits of a record's second word."""
+    authentic: NDArray[np.bool_] | None = None
+    """False for what a protected stream must not accept; None: there is nothing of that kind."""
 
     @property
     def ssrcs(self) -> NDArray[np.uint32]:

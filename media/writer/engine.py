@@ -25,6 +25,7 @@ from media.errors import CaptureLost, LostError
 from media.writer.arena import Arena
 from media.writer.capture_file import CaptureFile
 from media.writer.config import PortPair, WriterConfig
+from media.writer.decryption import Decryption
 from media.writer.intake import Intake
 from media.writer.kernel import datagram_waits, prepare_socket
 from media.writer.packet_source import PacketSource
@@ -121,8 +122,10 @@ class Engine:
             same_ssrc_ns=int(config.same_ssrc_silence_s * _S_TO_NS),
             other_host_ns=int(config.other_host_silence_s * _S_TO_NS),
         )
+        slots, streams = self._roster.slots, self._roster.streams
+        self._decryption = Decryption(table, slots, streams, self._arena.indices)
         self._intake = Intake(
-            table, self._roster.slots, self._roster.streams, told_drops=told, policy=policy, wall_ns=wall_ns
+            table, slots, streams, told_drops=told, policy=policy, decryption=self._decryption, wall_ns=wall_ns
         )
         self._source: PacketSource = SocketSource(self._arena, self._intake, table, config.visit_interval_s)
         self.syncer = Syncer()
@@ -278,6 +281,7 @@ class Engine:
     def _connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
         self._source.connect(stream, adopt=adopt)
         self._roster.connect(session, stream)
+        self._decryption.enter(stream, self._wall_ns(), adopt=adopt)
 
     def _create_file(self, command: OpenSession, streams: Sequence[LiveStream], host: str) -> CaptureFile:
         body = model.Session(
@@ -344,6 +348,7 @@ class Engine:
             self._finish_stream(session, session.streams[index], now)
         for index in staying:
             self._roster.change(session.streams[index], wanted[index])
+            self._decryption.change(session.streams[index], self._wall_ns())
         for stream in fresh:
             self._connect(session, stream, adopt=False)
         session.streams = dict(sorted(session.streams.items()))
@@ -402,6 +407,7 @@ class Engine:
         if dropped:
             since = int(self._table.last_arrival_ns[stream.row])
             self._intake.sifter.tell_drops(stream.row, 0, dropped, since, self._wall_ns())
+        self._decryption.leave(stream, self._wall_ns())
         session.finished.append(self._roster.disconnect(session, stream, now))
 
     def _list(self, command: ListSessions) -> Reply:

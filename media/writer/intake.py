@@ -17,6 +17,7 @@ from media.container.layout import BLOCK, RECORD, BlockType, RecordFlag
 from media.rtp.packet import FIXED_HEADER
 from media.writer.batch import Batch
 from media.writer.datagrams import Datagrams
+from media.writer.decryption import Decryption
 from media.writer.kernel import CONTROL_TIME
 from media.writer.packing import Packed, pack
 from media.writer.sifting import RTCP_FIRST, RTCP_TYPES, Sifter
@@ -51,6 +52,7 @@ class Intake:
         streams: open streams by port row; None for a row without one.
         told_drops: drop counters already told, shape (rows, 2).
         policy: silences of the source lock.
+        decryption: opens what protected streams receive; None where there are none.
         wall_ns: wall clock.
 
     Errors: `CaptureLost` when a capture cannot be written.
@@ -65,11 +67,13 @@ class Intake:
         *,
         told_drops: NDArray[np.uint32],
         policy: SwitchPolicy,
+        decryption: Decryption | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._table = table
         self._sessions = sessions
         self._wall_ns = wall_ns
+        self._decryption = decryption
         self.sifter = Sifter(table, sessions, streams, told_drops=told_drops, policy=policy, wall_ns=wall_ns)
         self.packets = 0
         """RTP packets appended since start."""
@@ -94,6 +98,8 @@ class Intake:
         if not len(datagrams):
             return
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
+        if self._decryption:
+            self._decryption.open_rtp(batch)
         if self._ordinary(batch):
             self._append(BlockType.PACKETS, batch)
         else:
@@ -106,6 +112,8 @@ class Intake:
     ) -> None:
         """Append what came on RTCP sockets; arguments as for `take_rtp`."""
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
+        if self._decryption:
+            self._decryption.open_rtcp(batch)
         self._append_chosen(BlockType.RTCP, batch, self.sifter.sift_rtcp(batch))
 
     def _batch(
@@ -130,7 +138,8 @@ class Intake:
     def _ordinary(self, batch: Batch) -> bool:
         table, calls, counts = self._table, batch.calls, batch.counts
         return bool(
-            (batch.states == _QUIET).all()
+            batch.authentic is None
+            and (batch.states == _QUIET).all()
             and (batch.lengths >= _SHORTEST[batch.words.view(np.uint16)[:, 0]]).all()
             and (batch.keys == np.repeat(table.source_key[calls], counts)).all()
             and (batch.ssrcs == np.repeat(table.ssrc[calls], counts)).all()

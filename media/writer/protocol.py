@@ -9,7 +9,7 @@ lower one, so that a frozen and thawed old active frontend can do nothing.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,37 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     channels: int = 1
     fmtp: str = ""
     """Format parameters exactly as negotiated."""
+
+
+class MasterKey(msgspec.Struct, frozen=True, gc=False):
+    """One SRTP master key; its text form never shows the key."""
+
+    suite: str
+    """Crypto-suite by its SDP name, a key of `media.srtp.SUITES`."""
+    key_salt: bytes
+    """Master key followed by master salt."""
+    mki: bytes = b""
+    """Master key identifier as it stands in each packet; empty for none."""
+
+    def __repr__(self) -> str:
+        return f"MasterKey({self.suite}, ***)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("suite", self.suite), ("key_salt", "***")]
+
+
+class Protection(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stream comes protected (RFC 3711): with it, nothing is accepted that does not authenticate.
+
+    Travels over the control socket only, and is never written into a capture.
+    """
+
+    keys: tuple[MasterKey, ...]
+    """The sender's; empty while they are not known: the packets then wait in the kernel."""
+    former: tuple[MasterKey, ...] = ()
+    """What they were before the last change: accepted for a hand-over time as well (RFC 4568 §7.1.4)."""
+    own: MasterKey | None = None
+    """Ours, for the reports that we send."""
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +78,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     rtcp_mux: bool = False
     recording: bool = True
     """False while inactive or paused: no payload of that time reaches disk."""
+    protection: Protection | None = None
+    """None: plain RTP."""
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
@@ -110,6 +143,10 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     """Packets that arrived while not recording; their payload was discarded."""
     kernel_drops: int = 0
     """Datagrams the kernel dropped because the socket buffer was full."""
+    unauthentic: int = 0
+    """Packets of a protected stream that no key of it authenticates; kept out."""
+    replayed: int = 0
+    """Authentic packets that had been received before; kept out."""
     last_arrival_ns: int = 0
     """Wall clock, nanoseconds since the epoch; 0 before the first packet."""
 

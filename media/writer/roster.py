@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from media.container import model
 from media.errors import ResourceError
+from media.srtp import SUITES
 from media.writer.config import PortPair
 from media.writer.kernel import numeric_address
 from media.writer.ports import PortAllocator
-from media.writer.protocol import RefusalReason, StreamSpec
+from media.writer.protocol import Protection, RefusalReason, StreamSpec
 from media.writer.sources import SourceLock
 from media.writer.stream import LiveSession, LiveStream, stream_totals
 from media.writer.table import NO_SESSION, PAYLOAD_TYPES, PortTable
@@ -45,6 +46,15 @@ def check_command(session: str, streams: Sequence[StreamSpec]) -> None:
         types = stream.payload_types
         if not 0 <= stream.index < 1 << 16 or not all(0 <= number < PAYLOAD_TYPES for number in types):
             raise CommandRefused(RefusalReason.MALFORMED, f"stream {stream.index}: index or payload type out of range")
+        if stream.protection is not None:
+            _check_keys(stream.index, stream.protection)
+
+
+def _check_keys(index: int, protection: Protection) -> None:
+    for key in (*protection.keys, *protection.former, *filter(None, (protection.own,))):
+        suite = SUITES.get(key.suite)
+        if suite is None or len(key.key_salt) != suite.key_salt_length:
+            raise CommandRefused(RefusalReason.MALFORMED, f"stream {index}: a key that fits no known crypto-suite")
 
 
 class Roster:

@@ -69,9 +69,10 @@ class Sifter:
         first, second = _octets(batch)
         in_region = (second - RTCP_FIRST) < RTCP_TYPES
         # A negotiated payload type wins over the region: marker + 72..95 is RTP there if the session says so.
-        rtp = is_rtp(first, batch.lengths) & (~in_region | table.payload_known[rows, second & 0x7F])
-        rtcp = ~rtp & is_rtcp(first, second, batch.lengths)
-        malformed = ~(rtp | rtcp)
+        usable = True if batch.authentic is None else batch.authentic
+        rtp = usable & is_rtp(first, batch.lengths) & (~in_region | table.payload_known[rows, second & 0x7F])
+        rtcp = usable & ~rtp & is_rtcp(first, second, batch.lengths)
+        malformed = usable & ~(rtp | rtcp)
         if malformed.any():
             table.malformed += np.bincount(rows[malformed], minlength=len(table.malformed))
         keep = rtp & (batch.keys == table.source_key[rows])
@@ -86,7 +87,8 @@ class Sifter:
         """Return the positions of the packets to keep of a batch from RTCP sockets."""
         rows = batch.rows()
         self._repair(batch, rows, kind=1)
-        return self._admit_rtcp(batch, rows, np.flatnonzero(is_rtcp(*_octets(batch), batch.lengths)))
+        usable = True if batch.authentic is None else batch.authentic
+        return self._admit_rtcp(batch, rows, np.flatnonzero(usable & is_rtcp(*_octets(batch), batch.lengths)))
 
     def _stream(self, row: int) -> tuple[LiveSession, LiveStream] | None:
         stream, slot = self._streams[row], int(self._table.session[row])

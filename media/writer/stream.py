@@ -12,6 +12,7 @@ from media.container import model
 from media.writer.capture_file import CaptureFile
 from media.writer.config import PortPair
 from media.writer.kernel import Address
+from media.writer.keyring import Keyring
 from media.writer.protocol import Reply, StreamReport, StreamSpec
 from media.writer.sources import SourceLock
 from media.writer.table import PortTable
@@ -33,6 +34,8 @@ class LiveStream:
     family: int
     """Address family of its sockets."""
     lock: SourceLock
+    keyring: Keyring | None = None
+    """None while packets come as plain RTP."""
     told_strangers: set[int] = field(default_factory=set)
     told_ssrcs: set[int] = field(default_factory=set)
 
@@ -80,8 +83,11 @@ class LiveSession:
 
 
 def stored_stream(spec: StreamSpec) -> model.Stream:
-    """Return the stream as the capture format has it."""
-    return msgspec.convert(spec, model.Stream, from_attributes=True)
+    """Return the stream as the capture format has it: without its keys."""
+    keys = spec.protection.keys if spec.protection else ()
+    bare = msgspec.structs.replace(spec, protection=None)
+    stored = msgspec.to_builtins(bare, str_keys=False) | {"protection": keys[0].suite if keys else ""}
+    return msgspec.convert(stored, model.Stream)
 
 
 def stream_totals(table: PortTable, stream: LiveStream) -> model.StreamTotals:
@@ -96,6 +102,8 @@ def stream_totals(table: PortTable, stream: LiveStream) -> model.StreamTotals:
         malformed=int(table.malformed[row]),
         paused=int(table.paused[row]),
         kernel_drops=int(table.kernel_drops[row]),
+        unauthentic=int(table.unauthentic[row]),
+        replayed=int(table.replayed[row]),
         first_arrival_ns=int(table.first_arrival_ns[row]),
         last_arrival_ns=int(table.last_arrival_ns[row]),
     )
@@ -112,5 +120,7 @@ def stream_report(totals: model.StreamTotals) -> StreamReport:
         malformed=totals.malformed,
         paused=totals.paused,
         kernel_drops=totals.kernel_drops,
+        unauthentic=totals.unauthentic,
+        replayed=totals.replayed,
         last_arrival_ns=totals.last_arrival_ns,
     )

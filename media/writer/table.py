@@ -33,12 +33,16 @@ class PortTable:
         """Last SSRC, in network order as it lies in memory."""
         self.payload_known = np.zeros((rows, PAYLOAD_TYPES), np.bool_)
         """Negotiated payload types."""
+        self.protected = np.zeros(rows, np.bool_)
+        """Packets come as SRTP."""
         self.packets = np.zeros(rows, np.int64)
         self.octets = np.zeros(rows, np.int64)
         self.foreign = np.zeros(rows, np.int64)
         self.malformed = np.zeros(rows, np.int64)
         self.paused = np.zeros(rows, np.int64)
         self.kernel_drops = np.zeros(rows, np.int64)
+        self.unauthentic = np.zeros(rows, np.int64)
+        self.replayed = np.zeros(rows, np.int64)
         self.first_arrival_ns = np.zeros(rows, np.int64)
         self.last_arrival_ns = np.zeros(rows, np.int64)
 
@@ -53,11 +57,13 @@ class PortTable:
             self.malformed,
             self.paused,
             self.kernel_drops,
+            self.unauthentic,
+            self.replayed,
             self.first_arrival_ns,
             self.last_arrival_ns,
         ):
             column[row] = 0
-        self.payload_known[row] = False
+        self.payload_known[row] = self.protected[row] = False
         self.session[row] = session
         self.stream[row] = stream
         self.mark[row] = pack_mark(stream, 0, 0)

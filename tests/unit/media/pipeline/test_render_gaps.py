@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from media.container import Codec, Drops, Streams
+from media.container import Codec, Drops, Streams, Unauthentic
 from media.pipeline import GapKind, Rendering, render
 from tests.unit.media.pipeline.recordings import (
     AUDIO_TYPES,
@@ -216,6 +216,23 @@ def test_drops_of_another_stream_explain_nothing(tmp_path: Path) -> None:
     drops = [Drops(at_ns=at(1100), stream=1, packets=1, since_ns=at(900))]
     rendering = rendered(tmp_path, CaptureFile(packets=both(kept), events=drops))
     assert gaps(rendering) == [(SECOND, 160, "lost", "network")]
+
+
+def test_packets_that_no_key_authenticates_are_a_cause_and_a_warning(tmp_path: Path) -> None:
+    kept = [packet for packet in talk(sound(4 * SECOND)) if packet.sequence_number not in (1050, 1051, 1150)]
+    refused = [Unauthentic(at_ns=at(1100), stream=0, packets=2, since_ns=at(900))]
+    rendering = rendered(tmp_path, CaptureFile(packets=both(kept), events=refused))
+    assert gaps(rendering) == [(SECOND, 320, "lost", "not-authenticated"), (3 * SECOND, 160, "lost", "network")]
+    assert "not-authenticated: 2 packets of stream 1 fit no SRTP key that was agreed" in rendering.warnings
+
+
+def test_a_party_of_which_nothing_authenticated_has_lost_everything(tmp_path: Path) -> None:
+    other = [packet for packet in both(talk(sound(4 * SECOND))) if packet.stream == 1]
+    refused = [Unauthentic(at_ns=at(3900), stream=0, packets=200, since_ns=at(1000))]
+    rendering = rendered(tmp_path, CaptureFile(packets=other, events=refused))
+    assert [gap[2:] for gap in gaps(rendering)] == [
+        ("silent", "no-media"), ("lost", "not-authenticated"), ("silent", "no-media"),
+    ]  # fmt: skip
 
 
 def test_loss_inside_a_silence_is_only_as_long_as_it_can_have_been(tmp_path: Path) -> None:
