@@ -9,7 +9,7 @@ be served, or that its outcome is not known.
             StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, UnderLegalHold
             SchemaMismatch, EmbeddedPostgresFailed
         StorageLost             lease or connection is gone
-            StaleEpoch, CatalogUnreachable
+            StaleEpoch, CatalogUnreachable, StoreUnreachable
 """
 
 from __future__ import annotations
@@ -79,3 +79,7 @@ class CatalogUnreachable(StorageLost):
 
     Every write of this package may be repeated with the same arguments: it then takes effect once.
     """
+
+
+class StoreUnreachable(StorageLost):
+    """An object store is away or does not answer in time; nothing is known of the last request. Try again later."""

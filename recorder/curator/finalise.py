@@ -70,7 +70,7 @@ class Finaliser:
             return
         for store, path in publication.superseded:
             if store == self._store.name:
-                await asyncio.to_thread(self._store.remove, path)
+                await asyncio.to_thread(self._store.delete, path)
         log.info(
             "recording finalised",
             state=rendered.state.value,

@@ -13,6 +13,7 @@ from storage.errors import (
     StorageMisused,
     StoreForbidden,
     StoreFull,
+    StoreUnreachable,
     UnderLegalHold,
 )
 
@@ -32,7 +33,7 @@ class ExitCode(enum.IntEnum):
     INTEGRITY = 5
     """A file is missing, or is not what the catalog says."""
     UNREACHABLE = 6
-    """No running recorder, or its catalog does not answer."""
+    """No running recorder, or its catalog or object store does not answer."""
     REFUSED = 7
     """Refused: the target exists, is not writable or full, or the option is not offered."""
 
@@ -41,6 +42,7 @@ _CODES: dict[type[StorageError], ExitCode] = {
     IntegrityBroken: ExitCode.INTEGRITY,
     CatalogUnreachable: ExitCode.UNREACHABLE,
     SchemaMismatch: ExitCode.UNREACHABLE,
+    StoreUnreachable: ExitCode.UNREACHABLE,
     AlreadyPublished: ExitCode.REFUSED,
     StoreForbidden: ExitCode.REFUSED,
     StoreFull: ExitCode.REFUSED,

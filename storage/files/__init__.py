@@ -1,10 +1,21 @@
-"""Durable publication of files: where they go, how they get there, and the proof that they are what they were.
+"""Durable publication of files: where they go, how they get there, and the stores that keep them.
 
-`layout` names them, `durable` writes them. Knows nothing of the catalog: it returns facts that the caller records only
-after the bytes are synced.
+`layout` names them, `port` says what a store can do, `durable` is the directory and the place where files are made,
+`object_store` the S3-compatible one. Knows nothing of the catalog: it returns facts that the caller records only after
+the bytes are synced.
 """
 
 from storage.files.durable import FileStore, PendingFile, PublishedFile, copy_durably
 from storage.files.layout import directory_of, file_name
+from storage.files.port import Store, StoredFile
 
-__all__ = ["FileStore", "PendingFile", "PublishedFile", "copy_durably", "directory_of", "file_name"]
+__all__ = [
+    "FileStore",
+    "PendingFile",
+    "PublishedFile",
+    "Store",
+    "StoredFile",
+    "copy_durably",
+    "directory_of",
+    "file_name",
+]

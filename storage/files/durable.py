@@ -1,6 +1,6 @@
 """Writing files so that a crash at any point leaves either the whole file under its name, or nothing.
 
-Temporary name in the target folder, written by the caller, length compared, synced, read-only, linked to its final
+Temporary name in the store, written by the caller, length compared, synced, read-only, linked to its final
 name, folder synced. All calls block; run them in a thread. A published file is never replaced.
 """
 
@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
@@ -26,9 +27,11 @@ from storage.errors import (
     StoreForbidden,
     StoreFull,
 )
+from storage.files.port import BLOCK, StoredFile, checked_path
 
 TEMPORARY_PREFIX: Final = ".unfinished-"
-BLOCK: Final = 1 << 20
+UNFINISHED: Final = ".unfinished"
+"""Folder of a store in which its files are made: what a crash leaves is found without a walk through the store."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -47,7 +50,7 @@ class PublishedFile:
 
 
 class FileStore:
-    """A directory tree of published files.
+    """A directory tree of published files: a `Store`, and the place where files are made.
 
     Args:
         root: created when the first file is begun.
@@ -67,18 +70,81 @@ class FileStore:
         folder = self.locate(str(directory))
         with file_errors(folder):
             _make_directories(folder)
-            path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+            path = self._unfinished()
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         return PendingFile(self, folder, path)
 
     def locate(self, path: str) -> Path:
         """Return where a published path is; `StorageMisused` for one that would leave the store."""
-        relative = PurePosixPath(path)
-        if relative.is_absolute() or ".." in relative.parts or "\0" in path:
-            raise StorageMisused(f"{path!r} is not a path inside the store")
-        return self.root / relative
+        return self.root / checked_path(path)
 
-    def remove(self, path: str) -> bool:
+    def put(self, source: Path, path: str, *, size_bytes: int, sha256: bytes) -> None:
+        """Copy a file into the store; see `Store.put`."""
+        relative = checked_path(path)
+        with self.begin(relative.parent) as pending:
+            copy_durably(source, pending.path, size_bytes=size_bytes, sha256=sha256, replace=True)
+            pending.publish(lambda _: relative.name)
+
+    def replace(self, content: bytes, path: str) -> None:
+        """Write a small file in place of what may be there; see `Store.replace`."""
+        target = self.locate(path)
+        with file_errors(target):
+            _make_directories(target.parent)
+            temporary = self._unfinished()
+            try:
+                with temporary.open("xb") as file:
+                    file.write(content)
+                    os.fchmod(file.fileno(), 0o444)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_directory(target.parent)
+
+    def read(self, path: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield a range of a file; see `Store.read`."""
+        source = self.locate(path)
+        with file_errors(source):
+            try:
+                file = source.open("rb")
+            except FileNotFoundError:
+                raise IntegrityBroken(f"{source} is missing, but the catalog claims it") from None
+            with file:
+                file.seek(start)
+                while block := file.read(BLOCK if length is None else min(BLOCK, length)):
+                    length = None if length is None else length - len(block)
+                    yield block
+
+    def stat(self, path: str) -> StoredFile | None:
+        """Return size and time of a file; None when there is none."""
+        target = self.locate(path)
+        with file_errors(target):
+            try:
+                found = target.stat()
+            except FileNotFoundError:
+                return None
+        return StoredFile(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def hold(self, path: str, *, on: bool) -> bool:
+        """Return False: a directory offers no holds; the catalog's are what counts."""
+        self.locate(path)
+        return False
+
+    def list(self, prefix: str = "") -> Iterator[StoredFile]:
+        """Yield the files of a folder and below it."""
+        top = self.locate(prefix) if prefix else self.root
+        for folder, folders, names in os.walk(top):
+            if UNFINISHED in folders:
+                folders.remove(UNFINISHED)
+            folders.sort()
+            for name in sorted(names):
+                if not name.startswith(TEMPORARY_PREFIX):
+                    found = self.stat((Path(folder) / name).relative_to(self.root).as_posix())
+                    if found is not None:
+                        yield found
+
+    def delete(self, path: str) -> bool:
         """Remove a published file that the catalog no longer claims; False when it was gone already."""
         target = self.locate(path)
         with file_errors(target):
@@ -89,16 +155,22 @@ class FileStore:
             sync_directory(target.parent)
         return True
 
-    def discard_unfinished(self, directory: PurePosixPath, *, older_than_s: float, now: float) -> int:
-        """Remove temporary files that a crash left in a folder; `now` is wall time, seconds since 1970."""
-        folder = self.locate(str(directory))
+    def discard_unfinished(self, *, older_than_s: float, now: float) -> int:
+        """Remove temporary files that a crash left; `now` is wall time, seconds since 1970. Returns how many."""
+        folder = self.root / UNFINISHED
         removed = 0
         with file_errors(folder):
             for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                if now - path.stat().st_mtime >= older_than_s:
-                    path.unlink(missing_ok=True)
-                    removed += 1
+                with contextlib.suppress(FileNotFoundError):  # its maker has published it meanwhile
+                    if now - path.stat().st_mtime >= older_than_s:
+                        path.unlink()
+                        removed += 1
         return removed
+
+    def _unfinished(self) -> Path:
+        folder = self.root / UNFINISHED
+        _make_directories(folder)
+        return folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 
 
 class PendingFile:
@@ -109,6 +181,7 @@ class PendingFile:
         """Write the content here (replacing it by rename is allowed, too)."""
         self._store = store
         self._folder = folder
+        self._sealed: PublishedFile | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -119,27 +192,44 @@ class PendingFile:
         self.discard()
 
     def publish(self, name: Callable[[bytes], str], *, expected_bytes: int | None = None) -> PublishedFile:
-        """Make the content durable under the name that `name` derives from its SHA-256.
+        """`seal` and `link` in one."""
+        self.seal(name, expected_bytes=expected_bytes)
+        return self.link()
 
-        Publishing the same content again is fine and changes nothing.
+    def seal(self, name: Callable[[bytes], str], *, expected_bytes: int | None = None) -> PublishedFile:
+        """Make the content durable and read-only, and say under which name `link` will publish it.
 
         Args:
-            name: file name inside the folder that was begun; see `storage.files.layout.file_name`.
+            name: derives the file name inside the folder that was begun from the SHA-256 of the content; see
+                `storage.files.layout.file_name`.
             expected_bytes: what the caller wrote; another length means that something was cut off.
 
-        Errors: `IntegrityBroken` for another length, `AlreadyPublished` for a name that holds another content.
+        Errors: `IntegrityBroken` for another length.
 
         """
         with file_errors(self.path):
             size, digest = _seal(self.path)
-            if expected_bytes is not None and size != expected_bytes:
-                raise IntegrityBroken(f"{self.path} has {size} bytes instead of {expected_bytes}: not published")
-            final = self._folder / _checked_name(name(digest))
-            if not _link(self.path, final) and digest_file(final) != (size, digest):
+        if expected_bytes is not None and size != expected_bytes:
+            raise IntegrityBroken(f"{self.path} has {size} bytes instead of {expected_bytes}: not published")
+        final = self._folder / _checked_name(name(digest))
+        self._sealed = PublishedFile(self._store.name, final.relative_to(self._store.root).as_posix(), size, digest)
+        return self._sealed
+
+    def link(self) -> PublishedFile:
+        """Give the sealed content its name, durably. The same content under that name already is fine.
+
+        Errors: `AlreadyPublished` for a name that holds another content.
+        """
+        sealed = self._sealed
+        if sealed is None:
+            raise StorageMisused("a file is sealed before it gets its name")
+        final = self._store.locate(sealed.path)
+        with file_errors(self.path):
+            if not _link(self.path, final) and digest_file(final) != (sealed.size_bytes, sealed.sha256):
                 raise AlreadyPublished(f"{final} exists with another content; it was left as it is")
             self.path.unlink(missing_ok=True)
             sync_directory(self._folder)
-        return PublishedFile(self._store.name, final.relative_to(self._store.root).as_posix(), size, digest)
+        return sealed
 
     def discard(self) -> None:
         """Remove the temporary file if it is still there."""
