@@ -98,6 +98,8 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
     """How the client takes an offer of ours with a new media address, if that is known."""
     digest_user: str = ""
     """User of `sip.digest_logins` that answers this client's challenges; empty: the first of its realm."""
+    snapshot_requests: bool = True
+    """Ask by UPDATE for a snapshot of the metadata when a part is missing, if its Allow lists UPDATE."""
     plain_invites: bool = True
     """Record an INVITE that is neither MSR nor SIPREC; else it gets 403."""
 

@@ -67,6 +67,7 @@ class _Session(_Table):
     strict: bool | None = None
     own_offers: Literal["reinvite", "update", "none", "unknown"] | None = None
     digest_user: str | None = None
+    snapshot_requests: bool | None = None
     plain_invites: bool | None = None
 
 

@@ -20,6 +20,7 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.session import Session, encode_checkpoint
+from recorder.frontend.snapshots import SnapshotRequests
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
@@ -33,9 +34,15 @@ class MediaChanges:
 
     def __init__(self, frontend: Frontend) -> None:
         self._frontend = frontend
+        self._snapshots = SnapshotRequests(frontend)
 
     async def change(self, event: ReinviteReceived | UpdateReceived) -> None:
         """Answer a re-INVITE or UPDATE, with or without SDP, with or without metadata."""
+        await self._change(event)
+        if isinstance(event, UpdateReceived):
+            self._snapshots.ask(event.dialog_id)
+
+    async def _change(self, event: ReinviteReceived | UpdateReceived) -> None:
         frontend = self._frontend
         await frontend.writer_restored(event.dialog_id)
         session = frontend.sessions.get(event.dialog_id)
@@ -84,7 +91,16 @@ class MediaChanges:
         state, warnings = siprec.update(session.metadata, document)
         labels = {spec.index: spec.label or None for spec in specs}
         found, doubts = siprec.speakers(state, [labels.get(index) for index in range(max(labels, default=-1) + 1)])
-        updated = msgspec.structs.replace(session, metadata=state, participants={**session.participants, **found})
+        unreadable = state is session.metadata
+        wanted = unreadable or state is None or not state.snapshot_seen
+        updated = msgspec.structs.replace(
+            session,
+            metadata=state,
+            metadata_type=document.content_type,
+            participants={**session.participants, **found},
+            snapshot_wanted=wanted,
+            snapshot_request=session.snapshot_request if wanted else "",
+        )
         await frontend.catalog.write(
             StreamsChange(
                 epoch=frontend.catalog.epoch,
@@ -159,6 +175,10 @@ class MediaChanges:
 
     async def ack(self, event: AckReceived) -> None:
         """Apply the answer that an ACK brings to an offer of ours; any other ACK changes nothing."""
+        await self._acknowledged(event)
+        self._snapshots.ask(event.dialog_id)
+
+    async def _acknowledged(self, event: AckReceived) -> None:
         frontend = self._frontend
         session = frontend.sessions.get(event.dialog_id)
         if session is None or not session.pending_offer:

@@ -55,6 +55,8 @@ class SessionEnding:
         session = frontend.sessions.get(event.dialog_id)
         if session is None:
             return
+        if isinstance(event, DialogDoubted) and event.cause != "481" and event.request_id == session.snapshot_request:
+            return  # a client that cannot answer a request for metadata is not gone
         cause = _DOUBTS[type(event)]
         if await self._media_arrive(session):
             _log.warning("dialog in doubt, but media arrive: recording on", cause=cause, **_names(session))

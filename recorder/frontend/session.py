@@ -69,6 +69,12 @@ class Session(msgspec.Struct, kw_only=True):
     """What the capture says about the call; a replacement writer gets the same."""
     metadata: RecordingSession | None = None
     """What the SIPREC metadata add up to; None at the other doors."""
+    metadata_type: str = ""
+    """Content-Type of the latest metadata document; empty while there was none."""
+    snapshot_wanted: bool = False
+    """What is known of the metadata has a hole: a partial update without a snapshot, or an unreadable document."""
+    snapshot_request: str = ""
+    """Our request for a snapshot; empty once one has come."""
     negotiation: bytes = b""
     """Snapshot of the state of offer/answer; empty until the first exchange is complete."""
     pending_offer: bytes = b""

@@ -24,6 +24,7 @@ from recorder.frontend.session import Session, encode_checkpoint
 from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
+from signaling.siprec import RecordingSession
 from signaling.useragent import InviteReceived, Prepared
 from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpening
 
@@ -129,6 +130,8 @@ class SessionSetup:
             streams=specs,
             participants={index: dict(who) for index, who in request.participants.items()},
             metadata=request.metadata_state,
+            metadata_type=request.metadata.content_type if request.metadata else "",
+            snapshot_wanted=request.metadata is not None and not _has_snapshot(request.metadata_state),
             descriptor=descriptor,
         )
         if media:
@@ -265,6 +268,10 @@ def _late_offer_specs(profile: PeerProfile) -> list[StreamSpec]:
         StreamSpec(index=index, party=profile.party_of(index), payload_types={}, ptime_ms=_UNKNOWN_PTIME_MS)
         for index in range(_LATE_OFFER_STREAMS)
     ]
+
+
+def _has_snapshot(state: RecordingSession | None) -> bool:
+    return state is not None and state.snapshot_seen
 
 
 def _descriptor(request: RecordingRequest, event: InviteReceived, profile: PeerProfile) -> dict[str, object]:
