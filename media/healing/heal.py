@@ -24,7 +24,7 @@ from media.pipeline.codec.g711 import SILENCE, compress, expand
 from media.pipeline.gaps import PartyTimeline, find_gaps
 from media.pipeline.intervals import Intervals
 from media.pipeline.levels import LevelMeter
-from media.pipeline.output import FlacFile, OpusFile, Sink, WavEncoding, WavFile
+from media.pipeline.output import LAW_OF, open_sink, resolved
 from media.pipeline.report import Gap, GapCause, OutputFormat, PartyReport
 
 STRETCH_SECONDS: Final = 60
@@ -32,17 +32,6 @@ STRETCH_SECONDS: Final = 60
 
 _EDGES: Final = (GapCause.NOT_STARTED, GapCause.ENDED_EARLY, GapCause.NO_MEDIA, GapCause.SOURCE_CHANGE)
 """What a copy says about its own ends is nothing that the master lacks; its own ends are found anew."""
-_ENCODINGS: Final = {
-    OutputFormat.WAV_MULAW: WavEncoding.MULAW,
-    OutputFormat.WAV_ALAW: WavEncoding.ALAW,
-    OutputFormat.WAV_PCM16: WavEncoding.PCM16,
-}
-_FORMAT_OF: Final = {
-    Law.MULAW: OutputFormat.WAV_MULAW,
-    Law.ALAW: OutputFormat.WAV_ALAW,
-    None: OutputFormat.WAV_PCM16,
-}
-_LAW_OF: Final = {OutputFormat.WAV_MULAW: Law.MULAW, OutputFormat.WAV_ALAW: Law.ALAW}
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,16 +80,16 @@ def heal(strands: Sequence[Strand], target: Path, *, format_: OutputFormat = Out
     """
     sample_rate, law = _common(strands)
     layout = _Layout(strands, sample_rate, law)
-    written = _FORMAT_OF[law] if format_ is OutputFormat.AUTO else format_
+    written = resolved(format_, law)
     meters = [LevelMeter(sample_rate, law) for _ in layout.parties]
-    sink = _sink(target, written, sample_rate, len(layout.parties), layout.frames)
+    sink = open_sink(written, target, sample_rate, len(layout.parties), layout.frames)
     try:
         for start in range(0, layout.frames, STRETCH_SECONDS * sample_rate):
             end = min(start + STRETCH_SECONDS * sample_rate, layout.frames)
             rows = [layout.stretch(party, start, end) for party in layout.parties]
             for meter, row in zip(meters, rows, strict=True):
                 meter.feed(row)
-            sink.write(_interleaved(rows, law, _LAW_OF.get(written)))
+            sink.write(_interleaved(rows, law, LAW_OF.get(written)))
     finally:
         sink.close()
     zero_ns = round(layout.zero * 1_000_000_000 / sample_rate)
@@ -253,14 +242,6 @@ def _common(strands: Sequence[Strand]) -> tuple[int, Law | None]:
     if len(formats) != 1:
         raise LocalError(f"copies in different formats cannot be healed before they are converted: {formats}")
     return formats.pop()
-
-
-def _sink(target: Path, format_: OutputFormat, sample_rate: int, channels: int, frames: int) -> Sink:
-    if format_ is OutputFormat.FLAC:
-        return FlacFile(target, sample_rate, channels)
-    if format_ is OutputFormat.OGG_OPUS:
-        return OpusFile(target, sample_rate, channels)
-    return WavFile(target, _ENCODINGS[format_], sample_rate, channels, frames)
 
 
 def _interleaved(rows: Sequence[Rows], law: Law | None, wanted: Law | None) -> Rows:

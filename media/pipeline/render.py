@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,24 +23,16 @@ from media.pipeline.errors import UnsupportedOutput
 from media.pipeline.flow import Demultiplexer, FlowPackets
 from media.pipeline.intake import Intake
 from media.pipeline.levels import LevelMeter
-from media.pipeline.output import FlacFile, OpusFile, Sink, WavEncoding, WavFile
+from media.pipeline.output import LAW_OF, NO_TAGS, Tags, open_sink, resolved
 from media.pipeline.painting import Painter
 from media.pipeline.plan import Plan, make_plan
 from media.pipeline.quality import Findings, Surveyed, nothing_received, report
-from media.pipeline.report import Layout, OutputFormat, Rendering, RenderOptions
+from media.pipeline.report import Layout, Rendering, RenderOptions
 from media.pipeline.sender_clock import read_sender_clocks
 from media.pipeline.stream_table import StreamTable
 from media.pipeline.survey import Survey
 
 _LOG = logging.getLogger(__name__)
-
-_WAV_ENCODINGS: Final = {
-    OutputFormat.WAV_MULAW: WavEncoding.MULAW,
-    OutputFormat.WAV_ALAW: WavEncoding.ALAW,
-    OutputFormat.WAV_PCM16: WavEncoding.PCM16,
-}
-_LAWS: Final = {OutputFormat.WAV_MULAW: Law.MULAW, OutputFormat.WAV_ALAW: Law.ALAW}
-_FORMAT_OF: Final = {law: format_ for format_, law in _LAWS.items()}
 
 MAX_CHANNELS: Final = 64
 """Parties of one recording; more m-lines than that no session has."""
@@ -86,17 +79,17 @@ def render(
         keep_together=options.correct_drift,
     )
     parties = _parties(table, options)
-    format_ = _format(options, plan)
-    law = plan.law if plan.law is not None and _LAWS.get(format_) == plan.law and _copies(options, parties) else None
+    format_ = resolved(options.format, plan.law)
+    law = plan.law if plan.law is not None and LAW_OF.get(format_) == plan.law and _copies(options, parties) else None
     painter = Painter(plan, table.codecs, parties, law)
     meters = {party: LevelMeter(plan.sample_rate, law) for party in parties}
     channels = 1 if options.layout is Layout.MIX else len(parties)
-    sink = _sink(target, format_, plan, channels)
+    sink = open_sink(format_, target, plan.sample_rate, channels, plan.frames, tags=_tags(options, plan))
     try:
         for stretch in _stretches(opened, table, plan, painter):
             for party, samples in zip(parties, stretch, strict=True):
                 meters[party].feed(samples)
-            sink.write(_frames(stretch, options.layout, law, _LAWS.get(format_)))
+            sink.write(_frames(stretch, options.layout, law, LAW_OF.get(format_)))
     finally:
         sink.close()
     findings.decode_failures = painter.failures
@@ -159,23 +152,16 @@ def _parties(table: StreamTable, options: RenderOptions) -> list[int]:
     return [options.party]
 
 
-def _format(options: RenderOptions, plan: Plan) -> OutputFormat:
-    if options.format is not OutputFormat.AUTO:
-        return options.format
-    return OutputFormat.WAV_PCM16 if plan.law is None else _FORMAT_OF[plan.law]
+def _tags(options: RenderOptions, plan: Plan) -> Tags:
+    if not options.title:
+        return NO_TAGS
+    began = datetime.fromtimestamp(plan.zero_ns // 1_000_000_000, UTC)
+    return Tags(options.title, began.isoformat(), options.comment, "Tandem")
 
 
 def _copies(options: RenderOptions, parties: Sequence[int]) -> bool:
     """Say whether codes go to the output as they are: a mix of several parties has to be computed."""
     return options.layout is Layout.PARTIES or len(parties) == 1
-
-
-def _sink(target: Path, format_: OutputFormat, plan: Plan, channels: int) -> Sink:
-    if format_ is OutputFormat.FLAC:
-        return FlacFile(target, plan.sample_rate, channels)
-    if format_ is OutputFormat.OGG_OPUS:
-        return OpusFile(target, plan.sample_rate, channels)
-    return WavFile(target, _WAV_ENCODINGS[format_], plan.sample_rate, channels, plan.frames)
 
 
 def _frames(stretch: list[Rows], layout: Layout, painted: Law | None, wanted: Law | None) -> Rows:

@@ -39,6 +39,9 @@ class RenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Hz; None for the highest rate that the audio has."""
     correct_drift: bool = True
     """Keep parties with different media clocks together by slips of single samples."""
+    title: str = ""
+    """What the file is to call itself, with the time of its beginning; empty for a file without tags."""
+    comment: str = ""
 
 
 class GapKind(enum.StrEnum):

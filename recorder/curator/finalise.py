@@ -91,7 +91,10 @@ class Finaliser:
         with self._store.begin(directory_of(recording.started_at)) as pending:
             # Rendering makes its own file; the pending one only reserves the name.
             pending.path.unlink()
-            rendering = render(present, pending.path, self._options, sessions=[captures[path] for path in present])
+            options = msgspec.structs.replace(
+                self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
+            )
+            rendering = render(present, pending.path, options, sessions=[captures[path] for path in present])
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
                 suffix = _SUFFIXES.get(rendering.format, ".wav")

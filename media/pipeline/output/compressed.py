@@ -11,7 +11,7 @@ from typing import Final
 import soundfile
 
 from media.pipeline.errors import OutputFailed, UnsupportedOutput
-from media.pipeline.output.base import Frames
+from media.pipeline.output.base import NO_TAGS, Frames, Tags
 from media.pipeline.output.ogg import set_serial_number
 
 FLAC_CHANNELS: Final = 8
@@ -30,12 +30,17 @@ SERIAL_NUMBER: Final = 0x54414E44
 class _SoundFile:
     """A file that libsndfile writes."""
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, container: str, subtype: str) -> None:
+    def __init__(
+        self, path: Path, sample_rate: int, channels: int, container: str, subtype: str, *, tags: Tags = NO_TAGS
+    ) -> None:
         self._path = path
         try:
             self._file = soundfile.SoundFile(
                 str(path), "w", samplerate=sample_rate, channels=channels, format=container, subtype=subtype
             )
+            for name, text in tags._asdict().items():
+                if text:
+                    setattr(self._file, name, text)
         except (soundfile.LibsndfileError, OSError) as error:
             raise OutputFailed(str(path), str(error)) from error
 
@@ -58,19 +63,19 @@ class _SoundFile:
 class FlacFile(_SoundFile):
     """A 16-bit FLAC file."""
 
-    def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
+    def __init__(self, path: Path, sample_rate: int, channels: int, *, tags: Tags = NO_TAGS) -> None:
         if channels > FLAC_CHANNELS or sample_rate > FLAC_RATE:
             raise UnsupportedOutput(f"FLAC holds {FLAC_CHANNELS} channels, not {channels}; use WAV or the mix")
-        super().__init__(path, sample_rate, channels, "FLAC", "PCM_16")
+        super().__init__(path, sample_rate, channels, "FLAC", "PCM_16", tags=tags)
 
 
 class OpusFile(_SoundFile):
     """An Ogg Opus file at the encoder's own bit rate."""
 
-    def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
+    def __init__(self, path: Path, sample_rate: int, channels: int, *, tags: Tags = NO_TAGS) -> None:
         if channels > OPUS_CHANNELS or sample_rate not in OPUS_RATES:
             raise UnsupportedOutput(f"Opus takes one or two channels at {OPUS_RATES} Hz, not {channels}, {sample_rate}")
-        super().__init__(path, sample_rate, channels, "OGG", "OPUS")
+        super().__init__(path, sample_rate, channels, "OGG", "OPUS", tags=tags)
 
     def close(self) -> None:
         """Close, and take chance out of the bytes."""

@@ -1,7 +1,7 @@
 """WAV and RF64 files whose header is right from the first byte, because the number of frames is known before.
 
 RIFF as in "Multimedia Programming Interface and Data Specifications 1.0" (Microsoft, IBM, 1991) and its 1994 revision
-(formats 6 and 7, fact chunk); RF64 as in EBU Tech 3306, for files that 32 bits cannot measure.
+(formats 6 and 7, fact chunk, INFO list); RF64 as in EBU Tech 3306, for files that 32 bits cannot measure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from media.errors import LocalError
 from media.pipeline.errors import OutputFailed
-from media.pipeline.output.base import Frames
+from media.pipeline.output.base import NO_TAGS, Frames, Tags
 
 _LARGEST_RIFF: Final = 0xFFFF_FFFF
 _UNKNOWN: Final = 0xFFFF_FFFF
@@ -33,7 +33,10 @@ class WavEncoding(enum.IntEnum):
         return 2 if self is WavEncoding.PCM16 else 1
 
 
-def wav_header(encoding: WavEncoding, sample_rate: int, channels: int, frames: int) -> bytes:
+_INFO: Final = {"title": b"INAM", "date": b"ICRD", "comment": b"ICMT", "software": b"ISFT"}
+
+
+def wav_header(encoding: WavEncoding, sample_rate: int, channels: int, frames: int, tags: Tags = NO_TAGS) -> bytes:
     """Return everything in front of the samples; RF64 if the file will exceed 4 GiB."""
     block = channels * encoding.octets
     size = frames * block
@@ -44,11 +47,22 @@ def wav_header(encoding: WavEncoding, sample_rate: int, channels: int, frames: i
     chunks = struct.pack("<4sI", b"fmt ", len(fields)) + fields
     if encoding is not WavEncoding.PCM16:
         chunks += struct.pack("<4sII", b"fact", 4, min(frames, _UNKNOWN))
+    chunks += _info(tags)
     riff = len(b"WAVE") + len(chunks) + 8 + size + size % 2
     if riff <= _LARGEST_RIFF:
         return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + chunks + struct.pack("<4sI", b"data", size)
     sizes = struct.pack("<4sIQQQI", b"ds64", 28, riff + 36, size, frames, 0)
     return struct.pack("<4sI4s", b"RF64", _UNKNOWN, b"WAVE") + sizes + chunks + struct.pack("<4sI", b"data", _UNKNOWN)
+
+
+def _info(tags: Tags) -> bytes:
+    """Return the INFO list; nothing without tags. Texts are UTF-8, as readers of today take them."""
+    items = b""
+    for name, text in tags._asdict().items():
+        if text:
+            content = text.encode() + b"\0"
+            items += struct.pack("<4sI", _INFO[name], len(content)) + content + b"\0" * (len(content) % 2)
+    return struct.pack("<4sI4s", b"LIST", 4 + len(items), b"INFO") + items if items else b""
 
 
 class WavFile:
@@ -60,17 +74,27 @@ class WavFile:
         sample_rate: Hz.
         channels: interleaved.
         frames: exactly as many as will be written.
+        tags: about the recording.
 
     """
 
-    def __init__(self, path: Path, encoding: WavEncoding, sample_rate: int, channels: int, frames: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        encoding: WavEncoding,
+        sample_rate: int,
+        channels: int,
+        frames: int,
+        *,
+        tags: Tags = NO_TAGS,
+    ) -> None:
         self._path = path
         self._encoding = encoding
         self._missing = frames
         self._padded = frames * channels * encoding.octets % 2 == 1
         try:
             self._file = path.open("wb")
-            self._file.write(wav_header(encoding, sample_rate, channels, frames))
+            self._file.write(wav_header(encoding, sample_rate, channels, frames, tags))
         except OSError as error:
             raise OutputFailed(str(path), str(error.strerror)) from error
 

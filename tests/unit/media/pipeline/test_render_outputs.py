@@ -144,3 +144,21 @@ def test_levels_and_speech_are_reported(tmp_path: Path) -> None:
 def test_a_failing_target_leaves_no_success(tmp_path: Path) -> None:
     with pytest.raises(OutputFailed):
         render([conversation(tmp_path)], tmp_path / "absent" / "out.wav")
+
+
+@pytest.mark.parametrize(
+    "format_", [OutputFormat.AUTO, OutputFormat.WAV_PCM16, OutputFormat.FLAC, OutputFormat.OGG_OPUS]
+)
+def test_a_file_says_what_it_is(tmp_path: Path, format_: OutputFormat) -> None:
+    capture = CaptureFile(packets=talk(sound(8000))).write(tmp_path)
+    plain = render([capture], tmp_path / "plain", RenderOptions(format=format_))
+    tagged = render(
+        [capture], tmp_path / "tagged", RenderOptions(format=format_, title="Grüße_1", comment="recording 7")
+    )
+    assert tagged.frames == plain.frames
+    with soundfile.SoundFile(tmp_path / "tagged") as file:
+        assert (file.title, file.comment) == ("Grüße_1", "recording 7")
+        assert file.date == "2026-03-01T11:59:59+00:00"
+        assert file.software.startswith("Tandem")
+        samples = file.read(dtype="int16")
+    assert (samples == soundfile.read(tmp_path / "plain", dtype="int16")[0]).all()
