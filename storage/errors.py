@@ -6,7 +6,7 @@ be served, or that its outcome is not known.
     StorageError
         StorageMisused          we were called wrongly; a defect or a wrong argument
         StorageRefused          resource: full, forbidden, not ready
-            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, UnderLegalHold
+            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, UnderLegalHold, RecordingErased
             SchemaMismatch, EmbeddedPostgresFailed
         StorageLost             lease or connection is gone
             StaleEpoch, CatalogUnreachable, StoreUnreachable
@@ -49,6 +49,10 @@ class IntegrityBroken(StorageRefused):
 
 class UnderLegalHold(StorageRefused):
     """A legal hold keeps the recording, its files and its captures from being removed."""
+
+
+class RecordingErased(StorageRefused):
+    """The recording, or what it would take, is deleted: no way leads back."""
 
 
 class SchemaMismatch(StorageRefused):

@@ -14,7 +14,7 @@ import structlog
 from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
-from recorder.curator.work import CHORES, JOBS, Chore, JobHandler, Tools
+from recorder.curator.work import CHORES, JOBS, NODE, Chore, JobHandler, Tools
 from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
@@ -64,7 +64,9 @@ class _Process:
         async with catalog:
             self._loop.ready()
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._work(catalog, {kind: make(tools) for kind, make in JOBS.items()}))]
+                node = self._assignment.settings.node
+                handlers = {kind.replace(NODE, node): make(tools) for kind, make in JOBS.items()}
+                tasks = [group.create_task(self._work(catalog, handlers))]
                 tasks += [group.create_task(self._keep_doing(chore, tools)) for chore in CHORES]
                 await self._loop.stopped.wait()
                 for task in tasks:

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from recorder.config import Settings
+from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
+from recorder.state_dir import StateDir, recordings_root
 from storage.catalog import Catalog
+from storage.catalog.deletions import ERASE
 from storage.catalog.records import FINALISE, ClaimedJob
+from storage.files import FileStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Tools:
     catalog: Catalog
     settings: Settings
 
+
+NODE: Final = "{node}"
 
 JobHandler = Callable[[ClaimedJob], Awaitable[None]]
 """Does one job and completes it; an exception gives it back. Blocking work belongs into a thread."""
@@ -40,9 +46,18 @@ class Chore:
     make: Callable[[Tools], ChoreHandler]
 
 
+def _eraser(tools: Tools, host: str) -> JobHandler:
+    settings = tools.settings
+    local = FileStore(recordings_root(settings))
+    captures = FileStore(StateDir(settings.state_dir).captures, name="captures")
+    return Eraser(tools.catalog, host=host, captures=captures, stores={local.name: local}).erase
+
+
 JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings).finalise,
+    ERASE: lambda tools: _eraser(tools, ""),
+    ERASE + NODE: lambda tools: _eraser(tools, tools.settings.node),
 }
-"""By job kind."""
+"""By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 
 CHORES: Final[tuple[Chore, ...]] = ()

@@ -13,6 +13,7 @@ from storage.catalog.text import storable_json
 from storage.errors import (
     AlreadyPublished,
     CatalogUnreachable,
+    RecordingErased,
     StorageError,
     StorageLost,
     StorageMisused,
@@ -32,6 +33,7 @@ else:
 STALE_EPOCH: Final = "TD001"
 PATH_TAKEN: Final = "TD002"
 HELD: Final = "TD004"
+DELETED: Final = "TD005"
 """SQLSTATEs that our own functions raise."""
 
 # Classes and codes that mean "not now": connection, rolled back for another transaction, resources, operator
@@ -94,6 +96,8 @@ def translated() -> Iterator[None]:
             raise AlreadyPublished("a file has a path that another recording claims; nothing was published") from error
         if code == HELD:
             raise UnderLegalHold(f"{error}: nothing was removed") from error
+        if code == DELETED:
+            raise RecordingErased(f"{error}: nothing was changed") from error
         constraint = getattr(error, "constraint_name", None)
         if constraint in _CONSTRAINTS:
             raise StorageMisused(_CONSTRAINTS[constraint]) from error

@@ -61,12 +61,12 @@ class Holds:
 
     async def place(self, recording_id: UUID, *, reason: str, by: str, matter: str = "") -> HoldPlacing:
         """Hold a recording. Asking again for the same matter and reason changes nothing."""
-        row = await self._database.row("place_hold", recording_id, key(matter), _reason(reason), storable(by))
+        row = await self._database.row("place_hold", recording_id, key(matter), checked_reason(reason), storable(by))
         return HoldPlacing(refused=row["refused"], hold_id=row["hold"], placed=bool(row["placed"]))
 
     async def release(self, hold_id: int, *, reason: str, by: str) -> bool:
         """Release one hold; False when it does not stand. Others on the same recording stay as they are."""
-        return bool(await self._database.value("release_hold", hold_id, _reason(reason), storable(by)))
+        return bool(await self._database.value("release_hold", hold_id, checked_reason(reason), storable(by)))
 
     async def of(self, recording_ids: Sequence[UUID]) -> list[Hold]:
         """Return all holds that were ever placed on these recordings, oldest first."""
@@ -82,7 +82,8 @@ class Holds:
         return {UUID(str(row["id"])) for row in await self._database.rows("held_among", list(recording_ids))}
 
 
-def _reason(text: str) -> str:
+def checked_reason(text: str) -> str:
+    """Return a reason as it is kept; `StorageMisused` without one, or for more than `REASON_LIMIT` characters."""
     if not text.strip():
         raise StorageMisused("a reason is needed: it is what an auditor reads")
     if len(text) > REASON_LIMIT:

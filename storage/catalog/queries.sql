@@ -51,7 +51,7 @@ WITH held AS MATERIALIZED (SELECT require_lease_v1($1, $2)), added AS (
     INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
     SELECT m.segment_id, m.at, m.inbound, m.flow, m.message FROM held CROSS JOIN unnest($3::uuid[], $4::timestamptz[], $5::boolean[], $6::text[], $7::bytea[])
         WITH ORDINALITY AS m (segment_id, at, inbound, flow, message, position)
-        JOIN segments s ON s.id = m.segment_id
+        JOIN segments s ON s.id = m.segment_id AND s.state <> 'deleted'
     ORDER BY m.position
     RETURNING segment_id
 ) SELECT DISTINCT segment_id FROM added
@@ -116,7 +116,8 @@ FROM (
 ) AS r ORDER BY r.started_at DESC, r.id DESC
 
 -- name: find_by_identifier
-SELECT id FROM recordings WHERE record_identifier = $1
+-- The one that still goes on, or the latest of those that had it.
+SELECT id FROM recordings WHERE record_identifier = $1 ORDER BY sealed_at DESC NULLS FIRST, id LIMIT 1
 
 -- name: find_by_id_range
 -- Ids between two bounds: a shortened id is a range.

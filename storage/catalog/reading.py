@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from storage.catalog.connection import Database, translated
+from storage.catalog.deletions import tombstone_of
 from storage.catalog.holds import hold_of
 from storage.catalog.records import (
     CaptureLocation,
@@ -87,6 +88,9 @@ def _conditions(wanted: RecordingFilter) -> tuple[list[str], list[Any]]:
     for column in ("state", "door"):
         if (value := getattr(wanted, column)) is not None:
             add(f"{column} = {{}}", str(value))
+    if wanted.state is None and wanted.record_identifier is None:
+        # Tombstones are for those who ask for them.
+        add("state <> 'deleted'")
     if wanted.after is not None:
         add("(started_at, id) < ({}, {})", *wanted.after)
     return conditions, arguments
@@ -125,6 +129,7 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
             segments = await connection.fetch(statements["segments_of"], found)
             files = await connection.fetch(statements["files_of"], found)
             holds = await connection.fetch(statements["holds_of"], [found])
+            tombstone = await connection.fetchrow(statements["tombstone_of"], found)
     return RecordingDetail(
         summary=_summary(row),
         parameters=tuple((name, value) for name, value in row["parameters"]),
@@ -132,6 +137,8 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
         segments=tuple(_segment(segment) for segment in segments),
         files=tuple(FileView(**dict(file)) for file in files),
         holds=tuple(hold_of(row) for row in holds),
+        captures_kept=row["captures"] == "kept",
+        tombstone=tombstone_of(tombstone) if tombstone else None,
     )
 
 

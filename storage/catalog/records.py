@@ -45,6 +45,10 @@ class RecordingState(enum.StrEnum):
     """Finalised without a single sample; there is no file."""
     FAILED = "failed"
     """The finalise job is in the dead letter list; captures are kept."""
+    DELETING = "deleting"
+    """Its deletion is decided and cannot be taken back; files and captures are being erased."""
+    DELETED = "deleted"
+    """A tombstone: nothing of it is left but who deleted it, when and why, and what it was."""
 
 
 class SegmentState(enum.StrEnum):
@@ -54,6 +58,8 @@ class SegmentState(enum.StrEnum):
     CLOSED = "closed"
     INTERRUPTED = "interrupted"
     FINALISED = "finalised"
+    DELETED = "deleted"
+    """Only its times are left."""
 
 
 class GapKind(enum.StrEnum):
@@ -411,6 +417,8 @@ class PublicationRefusal(enum.StrEnum):
     SEGMENTS_CHANGED = "segments-changed"
     """The recording has other segments than those rendered: render again."""
     UNKNOWN_RECORDING = "unknown-recording"
+    DELETED = "deleted"
+    """It is deleted, or on its way; nothing brings it back."""
     JOB_LOST = "job-lost"
     """Another worker holds the job since."""
 

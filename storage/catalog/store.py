@@ -21,6 +21,7 @@ import asyncpg
 from storage.catalog import reading, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
+from storage.catalog.deletions import Deletions
 from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
 from storage.catalog.ledger import PartyLedger
@@ -69,6 +70,7 @@ class Catalog:
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
         self.holds = Holds(self._database)
         self.reports = Reports(self._database)
+        self.deletions = Deletions(self._database)
 
     @classmethod
     async def connect(
@@ -411,7 +413,8 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    return load_statements("queries.sql") | load_statements("holds.sql") | load_statements("reports.sql")
+    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql")
+    return {name: text for file in names for name, text in load_statements(file).items()}
 
 
 def _facts(call: CallFacts) -> tuple[str | None, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from storage.catalog.deletions import Tombstone
 from storage.catalog.holds import Hold
 from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, SegmentState
 
@@ -140,6 +141,10 @@ class RecordingDetail:
     files: tuple[FileView, ...]
     holds: tuple[Hold, ...] = ()
     """All that were ever placed on it, released ones included."""
+    captures_kept: bool = True
+    """False: its captures are erased, or will be; it cannot be rendered again and takes no further session."""
+    tombstone: Tombstone | None = None
+    """Of a recording that is deleted, or being deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

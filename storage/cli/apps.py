@@ -9,6 +9,7 @@ from storage.cli.audit_list import list_audit
 from storage.cli.audit_verify import verify_audit
 from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
+from storage.cli.recordings_delete import delete_recordings
 from storage.cli.recordings_export import export_recording
 from storage.cli.recordings_hold import hold_recordings
 from storage.cli.recordings_holds import list_holds
@@ -19,7 +20,7 @@ from storage.cli.recordings_trace import trace_recording
 from storage.cli.report_completeness import report_completeness
 from storage.cli.report_usage import report_usage
 
-recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export and hold recordings.")
+recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export, hold and delete recordings.")
 recordings_app.command("list")(list_recordings)
 recordings_app.command("show")(show_recording)
 recordings_app.command("export")(export_recording)
@@ -27,6 +28,7 @@ recordings_app.command("trace")(trace_recording)
 recordings_app.command("hold")(hold_recordings)
 recordings_app.command("release")(release_recordings)
 recordings_app.command("holds")(list_holds)
+recordings_app.command("delete")(delete_recordings)
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
 jobs_app.command("list")(list_jobs)

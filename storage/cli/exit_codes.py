@@ -8,6 +8,7 @@ from storage.errors import (
     AlreadyPublished,
     CatalogUnreachable,
     IntegrityBroken,
+    RecordingErased,
     SchemaMismatch,
     StorageError,
     StorageMisused,
@@ -47,6 +48,7 @@ _CODES: dict[type[StorageError], ExitCode] = {
     StoreForbidden: ExitCode.REFUSED,
     StoreFull: ExitCode.REFUSED,
     UnderLegalHold: ExitCode.REFUSED,
+    RecordingErased: ExitCode.REFUSED,
     StorageMisused: ExitCode.USAGE,
 }
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from rich.console import Console
 
+from storage.catalog.deletions import Tombstone
 from storage.catalog.holds import Hold
 from storage.catalog.views import (
     FileView,
@@ -117,6 +118,8 @@ def detail_json(recording: RecordingDetail) -> dict[str, object]:
         "segments": [_segment_json(segment) for segment in recording.segments],
         "files": [_file_json(file) for file in recording.files],
         "holds": [hold_json(hold) for hold in recording.holds],
+        "captures_kept": recording.captures_kept,
+        "deletion": tombstone_json(recording.tombstone) if recording.tombstone else None,
     }
 
 
@@ -149,6 +152,19 @@ def hold_json(hold: Hold) -> dict[str, object]:
         "released_by": hold.released_by,
         "release_reason": hold.release_reason,
         "released_at": iso_utc(hold.released_at),
+    }
+
+
+def tombstone_json(tombstone: Tombstone) -> dict[str, object]:
+    """Return the documented form of a deletion."""
+    return {
+        "requested_by": tombstone.requested_by,
+        "reason": tombstone.reason,
+        "rule": tombstone.rule or None,
+        "requested_at": iso_utc(tombstone.requested_at),
+        "deleted_at": iso_utc(tombstone.deleted_at),
+        "files": list(tombstone.files),
+        "captures": tombstone.captures,
     }
 
 

@@ -29,6 +29,8 @@ _NOT_READY: Final = {
     RecordingState.FINALISING: "the curator has not finished it yet; try again in a moment",
     RecordingState.FAILED: "it could not be rendered: `recorder-admin jobs list --state dead` says why, "
     "`recorder-admin jobs retry` tries again",
+    RecordingState.DELETING: "its audio is being erased",
+    RecordingState.DELETED: "its audio is gone; `recorder-admin recordings show` says who had it deleted and why",
 }
 
 

@@ -28,6 +28,8 @@ _STATES: Final = {
     RecordingState.INTERRUPTED: "a session ended without a goodbye; what was captured is rendered",
     RecordingState.NO_MEDIA: "no audio arrived; there is no file",
     RecordingState.FAILED: "could not be rendered; the captures are kept: see `recorder-admin jobs list`",
+    RecordingState.DELETING: "its files and captures are being erased",
+    RecordingState.DELETED: "a tombstone; files and captures are erased",
 }
 
 
@@ -81,7 +83,7 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
     yield f"  identifier  {or_dash(summary.record_identifier)}"
     for name, value in _facts(summary).items():
         yield f"  {name:<12}{printable(value)}"
-    yield from _holds(recording)
+    yield from _fate(recording)
     yield ""
     yield from _timeline(recording, width)
     for segment in recording.segments:
@@ -101,13 +103,22 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
         yield from (f"  {printable(warning)}" for warning in recording.warnings)
 
 
-def _holds(recording: RecordingDetail) -> Iterator[str]:
+def _fate(recording: RecordingDetail) -> Iterator[str]:
     for hold in recording.holds:
         if hold.standing:
             yield (
                 f"  LEGAL HOLD  {hold.hold_id}, case {or_dash(hold.matter)}, by {printable(hold.placed_by)}, "
                 f"{moment(hold.placed_at)} UTC: {printable(hold.reason)}"
             )
+    if (tombstone := recording.tombstone) is not None:
+        yield f"  deletion    {moment(tombstone.requested_at)} UTC by {printable(tombstone.requested_by)}"
+        yield f"  reason      {printable(tombstone.reason)}"
+        if tombstone.rule:
+            yield f"  rule        {printable(tombstone.rule)}"
+        for file in tombstone.files:
+            yield f"  was         {printable(file['kind'])}, {file['size_bytes']} bytes, SHA-256 {file['sha256']}"
+    elif not recording.captures_kept:
+        yield "  captures    erased: it cannot be rendered again, and a further session opens a new recording"
 
 
 def _facts(summary: RecordingSummary) -> Mapping[str, str]:

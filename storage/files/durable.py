@@ -145,15 +145,20 @@ class FileStore:
                         yield found
 
     def delete(self, path: str) -> bool:
-        """Remove a published file that the catalog no longer claims; False when it was gone already."""
+        """Remove a published file that the catalog no longer claims; False when it was gone already.
+
+        Also then its directory is synced: whoever unlinked it may have died before that.
+        """
         target = self.locate(path)
         with file_errors(target):
             try:
                 target.unlink()
+                existed = True
             except FileNotFoundError:
-                return False
-            sync_directory(target.parent)
-        return True
+                existed = False
+            if target.parent.is_dir():
+                sync_directory(target.parent)
+        return existed
 
     def discard_unfinished(self, *, older_than_s: float, now: float) -> int:
         """Remove temporary files that a crash left; `now` is wall time, seconds since 1970. Returns how many."""
