@@ -237,6 +237,21 @@ class RecordingSettings(_Table):
     )
 
 
+class CopySettings(_Table):
+    """Recordings of one call under different record identifiers (docs/copies.md)."""
+
+    keys: list[Literal["call", "connection", "identifier-prefix", "session"]] = Field(
+        ["call", "connection", "identifier-prefix", "session"],
+        description="call data that make recordings candidates, the most telling first; empty: nothing is paired",
+    )
+    policy: Literal["keep", "master", "best"] = Field(
+        "keep",
+        description="keep all copies beside the healed master; keep the master, and the copies for keep_days;"
+        " or do not heal and keep the best copy, and the others for keep_days",
+    )
+    keep_days: int = Field(30, ge=0, le=36500, description="days that copies are kept for, counted from their healing")
+
+
 class CuratorSettings(_Table):
     """Background work: captures into recordings, and what follows."""
 
@@ -285,6 +300,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
     curator: CuratorSettings = CuratorSettings()
+    copies: CopySettings = CopySettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
 

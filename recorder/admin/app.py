@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recorder.admin.context import AdminContext
+from recorder.admin.copies import app as copies_app
 from recorder.admin.status import status
 from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(recordings_app, name="recordings")
+app.add_typer(copies_app, name="copies")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(audit_app, name="audit")
 app.add_typer(report_app, name="report")

@@ -1,11 +1,13 @@
-"""From a rendering to the ledger: every frame of every party with its kind, its cause and the session it came from."""
+"""From a rendering, or a healing, to the ledger: every frame of every party with kind, cause and where it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
+from media.healing import Healing
 from media.pipeline.report import Gap, PartyReport, Rendering
 from storage.catalog.ledger import RECEIVED, LedgerInterval, LedgerKind, PartyLedger, account
 from storage.catalog.records import RecordedSegment
@@ -43,6 +45,38 @@ def ledger_of(
             ],
         )
         for party in rendering.parties
+    )
+
+
+def ledger_of_master(healing: Healing, copies: Sequence[UUID]) -> tuple[PartyLedger, ...]:
+    """Return the ledger of each party of a healed master.
+
+    Args:
+        healing: its copies are positions in `copies`.
+        copies: the recordings that it was made from.
+
+    """
+    return tuple(
+        account(
+            party.party,
+            healing.sample_rate,
+            healing.frames,
+            [
+                *(
+                    LedgerInterval(
+                        taken.start_frame,
+                        taken.start_frame + taken.frames,
+                        LedgerKind.RECORDED,
+                        RECEIVED,
+                        f"copy {copies[taken.copy]}",
+                    )
+                    for taken in healing.provenance
+                    if taken.party == party.party
+                ),
+                *(_gap(gap, ()) for gap in healing.gaps if gap.party == party.party),
+            ],
+        )
+        for party in healing.parties
     )
 
 

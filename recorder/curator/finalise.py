@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from media.healing import Healing
 from media.pipeline import OutputFormat, Rendering, RenderOptions, render
 from media.pipeline.report import RenderingKind
 from recorder.config import Settings
@@ -32,7 +33,7 @@ from storage.catalog.records import (
     RenderedRecording,
     RenderedStream,
 )
-from storage.files import FileStore, directory_of, file_name
+from storage.files import FileStore, PublishedFile, directory_of, file_name
 
 _log = structlog.get_logger()
 
@@ -46,12 +47,37 @@ _SUFFIXES: Final = {OutputFormat.FLAC: ".flac", OutputFormat.OGG_OPUS: ".opus"}
 _MASTER: Final = "master"
 
 
+def master_format(settings: Settings) -> OutputFormat:
+    """Return the format of finished files."""
+    return _FORMATS[settings.recordings.format]
+
+
+def rendered_file(published: PublishedFile, rendering: Rendering | Healing) -> RenderedFile:
+    """Return what the catalog is told of a finished file."""
+    return RenderedFile(
+        kind=_MASTER,
+        store=published.store,
+        path=published.path,
+        format=rendering.format.value,
+        sample_rate=rendering.sample_rate,
+        channels=rendering.channels,
+        frames=rendering.frames,
+        size_bytes=published.size_bytes,
+        sha256=published.sha256,
+    )
+
+
+def suffix_of(format_: OutputFormat) -> str:
+    """Return how the names of files of a format end."""
+    return _SUFFIXES.get(format_, ".wav")
+
+
 class Finaliser:
     """Does the finalise jobs of one curator."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
-        self._options = RenderOptions(format=_FORMATS[settings.recordings.format])
+        self._options = RenderOptions(format=master_format(settings))
         self._store = FileStore(recordings_root(settings))
 
     async def finalise(self, job: ClaimedJob) -> None:
@@ -97,24 +123,12 @@ class Finaliser:
             rendering = render(present, pending.path, options, sessions=[captures[path] for path in present])
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
-                suffix = _SUFFIXES.get(rendering.format, ".wav")
+                suffix = suffix_of(rendering.format)
                 published = pending.publish(
                     lambda digest: file_name(recording.record_identifier, recording.recording_id, digest, suffix),
                     expected_bytes=os.stat(pending.path).st_size,
                 )
-                files = (
-                    RenderedFile(
-                        kind=_MASTER,
-                        store=published.store,
-                        path=published.path,
-                        format=rendering.format.value,
-                        sample_rate=rendering.sample_rate,
-                        channels=rendering.channels,
-                        frames=rendering.frames,
-                        size_bytes=published.size_bytes,
-                        sha256=published.sha256,
-                    ),
-                )
+                files = (rendered_file(published, rendering),)
         return _rendered(recording, rendering, files, missing), rendering
 
 

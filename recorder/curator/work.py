@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from recorder.config import Settings
+from recorder.curator.copies.audio import ScratchSweeper
+from recorder.curator.copies.decide import PairDecider
+from recorder.curator.copies.heal import Healer
+from recorder.curator.copies.remove import CopyRemover
+from recorder.curator.copies.seek import Seeker
 from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
 from recorder.state_dir import StateDir, recordings_root
 from storage.catalog import Catalog
+from storage.catalog.copy_records import HEAL, PAIR
 from storage.catalog.deletions import ERASE
 from storage.catalog.records import FINALISE, ClaimedJob
 from storage.files import FileStore
@@ -53,11 +59,25 @@ def _eraser(tools: Tools, host: str) -> JobHandler:
     return Eraser(tools.catalog, host=host, captures=captures, stores={local.name: local}).erase
 
 
+def _store(tools: Tools) -> FileStore:
+    return FileStore(recordings_root(tools.settings))
+
+
 JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings).finalise,
     ERASE: lambda tools: _eraser(tools, ""),
     ERASE + NODE: lambda tools: _eraser(tools, tools.settings.node),
+    PAIR: lambda tools: PairDecider(tools.catalog, _store(tools)).decide,
+    HEAL: lambda tools: Healer(tools.catalog, tools.settings, _store(tools)).heal,
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 
-CHORES: Final[tuple[Chore, ...]] = ()
+CHORES: Final[tuple[Chore, ...]] = (
+    Chore("seek-copies", lambda settings: 1.0, lambda tools: Seeker(tools.catalog.copies, tools.settings.copies).seek),
+    Chore(
+        "remove-copies",
+        lambda settings: 0.0 if settings.copies.policy == "keep" else 600.0,
+        lambda tools: CopyRemover(tools.catalog, tools.settings.copies).remove,
+    ),
+    Chore("clear-scratch", lambda settings: 600.0, lambda tools: ScratchSweeper(_store(tools)).sweep),
+)

@@ -1,5 +1,6 @@
 """Which recordings are copies of one call: candidates by call data, certainty by sound. Pure policy, no I/O.
 
-`facts` is what is known of a recording, `keys` what may join two of them, `candidates` whether two that share a key may
-be copies at all, `verdict` what the comparison of their sound proves. See docs/copies.md.
+`keys` is what may join two recordings, `candidates` whether two that share a key may be copies at all, `verdict` what
+the comparison of their sound proves, `components` which recordings are copies of one another when all pairs of a group
+are put together. See docs/copies.md.
 """

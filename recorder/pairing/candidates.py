@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from recorder.pairing.facts import RecordingFacts
 from recorder.pairing.keys import Key, KeyKind
+from storage.catalog.copy_records import RecordingFacts
 
 CONNECTION_WITHIN: Final = timedelta(seconds=5)
 """Default for how far apart recordings may begin that only a connection id joins."""

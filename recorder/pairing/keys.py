@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from recorder.pairing.facts import RecordingFacts
 from signaling.siprec.identifiers import Kind
+from storage.catalog.copy_records import RecordingFacts
 
 _CALL_UUID: Final = re.compile(r"([A-Z0-9]{32})[^A-Za-z0-9]")
 """Beginning of a record identifier as the Media Server makes it: the Call UUID, then something else."""
@@ -63,6 +63,11 @@ class Key:
 def keys_of(facts: RecordingFacts, kinds: Sequence[KeyKind] = DEFAULT_KEYS) -> tuple[Key, ...]:
     """Return the keys of a recording, in the order of `kinds`; none of a kind whose parts are not all known."""
     return tuple(Key(kind, value) for kind in kinds for value in _VALUES[kind](facts) if value)
+
+
+def names_the_call(kind: str) -> bool:
+    """Say whether a kind of key, by its name, belongs to one call only; the word of a person does."""
+    return kind not in {one.value for one in KeyKind} or KeyKind(kind).names_the_call
 
 
 def _call(facts: RecordingFacts) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ Pure. The rules, and why they are so, are in docs/copies.md; every number of the
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from media.healing import Comparison, Method, PartyMatch
+from storage.catalog.copy_records import CopyState
 
 LEAST_OVERLAP_S: Final = 1.0
 """Recordings that share less time are one after the other; a transfer or a restart overlaps by that."""
@@ -32,17 +32,6 @@ PARTY_REFUTED: Final = 0.5
 """The same for one party: a customer who is somebody else, however much the agent is the same."""
 PARTY_COMPARED_S: Final = 1.5
 """A party of whom less was compared refutes nothing."""
-
-
-class CopyState(enum.StrEnum):
-    """What is known of a recording in its group."""
-
-    CANDIDATE = "candidate"
-    """The call data say that it may be a copy; the sound was not compared yet."""
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    UNDECIDED = "undecided"
-    """The sound was compared and proves neither."""
 
 
 @dataclass(frozen=True, slots=True)

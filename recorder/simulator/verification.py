@@ -117,7 +117,7 @@ async def _await_final(
 
 async def _find(catalog: Catalog, call_ids: set[str], since: datetime) -> dict[str, RecordingSummary]:
     found: dict[str, RecordingSummary] = {}
-    page = RecordingFilter(started_from=since, limit=_PAGE)
+    page = RecordingFilter(started_from=since, copies=True, limit=_PAGE)
     while rows := await catalog.list_recordings(page):
         for summary in rows:
             found |= {call_id: summary for call_id in summary.sip_call_ids if call_id in call_ids}

@@ -20,6 +20,7 @@ from storage.catalog.records import (
     RecordedStream,
     RecordingSegments,
     RecordingState,
+    Role,
     SegmentState,
 )
 from storage.catalog.text import key, storable
@@ -91,6 +92,8 @@ def _conditions(wanted: RecordingFilter) -> tuple[list[str], list[Any]]:
     if wanted.state is None and wanted.record_identifier is None:
         # Tombstones are for those who ask for them.
         add("state <> 'deleted'")
+    if not wanted.copies and wanted.record_identifier is None:
+        add("role IN ('recording', 'master')")
     if wanted.after is not None:
         add("(started_at, id) < ({}, {})", *wanted.after)
     return conditions, arguments
@@ -190,6 +193,8 @@ def _summary(row: asyncpg.Record) -> RecordingSummary:
         tenant=row["tenant"],
         sip_call_ids=tuple(row["sip_call_ids"] or ()),
         gaps=tuple(_gap(gap) for gap in row["gaps"]),
+        role=Role(row["role"]),
+        master_id=None if row["master_id"] is None else UUID(str(row["master_id"])),
     )
 
 

@@ -51,6 +51,19 @@ class RecordingState(enum.StrEnum):
     """A tombstone: nothing of it is left but who deleted it, when and why, and what it was."""
 
 
+class Role(enum.StrEnum):
+    """What a row of the recordings is to people."""
+
+    RECORDING = "recording"
+    """The recording of its call."""
+    COPY = "copy"
+    """Another recording stands for it; lists leave it out."""
+    MASTER = "master"
+    """Healed from copies: the recording of its call."""
+    WITHDRAWN = "withdrawn"
+    """A master whose copies were separated again, or that another master took the place of; lists leave it out."""
+
+
 class SegmentState(enum.StrEnum):
     """Life of a segment: one recording session, one capture file."""
 

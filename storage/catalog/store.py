@@ -21,6 +21,7 @@ import asyncpg
 from storage.catalog import reading, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
+from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
 from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
@@ -71,6 +72,8 @@ class Catalog:
         self.holds = Holds(self._database)
         self.reports = Reports(self._database)
         self.deletions = Deletions(self._database)
+        self.copies = Copies(self._database)
+        """What is known of copies of one call."""
 
     @classmethod
     async def connect(
@@ -413,7 +416,7 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql")
+    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "copies.sql")
     return {name: text for file in names for name, text in load_statements(file).items()}
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from storage.catalog.deletions import Tombstone
 from storage.catalog.holds import Hold
-from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, SegmentState
+from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, Role, SegmentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class RecordingFilter:
     dnis: str | None = None
     state: RecordingState | None = None
     door: Door | None = None
+    copies: bool = False
+    """Also copies that another recording stands for, and withdrawn masters; a record identifier finds them anyway."""
     limit: int = 100
     after: tuple[datetime, UUID] | None = None
     """Key of the last row of the previous page (`RecordingSummary.key`); newest first."""
@@ -123,6 +125,9 @@ class RecordingSummary:
     tenant: str | None
     sip_call_ids: tuple[str, ...]
     gaps: tuple[GapView, ...]
+    role: Role = Role.RECORDING
+    master_id: UUID | None = None
+    """What stands for a copy."""
 
     @property
     def key(self) -> tuple[datetime, UUID]:

@@ -105,6 +105,8 @@ def summary_json(recording: RecordingSummary) -> dict[str, object]:
         "sips_app_name": recording.sips_app_name,
         "tenant": recording.tenant,
         "sip_call_ids": list(recording.sip_call_ids),
+        "role": recording.role.value,
+        "master_id": str(recording.master_id) if recording.master_id else None,
         "gaps": [gap_json(gap) for gap in recording.gaps],
     }
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.catalog import Catalog
-from storage.catalog.records import Door, RecordingState
+from storage.catalog.records import Door, RecordingState, Role
 from storage.catalog.views import RecordingFilter, RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
@@ -36,6 +36,7 @@ class ListOptions:
     dnis: str | None = None
     state: RecordingState | None = None
     door: Door | None = None
+    copies: bool = False
     limit: int = 100
     as_json: bool = False
 
@@ -52,6 +53,7 @@ async def run(options: ListOptions, catalog: Catalog, console: Console, *, now: 
         dnis=options.dnis,
         state=options.state,
         door=options.door,
+        copies=options.copies,
         limit=options.limit,
     )
     found = await catalog.list_recordings(wanted)
@@ -85,6 +87,9 @@ def list_recordings(
     dnis: Annotated[str | None, typer.Option("--dnis", help="Called number.")] = None,
     state: Annotated[RecordingState | None, typer.Option("--state", help="Only this state.")] = None,
     door: Annotated[Door | None, typer.Option("--door", help="Only sessions that came in this way.")] = None,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Also copies of a call that another recording stands for.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
 ) -> None:
@@ -102,6 +107,7 @@ def list_recordings(
         dnis=dnis,
         state=state,
         door=door,
+        copies=copies,
         limit=limit,
         as_json=as_json,
     )
@@ -131,11 +137,12 @@ def _gaps(recording: RecordingSummary) -> str:
     return f"lost {span(lost)}" if lost else "none lost"
 
 
+_MARKS: Final = {Role.RECORDING: "", Role.COPY: ", copy", Role.MASTER: ", healed", Role.WITHDRAWN: ", withdrawn"}
 _COLUMNS: Final[dict[str, Callable[[RecordingSummary], str]]] = {
     "id": lambda recording: recording.recording_id.hex[:8],
     "started (UTC)": lambda recording: moment(recording.started_at),
     "length": lambda recording: clock(recording.duration_s),
-    "state": lambda recording: recording.state.value,
+    "state": lambda recording: recording.state.value + _MARKS[recording.role],
     "door": lambda recording: recording.door.value,
     "dn": lambda recording: or_dash(recording.dn),
     "other": lambda recording: or_dash(recording.other_dn),

@@ -13,6 +13,7 @@ from storage.catalog import Catalog
 from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingDetail, RecordingSummary, SegmentView, StreamView
 from storage.cli.context import CliContext, make_console, run_command
+from storage.cli.copies_view import copies_json, describe_copies, read_copies
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.presentation import channel_of, clock, detail_json, moment, or_dash, printable, span, write_json
@@ -44,10 +45,13 @@ class ShowOptions:
 async def run(options: ShowOptions, catalog: Catalog, console: Console) -> ExitCode:
     """Print one recording."""
     recording = await find_recording(catalog, options.reference)
+    copies = await read_copies(catalog, recording.summary.recording_id)
     if options.as_json:
-        write_json(console, detail_json(recording))
+        write_json(console, {**detail_json(recording), "copies": copies_json(copies) if copies else None})
         return ExitCode.OK
     for line in describe(recording, width=min(console.width, TIMELINE_WIDTH)):
+        console.print(line, soft_wrap=True)
+    for line in describe_copies(recording.summary.recording_id, copies) if copies else ():
         console.print(line, soft_wrap=True)
     return ExitCode.OK
 

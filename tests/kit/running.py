@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from recorder.admin.app import app
 
 BIN: Final = Path(sys.executable).parent
-START_LIMIT_S: Final = 40.0
+START_LIMIT_S: Final = 90.0
 _ONE_AT_A_TIME: Final = threading.Lock()
 """The runner of commands replaces sys.stdout."""
 T = TypeVar("T")

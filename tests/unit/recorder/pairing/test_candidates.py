@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from recorder.pairing.candidates import candidacy, why_not
-from recorder.pairing.facts import RecordingFacts
 from recorder.pairing.keys import DEFAULT_KEYS, Key, KeyKind, keys_of
+from storage.catalog.copy_records import RecordingFacts
 from storage.catalog.records import CallFacts, Door
 
 START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

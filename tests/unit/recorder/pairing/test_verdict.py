@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from media.healing import Sound, compare
-from recorder.pairing.verdict import CopyState, Verdict, judge
+from recorder.pairing.verdict import Verdict, judge
+from storage.catalog.copy_records import CopyState
 from tests.unit.media.healing.copies import (
     Codes,
     copy,
