@@ -158,6 +158,15 @@ class DatabaseSettings(_Table):
     pool_size: int = Field(8, ge=2, le=100, description="connections of the frontend")
 
 
+class CheckpointSettings(_Table):
+    """What is kept of live sessions, so that another process can go on with them."""
+
+    key_file: AbsolutePath | None = Field(
+        None,
+        description="file of the keys that seal checkpoints; hosts that take over from each other need the same one",
+    )
+
+
 class AccessSettings(_Table):
     """Who may use the SIP ports, how often, and with which proof."""
 
@@ -297,6 +306,7 @@ class Settings(BaseSettings):
     metadata: MetadataSettings = MetadataSettings()
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
     curator: CuratorSettings = CuratorSettings()

@@ -103,6 +103,11 @@ class StateDir:
             ) from None
 
 
+def key_file(settings: Settings) -> Path:
+    """Return the file of the keys that seal checkpoints."""
+    return settings.checkpoints.key_file or StateDir(settings.state_dir).root / "site.key"
+
+
 def recordings_root(settings: Settings) -> Path:
     """Return the directory of the finished recordings."""
     return settings.recordings.root or StateDir(settings.state_dir).recordings

@@ -79,6 +79,8 @@ class Context:
         self._key = _ffi.new("unsigned char[]", key_salt)
         self._policy.key = self._key
         self._policy.window_size = _WINDOW
+        # The same packet twice is no new use of its key stream.
+        self._policy.allow_repeat_tx = outbound
         self._policy.ssrc.type = _lib.ssrc_any_outbound if outbound else _lib.ssrc_any_inbound
         self._session = _ffi.gc(_ffi.new("srtp_t *"), _release)
         _must(_lib.srtp_create(self._session, self._policy))

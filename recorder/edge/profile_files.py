@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from media.srtp import SUITES
 from recorder.edge.networks import Network, network
 from recorder.edge.profile import DEFAULT, Match, PeerProfile, ProfileTable, Source, pattern
 from recorder.errors import ConfigError
@@ -43,8 +44,15 @@ def _codec(name: str) -> str:
     return name.upper()
 
 
+def _suite(name: str) -> str:
+    if name.upper() not in SUITES:
+        raise ValueError(f"{name!r} cannot be decrypted; known: {', '.join(SUITES)}")
+    return name.upper()
+
+
 Header = Annotated[tuple[str, re.Pattern[str]], BeforeValidator(_header)]
 CodecName = Annotated[str, AfterValidator(_codec)]
+SuiteName = Annotated[str, AfterValidator(_suite)]
 
 
 class _Table(BaseModel):
@@ -76,6 +84,8 @@ class _Answer(_Table):
     codec_order: Literal["offer", "policy"] | None = None
     answer_codecs: Literal["one", "all"] | None = None
     rtcp_mux: bool | None = None
+    srtp: Literal["refuse", "allow", "require"] | None = None
+    crypto_suites: tuple[SuiteName, ...] | None = Field(None, min_length=1)
     remapped_payloads: Literal["refuse", "follow"] | None = None
     zero_address_pauses: bool | None = None
 

@@ -19,6 +19,7 @@ from recorder.doors.request import MetadataDocument
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.protection import own_keys
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.frontend.snapshots import SnapshotRequests
 from signaling.sdp import SdpSyntaxError, parse_sdp
@@ -136,7 +137,8 @@ class MediaChanges:
             log.warning("change refused", status=488, reason="no stream of the offer can be recorded")
             self._answer(event, 488)
             return
-        specs = stream_specs(media.streams, session.streams, profile)
+        keys = own_keys(media.streams, session.streams)
+        specs = stream_specs(media.streams, session.streams, profile, keys)
         try:
             session, specs = await self._command(session, specs, cause)
         except (WriterRefusedError, ChannelLostError) as error:
@@ -145,9 +147,8 @@ class MediaChanges:
             return
         if metadata:
             session = await self._metadata(session, metadata, specs)
-        answer = media.to_answer(
-            session.host, {spec.index: spec.port for spec in specs}, session_origin(session.segment, session.host)
-        )
+        ports = {spec.index: spec.port for spec in specs}
+        answer = media.to_answer(session.host, ports, session_origin(session.segment, session.host), keys)
         changed = msgspec.structs.replace(
             session, negotiation=media.negotiation(answer).snapshot(), pending_offer=b"", streams=specs
         )

@@ -21,6 +21,7 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.capabilities import Capabilities, Outcome
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import stream_specs, with_ports
+from recorder.frontend.protection import keys_of, with_fresh_keys
 from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import LocalProtocolError
@@ -88,7 +89,7 @@ class MediaMoves:
             await self._offer(session, _bound(session, "takeover"))
 
     async def _open(self, session: Session, log: Any) -> Move | None:
-        specs = [msgspec.structs.replace(spec, port=0) for spec in session.streams]
+        specs = with_fresh_keys(msgspec.structs.replace(spec, port=0) for spec in session.streams)
         for client in self._frontend.pool.choose(len(specs), avoid=frozenset({session.writer})):
             if client.name == session.writer:
                 continue
@@ -120,7 +121,9 @@ class MediaMoves:
             return
         move = msgspec.structs.replace(move, method=ladder[0])
         previous = Negotiation.restore(session.negotiation)
-        offer = offer_for_move(previous, move.host, {spec.index: spec.port for spec in move.streams}).encode()
+        offer = offer_for_move(
+            previous, move.host, {spec.index: spec.port for spec in move.streams}, keys=keys_of(move.streams)
+        ).encode()
         move = msgspec.structs.replace(move, offer=offer)
         try:
             prepared = frontend.agent.prepare_request(

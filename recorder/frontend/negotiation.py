@@ -9,6 +9,7 @@ import msgspec
 
 from media.writer.protocol import Codec, StreamSpec
 from recorder.edge.profile import ANY_CLIENT, PeerProfile
+from recorder.frontend.protection import protection_of
 from signaling.sdp import Origin
 from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan
 from storage.catalog.records import StreamOpening
@@ -20,12 +21,15 @@ def session_origin(segment: UUID, host: str) -> Origin:
 
 
 def stream_specs(
-    streams: Iterable[StreamPlan], previous: Iterable[StreamSpec] = (), profile: PeerProfile = ANY_CLIENT
+    streams: Iterable[StreamPlan],
+    previous: Iterable[StreamSpec] = (),
+    profile: PeerProfile = ANY_CLIENT,
+    own_keys: Mapping[int, bytes] | None = None,
 ) -> list[StreamSpec]:
     """Return one spec per accepted stream; a stream that was there before keeps its port and its party.
 
     Unless the client's profile says otherwise, the party of m-line 1 is the left channel, that of m-line 2 the right
-    one, and so on.
+    one, and so on. `own_keys` are our SRTP keys by index, where they are not those of before.
     """
     before = {spec.index: spec for spec in previous}
     specs = []
@@ -50,6 +54,7 @@ def stream_specs(
                 port=known.port if known else 0,
                 rtcp_mux=stream.rtcp_mux,
                 recording=stream.recording,
+                protection=protection_of(stream, own_keys or {}, known.protection if known else None),
             )
         )
     return specs

@@ -27,7 +27,9 @@ from recorder.frontend.frontend import Frontend, specific_address
 from recorder.frontend.recovery import Recovery
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.journal import Journal
+from recorder.ha.vault import open_vault
 from recorder.role import Assignment
+from recorder.state_dir import key_file
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool
 from signaling.sip.digest import Algorithm
@@ -135,7 +137,8 @@ class _Active:
         self._standby = standby
         self._loop, self._group = standby.loop, standby.group
         standby.pool.epoch = epoch
-        durable = DurableCatalog(standby.catalog, Journal(assignment.state_dir.journal), epoch=epoch)
+        vault = open_vault(key_file(settings))
+        durable = DurableCatalog(standby.catalog, Journal(assignment.state_dir.journal), vault, epoch=epoch)
         identity = Identity(
             # Without an address of its own it answers each client with the address that the client reached.
             host=settings.sip.advertised_host or specific_address(settings.sip.host),

@@ -17,6 +17,7 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
 from recorder.frontend.session import Move, Session, decode_checkpoint, encode_checkpoint
+from recorder.ha.vault import SealedError
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
@@ -37,7 +38,12 @@ class Recovery:
     async def take_over(self, catalog: Catalog) -> None:
         """Restore every live dialog of this host; what cannot go on is closed as interrupted."""
         restored = 0
-        for stored in await catalog.load_dialogs(ended_within=_ANSWERS_REPEATED):
+        for sealed in await catalog.load_dialogs(ended_within=_ANSWERS_REPEATED):
+            try:
+                stored = self._frontend.catalog.unsealed(sealed)
+            except SealedError as error:
+                _log.error("dialog not restored", dialog_id=sealed.dialog_id, reason=str(error))
+                continue
             if stored.ended_at:
                 self._repeat_answers(stored, stored.ended_at)
             elif await self._restore(stored):

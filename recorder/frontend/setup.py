@@ -20,6 +20,7 @@ from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import remarks, session_origin, stream_openings, stream_specs, with_ports
+from recorder.frontend.protection import awaited, keys_of, own_keys
 from recorder.frontend.session import Session, encode_checkpoint
 from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
@@ -101,7 +102,8 @@ class SessionSetup:
         if media:
             request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
         segment = uuid4()
-        specs = stream_specs(media.streams, profile=profile) if media else _late_offer_specs(profile)
+        keys = own_keys(media.streams) if media else {}
+        specs = stream_specs(media.streams, (), profile, keys) if media else _late_offer_specs(profile)
         descriptor = _descriptor(request, event, profile)
         try:
             opened, writer, capture = await self._open_capture(segment, descriptor, specs)
@@ -135,11 +137,12 @@ class SessionSetup:
             descriptor=descriptor,
         )
         if media:
-            answer = media.to_answer(host, opened.ports, origin)
+            answer = media.to_answer(host, opened.ports, origin, keys)
             session.negotiation = media.negotiation(answer).snapshot()
             sdp = answer.encode()
         else:
-            sdp = initial_offer(host, [spec.port for spec in specs], origin, profile.answer).encode()
+            ports = [spec.port for spec in specs]
+            sdp = initial_offer(host, ports, origin, profile.answer, keys=keys_of(specs)).encode()
             session.pending_offer = sdp
         try:
             prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
@@ -265,7 +268,13 @@ def _warning(text: str) -> tuple[str, str]:
 def _late_offer_specs(profile: PeerProfile) -> list[StreamSpec]:
     """Return streams that receive, but know nothing of their payload types until the ACK names them."""
     return [
-        StreamSpec(index=index, party=profile.party_of(index), payload_types={}, ptime_ms=_UNKNOWN_PTIME_MS)
+        StreamSpec(
+            index=index,
+            party=profile.party_of(index),
+            payload_types={},
+            ptime_ms=_UNKNOWN_PTIME_MS,
+            protection=awaited(profile.answer),
+        )
         for index in range(_LATE_OFFER_STREAMS)
     ]
 

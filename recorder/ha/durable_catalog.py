@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from recorder.ha.journal import Journal
+from recorder.ha.vault import Vault
 from storage.catalog import Catalog
 from storage.catalog.records import (
     DialogCheckpoint,
@@ -23,6 +24,7 @@ from storage.catalog.records import (
     PeerCapability,
     SegmentClosing,
     SegmentOpening,
+    StoredDialog,
     StreamsChange,
 )
 from storage.errors import CatalogUnreachable, StaleEpoch, StorageError
@@ -69,7 +71,7 @@ def decode_write(record: bytes, *, epoch: int) -> Write:
 class DurableCatalog:
     """Writes of the active frontend. Call `catch_up` once before the first write, and keep `run` running."""
 
-    def __init__(self, catalog: Catalog, journal: Journal, *, epoch: int) -> None:
+    def __init__(self, catalog: Catalog, journal: Journal, vault: Vault, *, epoch: int) -> None:
         self.epoch = epoch
         self.behind = False
         """True while the journal holds writes that the catalog has not taken."""
@@ -77,6 +79,7 @@ class DurableCatalog:
         """True after the journal's disk refused; no promise can be made while `behind` is true as well."""
         self._catalog = catalog
         self._journal = journal
+        self._vault = vault
         self._pending: list[bytes] = []
         self._apply: dict[type[Write], Callable[[Any], Awaitable[object]]] = {
             SegmentOpening: catalog.open_segment,
@@ -100,6 +103,7 @@ class DurableCatalog:
             OSError: neither takes it.
 
         """
+        write = self._sealed(write)
         if not self.behind:
             try:
                 await self._apply[type(write)](write)
@@ -119,6 +123,26 @@ class DurableCatalog:
             self.journal_failed = True
             raise
         self.journal_failed = False
+
+    def _sealed(self, write: Write) -> Write:
+        """Return a write whose snapshot nobody reads in the catalog or the journal: it may hold SRTP keys."""
+        match write:
+            case DialogCheckpoint():
+                return dataclasses.replace(write, snapshot=self._vault.seal(write.snapshot, write.segment_id))
+            case SegmentOpening() | SegmentClosing(dialog_snapshot=bytes()):
+                snapshot = self._vault.seal(write.dialog_snapshot or b"", write.segment_id)
+                return dataclasses.replace(write, dialog_snapshot=snapshot)
+            case _:
+                return write
+
+    def unsealed(self, stored: StoredDialog) -> StoredDialog:
+        """Return a stored dialog with its snapshot as it was written.
+
+        Raises:
+            SealedError: this host cannot open it.
+
+        """
+        return dataclasses.replace(stored, snapshot=self._vault.open(stored.snapshot, stored.segment_id))
 
     async def catch_up(self) -> None:
         """Take over what an earlier process journaled, then empty the journal into the catalog if it answers."""

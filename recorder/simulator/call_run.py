@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from media.srtp import SUITES, Context
+from recorder.edge.masking import without_secrets
 from recorder.simulator.call_events import (
     Answered,
     CallEvent,
@@ -27,6 +30,7 @@ from recorder.simulator.rtp_sender import RtpSender
 from recorder.simulator.scenario import CallPlan, Pause
 from recorder.simulator.session_text import LocalMedia, StreamTarget
 from signaling.errors import SignalingError
+from signaling.sdp.crypto import Crypto, MasterKey
 from signaling.sip import Request, Response
 from signaling.sip.uri import format_hostport
 from signaling.transaction import Timers
@@ -86,7 +90,11 @@ class CallRun:
             self._ports += [open_ports(station.host) for _ in plan.streams]
         except NoPortsError as error:
             self._failed = error
-        media = LocalMedia(station.host, tuple(pair.port for pair in self._ports))
+        crypto: tuple[Crypto, ...] = ()
+        if plan.srtp:
+            crypto = tuple(_fresh_key(plan.srtp) for _ in self._ports)
+            self._ports = [_protected(pair, key) for pair, key in zip(self._ports, crypto, strict=True)]
+        media = LocalMedia(station.host, tuple(pair.port for pair in self._ports), crypto)
         self._caller = Caller(
             plan, station, recorder, media, token=token, timers=timers, session_expires_s=session_expires_s
         )
@@ -222,7 +230,7 @@ class CallRun:
     def _flush(self) -> None:
         """Send what is to be sent, then act on what happened, then set the one timer."""
         for data, to in self._caller.outgoing():
-            text = data.decode("utf-8", "surrogateescape")
+            text = without_secrets(data).decode("utf-8", "surrogateescape")
             self._journal.sip.append(SipTrace(time.time_ns(), self.plan.index, True, format_hostport(*to), text))
             self._send(data, to)
         for event in self._caller.events():
@@ -284,6 +292,14 @@ class CallRun:
         self._journal.notes.append(note)
         if self._observe is not None:
             self._observe(note)
+
+
+def _fresh_key(suite: str) -> Crypto:
+    return Crypto(1, suite, (MasterKey(secrets.token_bytes(SUITES[suite].key_salt_length)),))
+
+
+def _protected(pair: PortPair, crypto: Crypto) -> PortPair:
+    return replace(pair, protection=Context(crypto.suite, crypto.keys[0].key_salt, outbound=True))
 
 
 def _is_address(host: str) -> bool:

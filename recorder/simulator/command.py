@@ -21,6 +21,7 @@ from typing import Annotated, Final, get_args
 
 import typer
 
+from media.srtp import SUITES
 from recorder.admin.context import AdminContext
 from recorder.config import load_settings
 from recorder.errors import RecorderError
@@ -96,6 +97,9 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
     concurrency: Annotated[int, typer.Option(min=0, help="Calls at a time; 0: no limit.")] = 0,
     rate: Annotated[float, typer.Option(min=0.01, help="Call set-ups per second.")] = 20.0,
     codec: Annotated[Law, typer.Option(help="Companding law of the media.")] = Law.PCMU,
+    srtp: Annotated[
+        str, typer.Option(metavar="SUITE", help="Send SRTP with this crypto-suite, such as AES_CM_128_HMAC_SHA1_80.")
+    ] = "",
     pause: Annotated[
         list[Pause] | None,
         typer.Option(parser=parse_pause, metavar="AT:FOR", help="Pause recording by re-INVITE; may be repeated."),
@@ -132,7 +136,7 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
         raise typer.BadParameter(f"--journal {journal}: its directory does not exist")
     scenario = ScenarioOptions(
         door=door, calls=calls, seconds=seconds, law=codec, seed=seed, rate=rate, pauses=pauses,
-        impairments=Impairments(loss / 100, reorder / 100, duplicate / 100),
+        impairments=Impairments(loss / 100, reorder / 100, duplicate / 100), srtp=_suite(srtp),
     )  # fmt: skip
     options = RunOptions(
         concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
@@ -178,6 +182,12 @@ def _tls(target: Target, authorities: Path | None, certificate: Path | None, key
         return TlsSide.of(target.name, authorities=authorities, certificate=certificate, key=key)
     except OSError as error:
         raise typer.BadParameter(f"the files of --tls-ca, --tls-certificate and --tls-key: {error}") from None
+
+
+def _suite(name: str) -> str:
+    if name and name.upper() not in SUITES:
+        raise typer.BadParameter(f"--srtp {name!r}: choose one of {', '.join(SUITES)}")
+    return name.upper()
 
 
 def _check_pauses(pauses: tuple[Pause, ...], seconds: float) -> None:

@@ -8,6 +8,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+from media.srtp import Context
+
 _ATTEMPTS: Final = 200
 _MAX_DATAGRAM: Final = 2048
 
@@ -22,6 +24,8 @@ class PortPair:
 
     rtp: socket.socket
     rtcp: socket.socket
+    protection: Context | None = None
+    """Protects what is sent; None for plain RTP."""
 
     @property
     def port(self) -> int:

@@ -259,8 +259,11 @@ class RtpSender:
         for row in rows:
             line = lines[row]
             stamps.append(clock())
+            packet = octets[begin : begin + PACKET_OCTETS]
+            if line.ports.protection:
+                packet = memoryview(line.ports.protection.seal_rtp(packet.tobytes()))
             try:
-                line.ports.rtp.sendto(octets[begin : begin + PACKET_OCTETS], line.address)
+                line.ports.rtp.sendto(packet, line.address)
             except OSError:
                 refused.append(len(stamps) - 1)
             begin += PACKET_OCTETS
@@ -276,8 +279,11 @@ class RtpSender:
                 if line.report_ns > now:
                     continue
                 line.report_ns += _REPORT_NS
+                report = self._report(row, now)
+                if line.ports.protection:
+                    report = line.ports.protection.seal_rtcp(report)
                 try:
-                    line.ports.rtcp.sendto(self._report(row, now), line.rtcp_address)
+                    line.ports.rtcp.sendto(report, line.rtcp_address)
                     self._reports += 1
                 except OSError:
                     self._failed += 1

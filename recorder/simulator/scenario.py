@@ -72,6 +72,8 @@ class ScenarioOptions:
     """Call set-ups per second."""
     pauses: tuple[Pause, ...] = ()
     impairments: Impairments = Impairments()
+    srtp: str = ""
+    """Crypto-suite of all streams; empty for plain RTP."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +136,8 @@ class CallPlan:
     sips_app_name: str
     pauses: tuple[Pause, ...]
     streams: tuple[StreamPlan, ...]
+    srtp: str = ""
+    """Crypto-suite; empty for plain RTP."""
 
 
 def plan_calls(options: ScenarioOptions, *, started_at: datetime, run: str) -> list[CallPlan]:
@@ -177,6 +181,7 @@ def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: 
         dnis="5550000",
         sips_app_name="SIP_Simulator",
         pauses=options.pauses,
+        srtp=options.srtp,
         streams=tuple(
             _plan_stream(
                 options,

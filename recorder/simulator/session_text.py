@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
+import msgspec
+
 from recorder.simulator.conversation import PARTIES
 from recorder.simulator.g711 import Law
 from recorder.simulator.scenario import CallPlan, Door
@@ -23,6 +25,7 @@ from signaling.sdp import (
     Origin,
     SessionDescription,
 )
+from signaling.sdp.crypto import Crypto, parse_crypto
 from signaling.sip import Uri
 from signaling.sip.uri import format_hostport
 
@@ -37,6 +40,13 @@ class LocalMedia:
     host: str
     ports: tuple[int, ...]
     """RTP port of each stream; RTCP is on the next one."""
+    crypto: tuple[Crypto, ...] = ()
+    """Our SRTP key for each stream; empty for plain RTP."""
+
+    @property
+    def protocol(self) -> str:
+        """Transport protocol of our m-lines."""
+        return "RTP/SAVP" if self.crypto else "RTP/AVP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +100,20 @@ def describe(
             MediaDescription(
                 media="audio",
                 port=port,
-                protocol="RTP/AVP",
+                protocol=media.protocol,
                 formats=(str(plan.law.payload_type), "101"),
-                attributes=_attributes(plan, index, directions[index]),
+                attributes=(*_attributes(plan, index, directions[index]), *_crypto(media, index)),
             )
             for index, port in enumerate(media.ports)
         ),
     )
+
+
+def _crypto(media: LocalMedia, index: int, tag: int = 1) -> tuple[Attribute, ...]:
+    """Return our key, under the tag of the offer that it answers (RFC 4568 section 5.1.2)."""
+    if not media.crypto:
+        return ()
+    return (Attribute("crypto", msgspec.structs.replace(media.crypto[index], tag=tag).encode()),)
 
 
 def _attributes(plan: CallPlan, index: int, direction: Direction) -> tuple[Attribute, ...]:
@@ -128,14 +145,16 @@ def answer(
     lines = []
     for index, theirs in enumerate(offer.media):
         direction = Direction.INACTIVE if paused else _FACING[offer.direction_of(theirs)]
-        usable = index < len(media.ports) and str(plan.law.payload_type) in theirs.formats and theirs.port != 0
+        fits = theirs.protocol == media.protocol
+        tag = parse_crypto(theirs.value("crypto") or "").tag if fits and media.crypto and theirs.port else 1
+        usable = fits and index < len(media.ports) and str(plan.law.payload_type) in theirs.formats and theirs.port != 0
         lines.append(
             MediaDescription(
                 media=theirs.media,
                 port=media.ports[index] if usable else 0,
                 protocol=theirs.protocol,
                 formats=(str(plan.law.payload_type), "101") if usable else theirs.formats,
-                attributes=_attributes(plan, index, direction) if usable else (),
+                attributes=(*_attributes(plan, index, direction), *_crypto(media, index, tag)) if usable else (),
             )
         )
     return SessionDescription(

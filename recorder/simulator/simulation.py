@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from recorder.edge.masking import without_secrets
 from recorder.simulator.call_run import CallRun
 from recorder.simulator.conversation import load_conversation
 from recorder.simulator.dialog import Address, Station, TransportName
@@ -157,7 +158,7 @@ class _Run:
             self.journal.notes.append(Note(time.time_ns(), -1, "malformed", str(error)))
             return
         call = self._by_call_id.get(message.call_id)
-        text = data.decode("utf-8", "surrogateescape")
+        text = without_secrets(data).decode("utf-8", "surrogateescape")
         index = call.plan.index if call else -1
         self.journal.sip.append(SipTrace(time.time_ns(), index, False, format_hostport(*source), text))
         if call is not None:

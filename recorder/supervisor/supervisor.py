@@ -40,7 +40,8 @@ from recorder.channel import (
 )
 from recorder.config import Settings
 from recorder.errors import SetupError
-from recorder.state_dir import Running, StateDir, recordings_root
+from recorder.ha.vault import make_key_file, open_vault
+from recorder.state_dir import Running, StateDir, key_file, recordings_root
 from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
 from recorder.supervisor.control import ControlServer
@@ -93,6 +94,9 @@ class Supervisor:
 
         """
         self._state_dir.create()
+        if not self._settings.checkpoints.key_file:
+            make_key_file(key_file(self._settings))
+        open_vault(key_file(self._settings))
         self._take_lock()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,6 +11,7 @@ import pytest
 
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.journal import Journal
+from recorder.ha.vault import Vault
 from storage.catalog import Catalog, migrate
 from storage.catalog.records import CallFacts, DialogCheckpoint, StreamsChange
 from storage.catalog.views import RecordingFilter
@@ -19,6 +20,8 @@ from storage.postgres import EmbeddedPostgres
 from tests.integration.storage_samples import closing, opening
 
 pytestmark = pytest.mark.integration
+
+VAULT = Vault([b"k" * 32])
 
 
 @dataclasses.dataclass
@@ -29,7 +32,7 @@ class Site:
     epoch: int
 
     def durable(self) -> DurableCatalog:
-        return DurableCatalog(self.catalog, Journal(self.journal), epoch=self.epoch)
+        return DurableCatalog(self.catalog, Journal(self.journal), VAULT, epoch=self.epoch)
 
     async def kill_database(self) -> None:
         process = self.server.process

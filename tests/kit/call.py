@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.kit.heard import assert_bit_exact
 from tests.kit.rtp_source import RtpSource, RtpStream, frames_of
@@ -50,7 +50,7 @@ class Call:
         self.version = 0
         self._payload_type = payload_type
 
-    def __enter__(self) -> Call:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -98,7 +98,11 @@ def handle(body: bytes) -> None:
         assert parse_sdp(written).encode() == written
     media = plan(offer, None, AnswerPolicy(srtp="allow"))
     ports = {stream.index: 40000 + 2 * stream.index for stream in media.accepted}
-    keys = {stream.index: bytes([stream.index]) * 30 for stream in media.accepted}
+    keys = {
+        stream.index: bytes([stream.index]) * KEY_SALT_LENGTHS[stream.crypto.suite]
+        for stream in media.accepted
+        if stream.crypto
+    }
     answer = media.to_answer(HOST, ports, ORIGIN, keys)
     assert [m.media for m in answer.media] == [m.media for m in offer.media]
     written = answer.encode()

@@ -87,9 +87,13 @@ class AnswerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Whose preference decides; a client that only forwards can send nothing but its first format."""
     answer_codecs: Literal["one", "all"] = "one"
     """`one` leaves nothing open: a client with a choice sends a second offer at once to settle it."""
-    srtp: Literal["refuse", "allow", "require"] = "refuse"
-    crypto_suites: tuple[str, ...] = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
-    """Suites that may be accepted; the offer's order decides (RFC 4568 §5.1.2)."""
+    srtp: Literal["refuse", "allow", "require"] = "allow"
+    """Whether RTP/SAVP and RTP/SAVPF are accepted; `require` accepts nothing else."""
+    crypto_suites: tuple[str, ...] = (
+        "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_256_CM_HMAC_SHA1_80",
+        "AES_256_CM_HMAC_SHA1_32", "AES_CM_128_HMAC_SHA1_32",
+    )  # fmt: skip
+    """Suites that may be accepted; the offer's order decides (RFC 4568 §5.1.2), in an offer of ours the first."""
     rtcp_mux: bool = True
     """Whether RTP and RTCP on one port are accepted when offered."""
     receive: bool = True

@@ -93,7 +93,7 @@ def test_an_ipv6_host_is_named_as_such() -> None:
         (one("", media="text", formats="98"), Refusal.MEDIA_TYPE),
         (one("", proto="udp", formats="wb"), Refusal.TRANSPORT),
         (one("", proto="UDP/TLS/RTP/SAVPF"), Refusal.TRANSPORT),
-        (one("", proto="RTP/SAVP"), Refusal.SRTP_NOT_ALLOWED),
+        (one("", proto="RTP/SAVP"), Refusal.NO_CRYPTO),
         (one("", formats="97"), Refusal.NO_CODEC),
         (one("", formats="31"), Refusal.NO_CODEC),
         (one("a=rtpmap:101 telephone-event/8000\n", formats="101 13"), Refusal.NO_CODEC),
@@ -477,8 +477,8 @@ class TestSrtp:
         assert crypto is not None
         assert crypto.keys[0].key_salt == bytes(range(1, 31))
 
-    def test_by_default_it_is_refused_and_never_answered_without_protection(self) -> None:
-        media = plan(sdp(SECURE))
+    def test_where_it_is_refused_it_is_never_answered_without_protection(self) -> None:
+        media = plan(sdp(SECURE), None, AnswerPolicy(srtp="refuse"))
         assert media.streams[0].refusal is Refusal.SRTP_NOT_ALLOWED
         assert not media.usable
 
