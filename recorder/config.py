@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from recorder.edge.networks import EVERYWHERE, network
 from recorder.errors import ConfigError
+from recorder.retention_settings import RetentionSettings
 
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
@@ -311,6 +312,7 @@ class Settings(BaseSettings):
     recordings: RecordingSettings = RecordingSettings()
     curator: CuratorSettings = CuratorSettings()
     copies: CopySettings = CopySettings()
+    retention: RetentionSettings = RetentionSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
     dsn: str
     recordings_root: str
+    retention: dict[str, Any] = {}
+    """The `[retention]` table that it runs with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import typer
 
 from recorder.config import Settings
 from recorder.errors import NotRunningError
+from recorder.retention_settings import RetentionSettings
 from recorder.state_dir import StateDir, recordings_root
 from storage.cli.context import CliContext
 
@@ -33,12 +34,18 @@ class AdminContext:
         """
         running = self.state_dir.read_running()
         if running:
-            return CliContext(dsn=running.dsn, files_root=Path(running.recordings_root), state_dir=self.state_dir.root)
+            return CliContext(
+                dsn=running.dsn,
+                files_root=Path(running.recordings_root),
+                state_dir=self.state_dir.root,
+                retention=RetentionSettings.model_validate(running.retention).policy(),
+            )
         if self.settings.database.dsn:
             return CliContext(
                 dsn=self.settings.database.dsn,
                 files_root=recordings_root(self.settings),
                 state_dir=self.state_dir.root,
+                retention=self.settings.retention.policy(),
             )
         raise NotRunningError(
             f"no recorder runs on {self.state_dir.root}:"

@@ -18,6 +18,7 @@ from recorder.curator.copies.remove import CopyRemover
 from recorder.curator.copies.seek import Seeker
 from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
+from recorder.curator.retention import RetentionKeeper
 from recorder.state_dir import StateDir, recordings_root
 from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR
@@ -56,7 +57,8 @@ def _eraser(tools: Tools, host: str) -> JobHandler:
     settings = tools.settings
     local = FileStore(recordings_root(settings))
     captures = FileStore(StateDir(settings.state_dir).captures, name="captures")
-    return Eraser(tools.catalog, host=host, captures=captures, stores={local.name: local}).erase
+    keep = settings.retention.keep_facts
+    return Eraser(tools.catalog, host=host, captures=captures, stores={local.name: local}, keep=keep).erase
 
 
 def _store(tools: Tools) -> FileStore:
@@ -72,6 +74,12 @@ JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 
+
+def _retention(tools: Tools) -> ChoreHandler:
+    settings = tools.settings
+    return RetentionKeeper(tools.catalog, settings.retention.policy(), node=settings.node).keep
+
+
 CHORES: Final[tuple[Chore, ...]] = (
     Chore("seek-copies", lambda settings: 1.0, lambda tools: Seeker(tools.catalog.copies, tools.settings.copies).seek),
     Chore(
@@ -80,4 +88,9 @@ CHORES: Final[tuple[Chore, ...]] = (
         lambda tools: CopyRemover(tools.catalog, tools.settings.copies).remove,
     ),
     Chore("clear-scratch", lambda settings: 600.0, lambda tools: ScratchSweeper(_store(tools)).sweep),
+    Chore(
+        "retention",
+        lambda settings: settings.retention.every_minutes * 60 if settings.retention.enabled else 0.0,
+        _retention,
+    ),
 )

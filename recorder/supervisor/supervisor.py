@@ -227,7 +227,13 @@ class Supervisor:
                 raise SetupError(f"embedded PostgreSQL: {error}") from None
             self._dsn = self._postgres.dsn
             self._watch(self._keep_database())
-        self._state_dir.write_running(Running(dsn=self._dsn, recordings_root=str(recordings_root(self._settings))))
+        self._state_dir.write_running(
+            Running(
+                dsn=self._dsn,
+                recordings_root=str(recordings_root(self._settings)),
+                retention=self._settings.retention.model_dump(mode="json"),
+            )
+        )
 
     async def _keep_database(self) -> None:
         while self._postgres and self._postgres.process:

@@ -1026,6 +1026,25 @@ BEGIN
     RETURN true;
 END $$;
 
+-- publish_v1, and the ledger in the same transaction.
+CREATE FUNCTION publish_v2(
+    p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
+    p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
+    p_job bigint, p_worker text, p_claim bigint, p_ledger jsonb,
+    OUT refused text, OUT superseded jsonb
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_published record;
+BEGIN
+    SELECT * INTO v_published FROM publish_v1(p_recording, p_segments, p_state, p_started_at, p_duration_s, p_files,
+        p_gaps, p_streams, p_warnings, p_job, p_worker, p_claim);
+    refused := v_published.refused;
+    superseded := v_published.superseded;
+    IF refused IS NULL THEN
+        PERFORM write_ledger_v1(p_recording, p_ledger);
+    END IF;
+END $$;
+
 -- What recording clients made of our own offers: decides, also after a takeover, how a session can still be moved.
 
 -- One row for each client, its software and our method. A client is known by the address that its sessions come from;
@@ -1802,8 +1821,8 @@ CREATE TRIGGER recordings_count_by_role AFTER UPDATE OF role ON recordings FOR E
 WHEN ((OLD.role IN ('recording', 'master')) <> (NEW.role IN ('recording', 'master')))
 EXECUTE FUNCTION count_by_role_v1();
 
--- publish_v1, and the ledger in the same transaction; a copy that is rendered again is not counted.
-CREATE FUNCTION publish_v2(
+-- As before; a copy that is rendered again is not counted.
+CREATE OR REPLACE FUNCTION publish_v2(
     p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
     p_job bigint, p_worker text, p_claim bigint, p_ledger jsonb,
@@ -1861,3 +1880,7 @@ LANGUAGE sql STABLE AS $$
     SELECT CASE p.one WHEN p_recording THEN p.other ELSE p.one END FROM copy_pairs p
     WHERE p_recording IN (p.one, p.other) AND p.state IN ('candidate', 'undecided')
 $$;
+
+-- Captures wait for their age: few at a time, whatever the size of the catalog.
+CREATE INDEX recordings_captures_idx ON recordings (finalised_at, id)
+    WHERE captures <> 'erased' AND state IN ('complete', 'interrupted', 'no-media');

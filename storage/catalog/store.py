@@ -51,6 +51,7 @@ from storage.catalog.records import (
     StreamsChange,
 )
 from storage.catalog.reports import Reports
+from storage.catalog.retention import Retention
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
 from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary, TracedMessage
@@ -74,6 +75,7 @@ class Catalog:
         self.deletions = Deletions(self._database)
         self.copies = Copies(self._database)
         """What is known of copies of one call."""
+        self.retention = Retention(self._database, self.holds, self.deletions)
 
     @classmethod
     async def connect(
@@ -416,7 +418,7 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "copies.sql")
+    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "retention.sql", "copies.sql")
     return {name: text for file in names for name, text in load_statements(file).items()}
 
 

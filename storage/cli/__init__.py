@@ -4,7 +4,7 @@ One module per subcommand, each with an options value and a `run` function that 
 the composing application supplies, `exit_codes` what a script can rely on.
 """
 
-from storage.cli.apps import audit_app, jobs_app, recordings_app, report_app
+from storage.cli.apps import audit_app, jobs_app, recordings_app, report_app, retention_app
 from storage.cli.context import CliContext, ContextSource
 
-__all__ = ["CliContext", "ContextSource", "audit_app", "jobs_app", "recordings_app", "report_app"]
+__all__ = ["CliContext", "ContextSource", "audit_app", "jobs_app", "recordings_app", "report_app", "retention_app"]

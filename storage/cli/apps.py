@@ -19,6 +19,7 @@ from storage.cli.recordings_show import show_recording
 from storage.cli.recordings_trace import trace_recording
 from storage.cli.report_completeness import report_completeness
 from storage.cli.report_usage import report_usage
+from storage.cli.retention_plan import apply_retention, plan_retention
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export, hold and delete recordings.")
 recordings_app.command("list")(list_recordings)
@@ -29,6 +30,10 @@ recordings_app.command("hold")(hold_recordings)
 recordings_app.command("release")(release_recordings)
 recordings_app.command("holds")(list_holds)
 recordings_app.command("delete")(delete_recordings)
+
+retention_app = typer.Typer(no_args_is_help=True, help="What the retention policy lets go, and when.")
+retention_app.command("plan")(plan_retention)
+retention_app.command("apply")(apply_retention)
 
 jobs_app = typer.Typer(no_args_is_help=True, help="Background work: what waits, what runs, what has failed.")
 jobs_app.command("list")(list_jobs)

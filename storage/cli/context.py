@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from storage.catalog import Catalog
 from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import StorageError
 from storage.integrity import keys
+from storage.retention import Policy
 
 WIDTH_WITHOUT_TERMINAL = 200
 """Characters per line when the output goes to a file or a pipe, where rich would assume 80."""
@@ -42,6 +43,8 @@ class CliContext:
     """Root of the store named "local"."""
     state_dir: Path
     """For messages to people, and where the signing keys are."""
+    retention: Policy = field(default_factory=Policy)
+    """Of the recorder; its minimum retention binds commands as well."""
 
     @property
     def keys_directory(self) -> Path:

@@ -13,20 +13,24 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.presentation import moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
+from storage.retention import Policy
 
 BEGUN: Final = "deleting"
+GOING: Final = (RecordingState.DELETING, RecordingState.DELETED)
 
 _WHY: Final = {
     "legal-hold": "under legal hold (`recorder-admin recordings holds`)",
     "recording": "still being recorded",
     "finalising": "not finalised yet; try again in a moment",
     "unknown-recording": "gone meanwhile",
+    "minimum-retention": "younger than the minimum retention (`retention.min_days`, or `min_days` of a rule)",
 }
 
 
@@ -41,16 +45,21 @@ class DeleteOptions:
     as_json: bool = False
 
 
-async def run(options: DeleteOptions, catalog: Catalog, console: Console, *, by: str, now: datetime) -> ExitCode:
+async def run(
+    options: DeleteOptions, policy: Policy, catalog: Catalog, console: Console, *, by: str, now: datetime
+) -> ExitCode:
     """Begin the deletion of every recording selected that may go; `REFUSED` when one may not."""
     recordings = await select(options.selection, catalog, now=now)
-    held = await catalog.holds.held_among([recording.recording_id for recording in recordings])
+    known = {one.recording_id: one for one in await catalog.retention.candidates([r.recording_id for r in recordings])}
     results: list[dict[str, object]] = []
     if not options.dry_run:
         _confirm(options, len(recordings))
     for recording in recordings:
-        if options.dry_run:
-            result = _foreseen(recording, held=recording.recording_id in held)
+        candidate = known[recording.recording_id]
+        if recording.state not in GOING and policy.verdict(candidate).safe_until > now:
+            result = "minimum-retention"
+        elif options.dry_run:
+            result = _foreseen(recording, held=candidate.held)
         else:
             answer = await catalog.deletions.begin(recording.recording_id, by=by, reason=options.reason)
             result = answer.refused or (BEGUN if answer.begun else "deleting-already")
@@ -71,7 +80,7 @@ async def run(options: DeleteOptions, catalog: Catalog, console: Console, *, by:
 
 
 def _foreseen(recording: RecordingSummary, *, held: bool) -> str:
-    if recording.state in ("deleting", "deleted"):
+    if recording.state in GOING:
         return "deleting-already"
     if recording.state in _WHY:
         return recording.state.value
@@ -115,7 +124,7 @@ def delete_recordings(
     """
     options = DeleteOptions(selection=selection, reason=reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
-    async def command(catalog: Catalog, _: CliContext) -> ExitCode:
-        return await run(options, catalog, make_console(), by=operator(), now=datetime.now(UTC))
+    async def command(catalog: Catalog, context: CliContext) -> ExitCode:
+        return await run(options, context.retention, catalog, make_console(), by=operator(), now=datetime.now(UTC))
 
     run_command(ctx, as_json=as_json, command=command)
