@@ -35,6 +35,8 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     rtcp_mux: bool = False
     recording: bool = True
+    mask_events: bool = False
+    """Telephone-events are in the capture without their digits, and audio of their time without its payload."""
     protection: str = ""
     """Crypto-suite by its SDP name while the stream comes as SRTP."""
 
@@ -161,6 +163,8 @@ class StreamTotals(msgspec.Struct, frozen=True, kw_only=True):
     foreign: int = 0
     malformed: int = 0
     paused: int = 0
+    masked: int = 0
+    """Packets whose payload was overwritten or cut off."""
     kernel_drops: int = 0
     unauthentic: int = 0
     """Packets of a protected stream that did not authenticate."""

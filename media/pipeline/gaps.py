@@ -30,6 +30,7 @@ KIND_OF: Final[dict[GapCause, GapKind]] = {
     GapCause.WRITER_FAILOVER: GapKind.LOST,
     GapCause.NO_SESSION: GapKind.LOST,
     GapCause.PAUSED: GapKind.PAUSED,
+    GapCause.MASKED: GapKind.PAUSED,
     GapCause.COMFORT_NOISE: GapKind.SILENT,
     GapCause.TELEPHONE_EVENT: GapKind.SILENT,
     GapCause.NOT_SENT: GapKind.SILENT,
@@ -54,6 +55,7 @@ STRENGTH: Final = (
     GapCause.KERNEL_DROP,
     GapCause.TELEPHONE_EVENT,
     GapCause.UNDECODABLE,
+    GapCause.MASKED,
     GapCause.PAUSED,
 )
 """Causes, weakest first. What a source's own numbers say outweighs what is concluded from captures."""

@@ -173,7 +173,8 @@ class _Layout:
                 survey = placed.survey
                 audio.append(self._frames(anchor, survey.audio, placed.shift))
                 causes[GapCause.UNDECODABLE].append(self._frames(anchor, survey.undecodable, placed.shift))
-                causes[GapCause.TELEPHONE_EVENT].append(self._frames(anchor, survey.events, placed.shift))
+                cause = GapCause.MASKED if table.masks(placed.flow.stream) else GapCause.TELEPHONE_EVENT
+                causes[cause].append(self._frames(anchor, survey.events, placed.shift))
                 for cause, found in self._holes(placed, times, table).items():
                     causes[cause].append(self._frames(anchor, found, placed.shift))
         for cause, start, end in times.seams:

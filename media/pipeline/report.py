@@ -70,6 +70,8 @@ class GapCause(enum.StrEnum):
     """One recording session had ended and the next one of this recording had not begun."""
     PAUSED = "paused"
     """The stream table said not to record."""
+    MASKED = "masked"
+    """Keys were pressed, and policy has them masked: neither event nor tone was recorded."""
     COMFORT_NOISE = "comfort-noise"
     """After a comfort noise packet (RFC 3389)."""
     TELEPHONE_EVENT = "telephone-event"

@@ -122,6 +122,10 @@ class StreamTable:
         found: NDArray[np.int32] = self._codec_of[rows, payload_types]
         return found
 
+    def masks(self, stream: int) -> bool:
+        """Say whether any table has the digits of a stream masked."""
+        return any(row.stream.mask_events for row in self.rows if row.stream.index == stream)
+
     def pauses(self, capture: int) -> dict[int, Intervals]:
         """Return, per party, when the table said not to record any stream of it; wall clock, ns."""
         since, _ = self._versions[capture]

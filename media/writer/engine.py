@@ -28,6 +28,7 @@ from media.writer.config import PortPair, WriterConfig
 from media.writer.decryption import Decryption
 from media.writer.intake import Intake
 from media.writer.kernel import datagram_waits, prepare_socket
+from media.writer.masking import Masking
 from media.writer.packet_source import PacketSource
 from media.writer.protocol import (
     CloseSession,
@@ -125,7 +126,14 @@ class Engine:
         slots, streams = self._roster.slots, self._roster.streams
         self._decryption = Decryption(table, slots, streams, self._arena.indices)
         self._intake = Intake(
-            table, slots, streams, told_drops=told, policy=policy, decryption=self._decryption, wall_ns=wall_ns
+            table,
+            slots,
+            streams,
+            told_drops=told,
+            policy=policy,
+            decryption=self._decryption,
+            masking=Masking(table, streams),
+            wall_ns=wall_ns,
         )
         self._source: PacketSource = SocketSource(self._arena, self._intake, table, config.visit_interval_s)
         self.syncer = Syncer()

@@ -19,6 +19,7 @@ from media.writer.batch import Batch
 from media.writer.datagrams import Datagrams
 from media.writer.decryption import Decryption
 from media.writer.kernel import CONTROL_TIME
+from media.writer.masking import Masking
 from media.writer.packing import Packed, pack
 from media.writer.sifting import RTCP_FIRST, RTCP_TYPES, Sifter
 from media.writer.sources import SwitchPolicy
@@ -53,6 +54,7 @@ class Intake:
         told_drops: drop counters already told, shape (rows, 2).
         policy: silences of the source lock.
         decryption: opens what protected streams receive; None where there are none.
+        masking: takes keyed digits out; None where that is nobody's policy.
         wall_ns: wall clock.
 
     Errors: `CaptureLost` when a capture cannot be written.
@@ -68,12 +70,14 @@ class Intake:
         told_drops: NDArray[np.uint32],
         policy: SwitchPolicy,
         decryption: Decryption | None = None,
+        masking: Masking | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._table = table
         self._sessions = sessions
         self._wall_ns = wall_ns
         self._decryption = decryption
+        self._masking = masking
         self.sifter = Sifter(table, sessions, streams, told_drops=told_drops, policy=policy, wall_ns=wall_ns)
         self.packets = 0
         """RTP packets appended since start."""
@@ -100,6 +104,8 @@ class Intake:
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
         if self._decryption:
             self._decryption.open_rtp(batch)
+        if self._masking:
+            self._masking.mask(batch)
         if self._ordinary(batch):
             self._append(BlockType.PACKETS, batch)
         else:

@@ -78,6 +78,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     rtcp_mux: bool = False
     recording: bool = True
     """False while inactive or paused: no payload of that time reaches disk."""
+    mask_events: bool = False
+    """Keyed digits reach disk neither as events nor as tones."""
     protection: Protection | None = None
     """None: plain RTP."""
 

@@ -146,14 +146,21 @@ class Roster:
         self.streams[stream.row] = stream
         self._busy[stream.row] = 1
         self._table.clear(stream.row, session=session.slot, stream=stream.spec.index)
-        self._table.payload_known[stream.row, list(stream.spec.payload_types)] = True
+        self._know_payload_types(stream)
 
     def change(self, stream: LiveStream, spec: StreamSpec) -> None:
         """Put a new specification of a connected stream in force; its port stays."""
         stream.spec = msgspec.structs.replace(spec, port=stream.pair.port)
-        self._table.payload_known[stream.row] = False
-        self._table.payload_known[stream.row, list(spec.payload_types)] = True
+        self._know_payload_types(stream)
         stream.lock.announce(numeric_address(spec.remote_host, spec.remote_port, family=stream.family))
+
+    def _know_payload_types(self, stream: LiveStream) -> None:
+        table, row, types = self._table, stream.row, stream.spec.payload_types
+        table.payload_known[row] = table.event_types[row] = False
+        table.payload_known[row, list(types)] = True
+        masked = [number for number, codec in types.items() if codec.name.upper() == "TELEPHONE-EVENT"]
+        table.event_types[row, masked if stream.spec.mask_events else []] = True
+        table.masks[row] = table.event_types[row].any()
 
     def disconnect(self, session: LiveSession, stream: LiveStream, now: float) -> model.StreamTotals:
         """Let a stream's port rest, and return its counters."""

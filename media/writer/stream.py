@@ -101,6 +101,7 @@ def stream_totals(table: PortTable, stream: LiveStream) -> model.StreamTotals:
         foreign=int(table.foreign[row]),
         malformed=int(table.malformed[row]),
         paused=int(table.paused[row]),
+        masked=int(table.masked[row]),
         kernel_drops=int(table.kernel_drops[row]),
         unauthentic=int(table.unauthentic[row]),
         replayed=int(table.replayed[row]),

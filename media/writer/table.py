@@ -33,6 +33,10 @@ class PortTable:
         """Last SSRC, in network order as it lies in memory."""
         self.payload_known = np.zeros((rows, PAYLOAD_TYPES), np.bool_)
         """Negotiated payload types."""
+        self.event_types = np.zeros((rows, PAYLOAD_TYPES), np.bool_)
+        """Payload types of telephone-events, of streams whose digits are masked."""
+        self.masks = np.zeros(rows, np.bool_)
+        """Some payload type of the row is such a one."""
         self.protected = np.zeros(rows, np.bool_)
         """Packets come as SRTP."""
         self.packets = np.zeros(rows, np.int64)
@@ -40,6 +44,7 @@ class PortTable:
         self.foreign = np.zeros(rows, np.int64)
         self.malformed = np.zeros(rows, np.int64)
         self.paused = np.zeros(rows, np.int64)
+        self.masked = np.zeros(rows, np.int64)
         self.kernel_drops = np.zeros(rows, np.int64)
         self.unauthentic = np.zeros(rows, np.int64)
         self.replayed = np.zeros(rows, np.int64)
@@ -56,6 +61,7 @@ class PortTable:
             self.foreign,
             self.malformed,
             self.paused,
+            self.masked,
             self.kernel_drops,
             self.unauthentic,
             self.replayed,
@@ -63,7 +69,8 @@ class PortTable:
             self.last_arrival_ns,
         ):
             column[row] = 0
-        self.payload_known[row] = self.protected[row] = False
+        self.payload_known[row] = self.event_types[row] = False
+        self.protected[row] = self.masks[row] = False
         self.session[row] = session
         self.stream[row] = stream
         self.mark[row] = pack_mark(stream, 0, 0)

@@ -100,6 +100,8 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
     """User of `sip.digest_logins` that answers this client's challenges; empty: the first of its realm."""
     snapshot_requests: bool = True
     """Ask by UPDATE for a snapshot of the metadata when a part is missing, if its Allow lists UPDATE."""
+    mask_events: bool = False
+    """Keyed digits (RFC 4733) are recorded neither as events nor as the tones of their time."""
     plain_invites: bool = True
     """Record an INVITE that is neither MSR nor SIPREC; else it gets 403."""
 

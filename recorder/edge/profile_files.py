@@ -76,6 +76,7 @@ class _Session(_Table):
     own_offers: Literal["reinvite", "update", "none", "unknown"] | None = None
     digest_user: str | None = None
     snapshot_requests: bool | None = None
+    mask_events: bool | None = None
     plain_invites: bool | None = None
 
 

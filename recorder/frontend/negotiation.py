@@ -55,6 +55,7 @@ def stream_specs(
                 rtcp_mux=stream.rtcp_mux,
                 recording=stream.recording,
                 protection=protection_of(stream, own_keys or {}, known.protection if known else None),
+                mask_events=profile.mask_events,
             )
         )
     return specs
