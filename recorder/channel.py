@@ -45,7 +45,7 @@ class SocketGrant(msgspec.Struct, frozen=True, kw_only=True, tag="sockets"):
     """
 
     kind: str
-    """sip-udp, sip-tcp, sip-tls, http, control, rtp; or memory, no socket: arena (outlives a writer), edge (files)."""
+    """sip-udp, sip-tcp, sip-tls, http, control, rtp, ring; or memory: arena (outlives a writer), edge (files)."""
     ports: list[int]
 
 

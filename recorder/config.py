@@ -122,6 +122,12 @@ class MediaSettings(_Table):
     max_streams: int = Field(
         1000, ge=2, le=60000, description="RTP streams of the whole pool; a two-party session needs two"
     )
+    source: Literal["sockets", "ring"] = Field(
+        "sockets", description="how packets are read; ring needs CAP_NET_RAW, and without it sockets are used"
+    )
+    ring_mb: int = Field(
+        64, ge=1, le=4096, description="memory of each writer's packet ring, in MB; 1 MB holds 2,730 packets"
+    )
     visit_interval_ms: float = Field(
         400.0, ge=20, le=1000, description="time between two visits of the same socket; packets wait in the kernel"
     )

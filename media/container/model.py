@@ -96,6 +96,7 @@ class Drops(_Event, frozen=True, kw_only=True, tag="drops"):
 
     stream: int
     packets: int
+    """0 where a ring shared by all streams was full: how many of this one is not known."""
     since_ns: int
 
 
@@ -113,6 +114,13 @@ class Foreign(_Event, frozen=True, kw_only=True, tag="foreign"):
     stream: int
     host: str
     port: int
+
+
+class Fragments(_Event, frozen=True, kw_only=True, tag="fragments"):
+    """Datagrams that the network had cut into pieces, which a packet ring cannot put together: lost at the receiver."""
+
+    stream: int
+    packets: int
 
 
 class Clock(_Event, frozen=True, kw_only=True, tag="clock"):
@@ -140,7 +148,7 @@ class Recovered(_Event, frozen=True, kw_only=True, tag="recovered"):
     packets: int
 
 
-Event = Streams | Source | Ssrc | Drops | Unauthentic | Foreign | Clock | Late | RtcpLimit | Recovered
+Event = Streams | Source | Ssrc | Drops | Unauthentic | Foreign | Fragments | Clock | Late | RtcpLimit | Recovered
 
 
 class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):

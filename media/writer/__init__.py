@@ -4,6 +4,6 @@
 to top: `kernel` (system calls), `datagrams` (the port of received datagrams), `slots` and `arena` (what recvmmsg gave),
 `packing` (bytes of a block), `sources` and `sifting` (whose packets are accepted), `intake` (datagrams to blocks),
 `roster` (sessions and ports), `packet_source` (the port through which packets come), `carousel` and `socket_source`
-(sockets visited in turns), `engine` (commands, durability), `control` (connections), `loop` (the process:
-`run_writer`).
+(sockets visited in turns), `packet_socket`, `ring`, `ring_queue`, `frames`, `port_map` and `ring_source` (one packet
+ring for all ports), `engine` (commands, durability), `control` (connections), `loop` (the process: `run_writer`).
 """

@@ -8,7 +8,6 @@ packets, so that a successor finds what had been read and not yet appended. Know
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import itertools
 import logging
@@ -28,6 +27,7 @@ from media.writer.kernel import (
     MESSAGE,
     MSG_DONTWAIT,
     NAME_ROOM,
+    TRANSIENT,
     last_error,
     receive,
 )
@@ -50,7 +50,6 @@ _HEADER: Final = struct.Struct("<8sIIIII")
 """Magic, slots, head, rest, calls, port rows: a successor of another build sees a layout that it does not know."""
 _HEADER_ROOM: Final = 4096
 _UNUSED: Final = 0xFFFF_FFFF
-_TRANSIENT: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED})
 
 
 class Arena:
@@ -169,7 +168,7 @@ class Arena:
             got = take(sockets[call], pointers[used], per_call, flags, None)
             if got > 0:
                 used += got
-            elif got < 0 and last_error() not in _TRANSIENT:
+            elif got < 0 and last_error() not in TRANSIENT:
                 raise LostError(f"receiving: {os.strerror(last_error())}")
         else:
             call = len(sockets)

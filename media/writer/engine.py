@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from media.container import model
 from media.container.layout import FILE_SUFFIX
@@ -29,7 +31,6 @@ from media.writer.decryption import Decryption
 from media.writer.intake import Intake
 from media.writer.kernel import datagram_waits, prepare_socket
 from media.writer.masking import Masking
-from media.writer.packet_source import PacketSource
 from media.writer.protocol import (
     CloseSession,
     Command,
@@ -48,7 +49,7 @@ from media.writer.protocol import (
     SessionSummary,
 )
 from media.writer.roster import CommandRefused, Roster, check_command
-from media.writer.socket_source import SocketSource
+from media.writer.source_choice import open_source
 from media.writer.sources import SwitchPolicy
 from media.writer.stream import LiveSession, LiveStream, stored_stream, stream_report, stream_totals
 from media.writer.syncing import Outcome, Syncer
@@ -78,6 +79,7 @@ class Engine:
         config: settings.
         pairs: granted ports.
         max_sessions: captures that may be open at once (file descriptors).
+        rings: packet rings of this writer; without one, the sockets of `pairs` are read.
         clock: monotonic seconds.
         wall_ns: wall clock, nanoseconds since the epoch.
 
@@ -93,6 +95,7 @@ class Engine:
         pairs: Sequence[PortPair],
         *,
         max_sessions: int,
+        rings: Sequence[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -111,6 +114,7 @@ class Engine:
         if not self._arena.outlives:
             # Without a predecessor's word: packets that wait at our start belong to a session to be adopted.
             self._arena.busy[:] = [datagram_waits(pair.rtp) for pair in pairs]
+        reserved = np.flatnonzero(self._arena.busy)
         self._roster = Roster(
             pairs,
             table,
@@ -135,7 +139,17 @@ class Engine:
             masking=Masking(table, streams),
             wall_ns=wall_ns,
         )
-        self._source: PacketSource = SocketSource(self._arena, self._intake, table, config.visit_interval_s)
+        self._source = open_source(
+            config,
+            pairs,
+            rings,
+            arena=self._arena,
+            intake=self._intake,
+            table=table,
+            roster=self._roster,
+            reserved=reserved,
+            wall_ns=wall_ns,
+        )
         self.syncer = Syncer()
         self._root = os.open(config.capture_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._day = ("", -1)
@@ -280,7 +294,7 @@ class Engine:
             self._connect(session, stream, adopt=command.adopt)
         self._source.add(session, now)
         if command.adopt:
-            self._adopt(session, streams)
+            self._source.adopt(session, streams)
         else:
             self._source.disown(streams)
         self.syncer.sync_files((file.fd, self._day[1], self._root), partial(self._open_synced, session))
@@ -324,12 +338,6 @@ class Engine:
                 # Behind every sync that still uses it.
                 self.syncer.sync_files((), lambda _: os.close(before))
         return path
-
-    def _adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
-        saved = self._source.saved(streams)
-        if saved:
-            session.file.event(model.Recovered(packets=saved, at_ns=self._wall_ns()))
-            self._source.adopt(streams)
 
     def _open_synced(self, session: LiveSession, outcome: Outcome) -> None:
         if outcome is not None:

@@ -54,6 +54,8 @@ _slow: Final = ctypes.CDLL(None, use_errno=True)
 receive: Final[Callable[[int, ctypes.c_void_p, int, int, None], int]] = _quick.recvmmsg
 """recvmmsg(2); the message vector as a prepared `c_void_p`, since declared argument types cost 0.5 us more per call.
 Returns -1 on errors; ask `last_error`."""
+TRANSIENT: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED})
+"""Nothing there now."""
 last_error: Final[Callable[[], int]] = ctypes.get_errno
 
 
@@ -101,8 +103,6 @@ def dropped_datagrams(sock: socket.socket) -> int:
 # (family, port, address). IPv6 is mixed with factors that an attacker cannot know.
 _FACTORS: Final = tuple(secrets.randbits(64) | 1 for _ in range(3))
 _WORD: Final = (1 << 64) - 1
-_V6_MASKS: Final = (0x0000_0000_FFFF_FFFF, _WORD, _WORD)
-"""Family and port without the flow label, then the address; the scope is left out."""
 _FAMILY_MASK: Final = 0xFFFF
 
 
@@ -117,11 +117,32 @@ def source_keys(names: NDArray[np.uint64], lengths: NDArray[np.uint32]) -> NDArr
     keys = names[:, 0].copy()
     sixes = np.flatnonzero(lengths != 16)
     if sixes.size:
-        mixed = (names[sixes, 0] & np.uint64(_V6_MASKS[0])) * np.uint64(_FACTORS[0])
-        mixed += names[sixes, 1] * np.uint64(_FACTORS[1])
-        mixed += names[sixes, 2] * np.uint64(_FACTORS[2])
-        keys[sixes] = mixed
+        ports = (names[sixes, 0] >> np.uint64(16)).astype(np.uint16)
+        keys[sixes] = six_keys(ports, names[sixes, 1], names[sixes, 2])
     return keys
+
+
+def four_keys(ports: NDArray[np.uint16], hosts: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Return the keys of IPv4 sources; ports and addresses as they lie in memory, in network order."""
+    keys = hosts.astype(np.uint64) << np.uint64(32)
+    keys |= ports.astype(np.uint64) << np.uint64(16)
+    keys |= np.uint64(socket.AF_INET)
+    return keys
+
+
+def six_keys(
+    ports: NDArray[np.uint16], first: NDArray[np.uint64], second: NDArray[np.uint64] | np.uint64
+) -> NDArray[np.uint64]:
+    """Return the keys of IPv6 sources; ports and both halves of the address as they lie in memory."""
+    head = ports.astype(np.uint64) << np.uint64(16) | np.uint64(socket.AF_INET6)
+    mixed = head * np.uint64(_FACTORS[0]) + first * np.uint64(_FACTORS[1]) + second * np.uint64(_FACTORS[2])
+    return mixed.astype(np.uint64, copy=False)
+
+
+def mapped_keys(ports: NDArray[np.uint16], hosts: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Return the keys of IPv4 sources as a socket of both versions tells them (RFC 4291 2.5.5.2)."""
+    second = hosts.astype(np.uint64) << np.uint64(32) | np.uint64(0xFFFF << 16)
+    return six_keys(ports, np.zeros(len(hosts), np.uint64), second)
 
 
 class Address:

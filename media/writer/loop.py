@@ -38,6 +38,7 @@ def run_writer(
     ports: Sequence[PortPair],
     control: socket.socket,
     *,
+    rings: Sequence[socket.socket] = (),
     watch: Mapping[int, Callable[[], None]] | None = None,
     stop: Callable[[], bool],
 ) -> None:
@@ -47,6 +48,7 @@ def run_writer(
         config: settings; `capture_dir` exists.
         ports: granted ports with their sockets, which stay open afterwards.
         control: listening Unix stream socket for frontends.
+        rings: this writer's packet rings; without one the sockets of `ports` are read.
         watch: further descriptors, and what to call in the loop when one is readable.
         stop: asked at least every `config.tick_s`.
 
@@ -56,7 +58,7 @@ def run_writer(
 
     """
     require_supported_machine()
-    engine = Engine(config, ports, max_sessions=reserve_descriptors(len(ports)))
+    engine = Engine(config, ports, max_sessions=reserve_descriptors(len(ports)), rings=rings)
     poll = select.epoll()
     server = ControlServer(control, poll, engine.handle)
     callbacks: dict[int, Callable[[], None]] = {engine.syncer.fd: engine.collect, **(watch or {})}

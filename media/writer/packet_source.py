@@ -71,12 +71,8 @@ class PacketSource(Protocol):
     def drain(self, session: LiveSession) -> None:
         """Take everything that has arrived for a session until now, under its present stream table."""
 
-    def saved(self, streams: Sequence[LiveStream]) -> int:
-        """Return how many datagrams of a dead predecessor `adopt` would append."""
-        ...
-
-    def adopt(self, streams: Sequence[LiveStream]) -> None:
-        """Append what a dead predecessor left for the ports of these streams.
+    def adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
+        """Append what a dead predecessor left for the ports of these streams, and tell it before (RECOVERED).
 
         What belongs to a stream that is not recorded is forgotten: it may have been paused since.
         """

@@ -82,6 +82,13 @@ class Slots:
         here = slice(start, stop)
         return Slots(self.heads[here], self.rests[here], self.names[here], self.controls[here], self.messages[here])
 
+    def chosen(self, positions: NDArray[np.int64]) -> Slots:
+        """Return copies of some of the datagrams."""
+        messages = self.messages.view(np.uint64).reshape(-1, 8)[positions].reshape(-1).view(MESSAGE)
+        return Slots(
+            self.heads[positions], self.rests[positions], self.names[positions], self.controls[positions], messages
+        )
+
     def copy(self) -> Slots:
         """Return the same datagrams in memory of their own."""
         # As words: copying a structured array leaves out its padding, which readers of whole words rely on being zero.

@@ -7,13 +7,15 @@ one visit, so that a flood on one port is left to the kernel's buffer of that po
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from media.container import model
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.carousel import Carousel, Group, Sockets, sockets_of
 from media.writer.intake import Intake
@@ -43,10 +45,20 @@ class SocketSource:
         intake: what appends them.
         table: columns by port row.
         interval_s: seconds between two visits of one socket.
+        wall_ns: wall clock.
 
     """
 
-    def __init__(self, arena: Arena, intake: Intake, table: PortTable, interval_s: float) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        intake: Intake,
+        table: PortTable,
+        *,
+        interval_s: float,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._wall_ns = wall_ns
         self._arena = arena
         self._intake = intake
         self._table = table
@@ -101,27 +113,22 @@ class SocketSource:
         self._empty(rtcp, self._intake.take_rtcp, _LAST_TURNS)
         self._discard(paused, _LAST_TURNS * PER_CALL)
 
-    def adopt(self, streams: Sequence[LiveStream]) -> None:
+    def adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
         """Append what a dead predecessor had read for the ports of these streams; paused ones lose it."""
+        pieces: list[tuple[Take, Slots, int]] = []
         for stream in streams:
-            row = np.array([stream.row], np.int64)
             for noted, take in (
                 (stream.pair.port, self._intake.take_rtp),
                 (stream.pair.port | RTCP_BIT, self._intake.take_rtcp),
             ):
-                for datagrams in self._saved.pop(noted, ()):
-                    if stream.spec.recording:
-                        take(datagrams, row, np.array([len(datagrams)], np.int64), recovered=True)
-
-    def saved(self, streams: Sequence[LiveStream]) -> int:
-        """Return how many saved datagrams `adopt` would append."""
-        return sum(
-            len(datagrams)
-            for stream in streams
-            if stream.spec.recording
-            for noted in (stream.pair.port, stream.pair.port | RTCP_BIT)
-            for datagrams in self._saved.get(noted, ())
-        )
+                found = self._saved.pop(noted, ())
+                if stream.spec.recording:
+                    pieces += [(take, datagrams, stream.row) for datagrams in found]
+        count = sum(len(datagrams) for _, datagrams, _ in pieces)
+        if count:
+            session.file.event(model.Recovered(packets=count, at_ns=self._wall_ns()))
+        for take, datagrams, row in pieces:
+            take(datagrams, np.array([row], np.int64), np.array([len(datagrams)], np.int64), recovered=True)
 
     def disown(self, streams: Sequence[LiveStream]) -> None:
         """Forget what was saved for ports that now serve another session."""

@@ -46,6 +46,7 @@ from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
 from recorder.supervisor.control import ControlServer
 from recorder.supervisor.edge_files import SharedEdgeFiles
+from recorder.supervisor.rings import Rings
 from storage.errors import StorageError
 from storage.postgres import EmbeddedPostgres
 
@@ -75,6 +76,7 @@ class Supervisor:
         self._edge_files = SharedEdgeFiles(settings)
         self._fatal = ""
         """Why the recorder has to end; said by a child."""
+        self._rings: Rings | None = None
         self._drained_writers: frozenset[str] = frozenset()
         self._active: Child | None = None
         """The frontend that was told to be the active one."""
@@ -159,14 +161,20 @@ class Supervisor:
 
         writers = self._writers()
         share = -(-len(pairs) // len(writers))
-        for index, name in enumerate(writers):
-            mine = pairs[index * share : (index + 1) * share]
+        mine = {name: pairs[index * share : (index + 1) * share] for index, name in enumerate(writers)}
+        self._rings = Rings(settings.media, mine)
+        for name, granted in mine.items():
             control = unix_socket.listen(self._state_dir.writer_socket(name))
             self._grants[name] = [
                 ("control", [(self._keep(control),)], [0]),
                 ("arena", [(os.memfd_create(name),)], [0]),
-                ("rtp", [(self._keep(pair.rtp), self._keep(pair.rtcp)) for pair in mine], [pair.port for pair in mine]),
+                (
+                    "rtp",
+                    [(self._keep(pair.rtp), self._keep(pair.rtcp)) for pair in granted],
+                    [pair.port for pair in granted],
+                ),
             ]
+            self._grants[name] += [("ring", [(self._keep(ring),)], [0]) for ring in self._rings.of(name)]
             self._spawn("writer", name)
         await self._start_database()
         port = settings.sip.port
@@ -331,6 +339,8 @@ class Supervisor:
         else:
             _log.error("process died; starting a replacement", role=child.role, name=child.name, exit_code=code)
         if child.role == "writer":
+            if self._rings:
+                self._rings.writer_died(child.name)
             for other in self._children.values():
                 if other.role == "frontend":
                     other.send(WriterDied(writer=child.name))

@@ -44,6 +44,7 @@ def run(assignment: Assignment) -> None:
         config,
         pairs,
         control,
+        rings=[ring for _, ring in assignment.sockets.get("ring", [])],
         watch={assignment.channel.socket.fileno(): supervisor.read},
         stop=lambda: supervisor.stopping,
     )

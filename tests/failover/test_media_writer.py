@@ -17,6 +17,7 @@ from media.container import Damage, RecordFlag, Recovered, read_capture
 from media.writer.protocol import RefusalReason, Refused, StreamSpec
 from tests.integration.media_writer_kit import (
     LIMIT_S,
+    SOURCES,
     Frontend,
     Ports,
     Sender,
@@ -29,6 +30,11 @@ from tests.integration.media_writer_kit import (
 )
 
 pytestmark = pytest.mark.failover
+
+
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
@@ -87,8 +93,10 @@ def adopt(frontend: Frontend, ports: dict[int, int], **changes: object) -> tuple
     return session, Path(frontend.open(session, *specs, adopt=True).capture_path)
 
 
-def test_a_killed_writer_leaves_everything_it_had_appended(tmp_path: Path, senders: Callable[..., Sender]) -> None:
-    with running_writer(tmp_path) as writer:
+def test_a_killed_writer_leaves_everything_it_had_appended(
+    tmp_path: Path, senders: Callable[..., Sender], source: str
+) -> None:
+    with running_writer(tmp_path, source=source) as writer:
         frontend = writer.frontend()
         opened = frontend.open(new_session(), stream())
         sender = senders()
@@ -100,10 +108,10 @@ def test_a_killed_writer_leaves_everything_it_had_appended(tmp_path: Path, sende
         assert (capture.complete, capture.end, capture.damage) == (False, None, Damage.NONE)
 
 
-def test_kills_in_the_middle_of_calls_lose_nothing(tmp_path: Path) -> None:
+def test_kills_in_the_middle_of_calls_lose_nothing(tmp_path: Path, source: str) -> None:
     """Promise: at most one packet per stream and kill; with the arena, none."""
     dice = random.Random(20260301)
-    with running_writer(tmp_path, ports=8, rtcp=False, arena_path=str(tmp_path / "arena")) as writer:
+    with running_writer(tmp_path, ports=8, rtcp=False, arena_path=str(tmp_path / "arena"), source=source) as writer:
         frontend = writer.frontend()
         opened = frontend.open(new_session(), *(stream(index) for index in range(8)))
         ports, paths = opened.ports, [Path(opened.capture_path)]
@@ -129,10 +137,10 @@ def test_kills_in_the_middle_of_calls_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_had_read_is_saved_by_its_successor(
-    tmp_path: Path, senders: Callable[..., Sender]
+    tmp_path: Path, senders: Callable[..., Sender], source: str
 ) -> None:
     """Frozen between reading and appending: a disk that hangs, then kill -9."""
-    with running_writer(tmp_path, ports=2, arena_path=str(tmp_path / "arena")) as writer:
+    with running_writer(tmp_path, ports=2, arena_path=str(tmp_path / "arena"), source=source) as writer:
         frontend = writer.frontend()
         opened = frontend.open(new_session(), stream())
         sender = senders()
@@ -156,8 +164,8 @@ def test_what_a_killed_writer_had_read_is_saved_by_its_successor(
         assert after.session.adopted
 
 
-def test_a_pause_holds_across_a_kill(tmp_path: Path, senders: Callable[..., Sender]) -> None:
-    with running_writer(tmp_path, arena_path=str(tmp_path / "arena")) as writer:
+def test_a_pause_holds_across_a_kill(tmp_path: Path, senders: Callable[..., Sender], source: str) -> None:
+    with running_writer(tmp_path, arena_path=str(tmp_path / "arena"), source=source) as writer:
         frontend = writer.frontend()
         session = new_session()
         opened = frontend.open(session, stream())
@@ -178,8 +186,8 @@ def test_a_pause_holds_across_a_kill(tmp_path: Path, senders: Callable[..., Send
         assert packets_of(read_capture(path)) == resumed
 
 
-def test_a_successor_keeps_adopted_ports_from_new_calls(tmp_path: Path) -> None:
-    with running_writer(tmp_path, ports=2, arena_path=str(tmp_path / "arena")) as writer:
+def test_a_successor_keeps_adopted_ports_from_new_calls(tmp_path: Path, source: str) -> None:
+    with running_writer(tmp_path, ports=2, arena_path=str(tmp_path / "arena"), source=source) as writer:
         frontend = writer.frontend()
         opened = frontend.open(new_session(), stream())
         writer.kill()
@@ -236,7 +244,9 @@ def test_a_capture_at_its_file_limit_fails_the_writer_once_and_for_all(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root; the file limit test covers the rest")
-def test_a_full_file_system_fails_the_writer_once_and_for_all(tmp_path: Path, senders: Callable[..., Sender]) -> None:
+def test_a_full_file_system_fails_the_writer_once_and_for_all(
+    tmp_path: Path, senders: Callable[..., Sender], source: str
+) -> None:
     small = tmp_path / "captures"
     small.mkdir()
     mounted = subprocess.run(
@@ -245,7 +255,7 @@ def test_a_full_file_system_fails_the_writer_once_and_for_all(tmp_path: Path, se
     if mounted.returncode:
         pytest.skip("this container may not mount; the file limit test covers the rest")
     try:
-        with running_writer(tmp_path) as writer:
+        with running_writer(tmp_path, source=source) as writer:
             fill_up(writer, senders)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import select
 import socket
@@ -17,8 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from media.container import Capture, read_capture
 from media.writer.framing import FrameBuffer, decode_reply, encode_frame
+from media.writer.packet_socket import accept_datagrams, open_rings
 from media.writer.protocol import (
     CloseSession,
     Codec,
@@ -39,6 +43,11 @@ from media.writer.protocol import (
 PCMU = {0: Codec(name="PCMU", clock_rate=8000), 101: Codec(name="TELEPHONE-EVENT", clock_rate=8000)}
 LIMIT_S = 10.0
 """How long a test waits for what must happen."""
+
+
+_MAY_RING = pytest.mark.skipif(os.geteuid() != 0, reason="a packet ring needs CAP_NET_RAW: run as root")
+SOURCES = ["sockets", pytest.param("ring", marks=_MAY_RING)]
+"""Both packet sources pass the same tests."""
 
 
 def rtp(sequence: int, *, ssrc: int = 0x1234, payload_type: int = 0, size: int = 160, fill: int = 0) -> bytes:
@@ -98,6 +107,7 @@ class Ports:
     """The sockets that a supervisor would own; they outlive every writer."""
 
     pairs: list[tuple[int, socket.socket, socket.socket | None]]
+    rings: list[socket.socket] = field(default_factory=list)
 
     @classmethod
     def bind(cls, count: int, *, rtcp: bool = True, receive_buffer: int = 0) -> Self:
@@ -118,7 +128,22 @@ class Ports:
             pairs.append((port, media, control if rtcp else None))
         return cls(pairs)
 
+    def ring(self, megabytes: int = 1) -> list[socket.socket]:
+        """Packet rings for these ports, as a supervisor opens them; kept like the sockets."""
+        numbers = [port for port, _, _ in self.pairs]
+        self.rings = open_rings("127.0.0.1", [(min(numbers), max(numbers) + 1)], megabytes)[0]
+        return self.rings
+
+    def let_sockets_take(self) -> None:
+        """What a supervisor does when a writer with a ring has died."""
+        for _, *pair in self.pairs:
+            for sock in pair:
+                if sock is not None:
+                    accept_datagrams(sock)
+
     def close(self) -> None:
+        for ring in self.rings:
+            ring.close()
         for _, media, control in self.pairs:
             media.close()
             if control is not None:
@@ -275,8 +300,9 @@ class Writer:
         ports = [
             (port, media.fileno(), control.fileno() if control else -1) for port, media, control in self.ports.pairs
         ]
-        told = {"config": config, "ports": ports, "control": self.control.fileno()}
-        descriptors = [self.control.fileno()] + [one for _, *pair in ports for one in pair if one >= 0]
+        rings = [ring.fileno() for ring in self.ports.rings]
+        told = {"config": config, "ports": ports, "rings": rings, "control": self.control.fileno()}
+        descriptors = [self.control.fileno(), *rings] + [one for _, *pair in ports for one in pair if one >= 0]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.media_writer_process", json.dumps(told)],
             pass_fds=descriptors,
@@ -298,6 +324,8 @@ class Writer:
         assert self.process is not None
         self.process.kill()
         self.process.wait(LIMIT_S)
+        if self.ports.rings:
+            self.ports.let_sockets_take()
 
     def stop(self) -> int:
         """SIGTERM, and wait for the orderly end."""
@@ -317,10 +345,18 @@ class Writer:
 
 @contextlib.contextmanager
 def running_writer(
-    root: Path, *, ports: int = 4, rtcp: bool = True, receive_buffer: int = 0, **settings: object
+    root: Path,
+    *,
+    ports: int = 4,
+    rtcp: bool = True,
+    receive_buffer: int = 0,
+    source: str = "sockets",
+    **settings: object,
 ) -> Iterator[Writer]:
-    """One writer with ports of its own."""
+    """One writer with ports of its own; `source` is sockets or ring."""
     granted = Ports.bind(ports, rtcp=rtcp, receive_buffer=receive_buffer)
+    if source == "ring":
+        granted.ring()
     writer = Writer(root, granted, settings=settings)
     try:
         yield writer.start()

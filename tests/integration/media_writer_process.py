@@ -30,7 +30,8 @@ def main() -> None:
         for port, rtp, rtcp in told["ports"]
     ]
     control = socket.socket(fileno=told["control"])
-    run_writer(WriterConfig(**settings), ports, control, stop=lambda: bool(stopped))
+    rings = [socket.socket(fileno=ring) for ring in told["rings"]]
+    run_writer(WriterConfig(**settings), ports, control, rings=rings, stop=lambda: bool(stopped))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from media.container import Capture, Drops, Foreign, Source, Streams, read_captu
 from media.writer.protocol import Codec, RefusalReason, Refused, Reply, StreamSpec
 from tests.integration.media_writer_kit import (
     LIMIT_S,
+    SOURCES,
     Frontend,
     Ports,
     Sender,
@@ -30,9 +31,14 @@ from tests.integration.media_writer_kit import (
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    with running_writer(tmp_path, arena_path=str(tmp_path / "arena")) as found:
+def writer(tmp_path: Path, source: str) -> Iterator[Writer]:
+    with running_writer(tmp_path, arena_path=str(tmp_path / "arena"), source=source) as found:
         yield found
 
 

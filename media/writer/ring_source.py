@@ -1,0 +1,363 @@
+"""Packet source B: one memory-mapped ring for all ports of a writer (docs/adr/0010). No commands, no files.
+
+A visit reads every frame once: it sorts the packets by session, appends them in parts, and gives the frames back when
+all of it is appended. So what a killed writer had not finished is still in the ring, and its successor finds it. While
+there is no writer, the supervisor lets the sockets take their datagrams themselves; a successor adopts both.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.container import model
+from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
+from media.writer.config import PortPair
+from media.writer.frames import LAYOUTS, FrameDatagrams, Layout, straighten
+from media.writer.intake import Intake
+from media.writer.kernel import CONTROL_TIME
+from media.writer.packet_socket import refuse_datagrams
+from media.writer.packet_source import Take, Turn
+from media.writer.port_map import Fate, PortMap, Sorted
+from media.writer.ring import STATUS_COPY, PacketRing
+from media.writer.ring_queue import LongPackets
+from media.writer.slots import Slots
+from media.writer.stream import LiveSession, LiveStream
+from media.writer.table import PortTable
+
+_log: Final = logging.getLogger(__name__)
+
+_ROUND: Final = 1 << 16
+"""Frames that are sorted together at most."""
+_PART: Final = 4096
+"""Packets appended in one go: some 2 ms of work, after which commands have their turn."""
+_STALE_LIMIT: Final = 64 * PER_CALL
+_SAVED_LIMIT: Final = 1 << 18
+"""Packets kept for adoption, 100 MB: 10 s of 500 streams; beyond, a successor would eat the memory of the host."""
+
+
+class RingSource:
+    """Empties packet rings into captures; implements `PacketSource`.
+
+    Args:
+        rings: the writer's rings, in use by nobody else.
+        arena: what is remembered across writers, and memory to read sockets.
+        intake: what appends.
+        table: columns by port row.
+        pairs: granted ports.
+        streams: open streams by port row.
+        reserved: port rows that wait for adoption.
+        interval_s: seconds between two visits.
+        wall_ns: wall clock.
+
+    """
+
+    def __init__(
+        self,
+        rings: Sequence[PacketRing],
+        arena: Arena,
+        intake: Intake,
+        table: PortTable,
+        *,
+        pairs: Sequence[PortPair],
+        streams: Sequence[LiveStream | None],
+        reserved: NDArray[np.int64],
+        interval_s: float,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._rings = rings
+        self._queues = [LongPackets(ring.sock) for ring in rings]
+        self._arena = arena
+        self._intake = intake
+        self._table = table
+        self._streams = streams
+        self._interval_s = interval_s
+        self._wall_ns = wall_ns
+        self._family = pairs[0].rtp.family
+        self._map = PortMap([pair.port for pair in pairs], [pair.rtcp is not None for pair in pairs])
+        self._paused = np.zeros(len(pairs), np.bool_)
+        self._reserved = np.zeros(len(pairs), np.bool_)
+        self._reserved[reserved] = True
+        self._changed = True
+        self._sessions: dict[int, LiveSession] = {}
+        self._saved: dict[int, list[FrameDatagrams]] = {}
+        self._saved_packets = 0
+        self._work: Iterator[None] | None = None
+        self._next = 0.0
+        self._visited_ns = wall_ns()
+        self._discarder = Discarder()
+        # What a predecessor left is taken first: a full ring would lose what the sockets refuse from here on.
+        self._finish(self._reading())
+        for pair in pairs:
+            for sock in (pair.rtp, pair.rtcp):
+                if sock is not None:
+                    refuse_datagrams(sock)
+        for ring in rings:
+            ring.untold_drops()
+
+    def add(self, session: LiveSession, now: float) -> None:
+        """Read for a session from now on."""
+        self._sessions[session.slot] = session
+        self.refresh(session)
+
+    def remove(self, session: LiveSession) -> None:
+        """Read for a session no more."""
+        del self._sessions[session.slot]
+        self._changed = True
+
+    def refresh(self, session: LiveSession) -> None:
+        """Take note of a session's changed streams."""
+        for stream in session.streams.values():
+            self._paused[stream.row] = not stream.spec.recording
+        self._changed = True
+
+    def connect(self, stream: LiveStream, *, adopt: bool) -> None:
+        """Let packets of a port belong to a stream from now on."""
+        self._finish(self._work)
+        self._work = None
+        self._finish(self._reading())
+        if not adopt:
+            for sock in (stream.pair.rtp, stream.pair.rtcp):
+                if sock is not None:
+                    self._discarder.discard(sock.fileno(), _STALE_LIMIT)
+        self._reserved[stream.row] = False
+        self._paused[stream.row] = not stream.spec.recording
+        self._changed = True
+
+    def untold_drops(self, stream: LiveStream) -> int:
+        """Return 0: a ring drops for all ports alike, and `due` tells it."""
+        return 0
+
+    def next_turn(self) -> float | None:
+        """Return when the ring is read next, or its reading goes on."""
+        return self._next
+
+    def due(self, now: float) -> Turn | None:
+        """Return the next part of a visit."""
+        if self._work is not None:
+            return Turn(0.0, (), self._go_on)
+        if now < self._next:
+            return None
+        late_s = now - self._next if self._next else 0.0
+        # A late loop does not run after visits it has missed.
+        self._next = max(self._next or now, now - self._interval_s) + self._interval_s
+        self._work = self._reading()
+        return Turn(late_s, list(self._sessions.values()), self._go_on)
+
+    def drain(self, session: LiveSession) -> None:
+        """Take everything that has arrived until now, for every session."""
+        work, self._work = self._work, None
+        self._finish(work)
+        self._finish(self._reading())
+
+    def adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
+        """Append what waited for the ports of these streams, in the ring and in their sockets."""
+        pieces: list[tuple[Take, FrameDatagrams | Slots, int]] = []
+        for stream in streams:
+            for kind, take in enumerate((self._intake.take_rtp, self._intake.take_rtcp)):
+                found: list[FrameDatagrams | Slots] = [
+                    *self._forget(stream.row, kind),
+                    *self._left_in_socket(stream, kind),
+                ]
+                if stream.spec.recording:
+                    pieces += [(take, one, stream.row) for one in _without_repetition(found)]
+        count = sum(len(datagrams) for _, datagrams, _ in pieces)
+        if count:
+            session.file.event(model.Recovered(packets=count, at_ns=self._wall_ns()))
+        for take, datagrams, row in pieces:
+            take(datagrams, np.array([row], np.int64), np.array([len(datagrams)], np.int64), recovered=True)
+
+    def disown(self, streams: Sequence[LiveStream]) -> None:
+        """Forget what was saved for ports that now serve another session."""
+        for stream in streams:
+            for kind in (0, 1):
+                self._forget(stream.row, kind)
+
+    def forget_saved(self) -> None:
+        """Reserve nothing any more."""
+        if self._reserved.any():
+            if self._saved:
+                _log.warning("saved packets belong to no adopted session", extra={"packets": self._saved_packets})
+            self._saved.clear()
+            self._saved_packets = 0
+            self._reserved[:] = False
+            self._changed = True
+
+    def _forget(self, row: int, kind: int) -> list[FrameDatagrams]:
+        found = self._saved.pop(2 * row + kind, [])
+        self._saved_packets -= sum(map(len, found))
+        return found
+
+    def _left_in_socket(self, stream: LiveStream, kind: int) -> Iterator[Slots]:
+        """Yield what a socket took while there was no writer."""
+        sock = stream.pair.rtcp if kind else stream.pair.rtp
+        if sock is None:
+            return
+        arena = self._arena
+        while True:
+            arena.note(np.array([stream.pair.port | (RTCP_BIT if kind else 0)], np.uint32))
+            arena.fill([sock.fileno()], 0)
+            if not arena.used:
+                arena.give_back()
+                return
+            found = arena.filled().copy()
+            arena.give_back()
+            # The socket counts what it refused as dropped; that came through the ring.
+            found.messages["control_length"] = np.minimum(found.messages["control_length"], CONTROL_TIME)
+            yield found
+
+    # Reading
+
+    def _go_on(self) -> None:
+        """Do a part of the work, so that commands have their turn in between."""
+        if self._work is not None and next(self._work, self) is self:
+            self._work = None
+
+    def _finish(self, work: Iterator[None] | None) -> None:
+        for _ in work or ():
+            pass
+
+    def _reading(self) -> Iterator[None]:
+        """Read everything that waits; yields between parts."""
+        for ring, queue in zip(self._rings, self._queues, strict=True):
+            rounds = len(ring.memory) // (_ROUND * 256) + 1
+            while rounds > 0:
+                rounds -= 1
+                runs = list(ring.filled(_ROUND))
+                if not runs:
+                    break
+                yield from self._take_runs(ring, [run.starts for run in runs], [run.frames for run in runs])
+                for run in runs:
+                    ring.release(run)
+                if sum(len(run.frames) for run in runs) < _ROUND:
+                    break
+            while (frames := queue.take()) is not None:
+                yield from self._take_loose(ring, frames)
+        self._tell_drops()
+
+    def _take_runs(
+        self, ring: PacketRing, starts: Sequence[NDArray[np.int64]], frames: Sequence[NDArray[np.uint8]]
+    ) -> Iterator[None]:
+        layout = LAYOUTS[ring.family]
+        self._arrange()
+        ranks: list[NDArray[Any]] = []
+        odd: list[NDArray[np.uint8]] = []
+        for one in frames:
+            found = self._map.ranks(one.view(np.uint16)[:, (layout.udp + 2) // 2])
+            words = one.view(np.uint64)
+            copied = (words[:, 0] & np.uint64(STATUS_COPY)) != 0
+            plain = (words[:, 10] & layout.plain_mask) == layout.plain
+            if copied.any() or not plain.all():
+                found[copied | ~plain] = self._map.unwanted
+                odd.append(one[~plain & ~copied].copy())
+            ranks.append(found)
+        yield from self._take(ring.memory, np.concatenate(starts), np.concatenate(ranks), layout)
+        for several in odd:
+            if len(several):
+                yield from self._take_loose(ring, several)
+
+    def _take_loose(self, ring: PacketRing, frames: NDArray[np.uint8]) -> Iterator[None]:
+        """Take frames that are not plain, or not in the ring."""
+        layout = LAYOUTS[ring.family]
+        self._arrange()
+        if ring.family == socket.AF_INET:
+            frames, fragments = straighten(frames)
+        else:
+            fragments = (frames.view(np.uint64)[:, 10] & layout.plain_mask) != layout.plain
+        ports = frames[:, layout.udp + 2 : layout.udp + 4].copy().view(np.uint16)[:, 0]
+        if fragments.any():
+            self._tell_fragments(layout, frames[fragments])
+        whole = ~fragments
+        starts = np.flatnonzero(whole) * frames.shape[1]
+        memory = np.ascontiguousarray(frames).reshape(-1)
+        yield from self._take(memory, starts, self._map.ranks(ports[whole]), layout)
+
+    def _take(
+        self, memory: NDArray[np.uint8], starts: NDArray[np.int64], ranks: NDArray[Any], layout: Layout
+    ) -> Iterator[None]:
+        table = self._table
+        for fate, packets in self._map.sort(ranks).items():
+            if fate is Fate.PAUSED:
+                table.paused[packets.rows] += packets.counts
+                continue
+            for part in packets.parts(_PART, table.session):
+                datagrams = FrameDatagrams(memory, starts[part.positions], layout, self._family)
+                rows, counts = part.rows, part.counts
+                if datagrams.bad.any():
+                    datagrams, rows, counts = self._without_bad(datagrams, rows, counts)
+                if fate in {Fate.SAVED_RTP, Fate.SAVED_RTCP}:
+                    self._save(datagrams, Sorted(part.positions, rows, counts), int(fate is Fate.SAVED_RTCP))
+                elif len(datagrams):
+                    take = self._intake.take_rtp if fate is Fate.RTP else self._intake.take_rtcp
+                    take(datagrams, rows, counts)
+                yield
+
+    def _without_bad(
+        self, datagrams: FrameDatagrams, rows: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> tuple[FrameDatagrams, NDArray[np.int64], NDArray[np.int64]]:
+        """Count and leave out datagrams that the IP layer would have dropped."""
+        owner = np.repeat(np.arange(len(rows)), counts)
+        bad = np.bincount(owner[datagrams.bad], minlength=len(rows))
+        self._table.malformed[rows] += bad
+        left = counts - bad
+        return datagrams.chosen(np.flatnonzero(~datagrams.bad)), rows[left > 0], left[left > 0]
+
+    def _save(self, datagrams: FrameDatagrams, packets: Sorted, kind: int) -> None:
+        if self._saved_packets + len(datagrams) > _SAVED_LIMIT:
+            return
+        self._saved_packets += len(datagrams)
+        edges = np.concatenate(([0], np.cumsum(packets.counts))).tolist()
+        for row, start, stop in zip(packets.rows.tolist(), edges[:-1], edges[1:], strict=True):
+            self._saved.setdefault(2 * row + kind, []).append(datagrams.chosen(np.arange(start, stop)).copy())
+
+    def _arrange(self) -> None:
+        if self._changed:
+            self._map.arrange(self._table.session, self._paused, self._reserved)
+            self._changed = False
+
+    def _tell_fragments(self, layout: Layout, frames: NDArray[np.uint8]) -> None:
+        """Count and tell datagrams in fragments: the ring sees them before the kernel has put them together."""
+        # IPv6: the fragment header lies between.
+        place = layout.udp + 2 + (0 if layout.family == socket.AF_INET else 8)
+        rows = self._map.rows(frames[:, place : place + 2].copy().view(np.uint16)[:, 0])
+        for row, count in zip(*np.unique(rows[rows < len(self._paused)], return_counts=True), strict=True):
+            stream = self._streams[int(row)]
+            session = self._sessions.get(int(self._table.session[row]))
+            if stream is None or session is None:
+                continue
+            self._table.malformed[row] += count
+            told = model.Fragments(stream=stream.spec.index, packets=int(count), at_ns=self._wall_ns())
+            session.file.event(told)
+
+    def _tell_drops(self) -> None:
+        """Tell every session that the ring was full: whose packets those were nobody knows."""
+        dropped = sum(ring.untold_drops() for ring in self._rings)
+        now_ns, since_ns = self._wall_ns(), self._visited_ns
+        self._visited_ns = now_ns
+        if dropped:
+            self._intake.sifter.kernel_drops += dropped
+            for session in self._sessions.values():
+                for stream in session.streams.values():
+                    session.file.event(
+                        model.Drops(stream=stream.spec.index, packets=0, since_ns=since_ns, at_ns=now_ns)
+                    )
+
+
+def _without_repetition(found: Sequence[FrameDatagrams | Slots]) -> Iterator[FrameDatagrams | Slots]:
+    """Yield datagrams, those of sockets only if the ring has not brought them: by arrival and first bytes."""
+    seen: list[NDArray[np.uint64]] = []
+    for datagrams in found:
+        identity = datagrams.columns().words.view(np.uint64)[:, 0]
+        if isinstance(datagrams, FrameDatagrams):
+            seen.append(identity)
+            yield datagrams
+        else:
+            fresh = np.flatnonzero(~np.isin(identity, np.concatenate(seen))) if seen else np.arange(len(identity))
+            if len(fresh):
+                yield datagrams.chosen(fresh)
