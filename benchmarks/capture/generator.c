@@ -1,8 +1,9 @@
 /* RTP load for the capture benchmark: real-time G.711-like streams whose payload says what they are.
  *
- * usage: generator HOST FIRST_PORT PORT_STEP STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE
+ * usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART < ports
  *
- * Stream s goes to FIRST_PORT + s * PORT_STEP, 50 packets per second of 12 + 160 bytes. Streams 2k and 2k+1 belong to call k.
+ * Standard input names the port of each stream. 50 packets per second of 12 + 160 bytes go to each; streams 2k and 2k+1
+ * belong to call k. Of PARTS processes this one, PART, sends every call whose number modulo PARTS is its own.
  * A payload is 40 words of 32 bits, little-endian: call, stream, sequence, then word i = mix(stream, sequence) + i.
  * Jitter delays a packet by 0..JITTER_MS; a reordered packet is delayed by 25..45 ms; a lost one is not sent.
  * Prints one line: packets sent, packets left out on purpose, send errors, worst lateness in ms, CPU seconds.
@@ -48,7 +49,7 @@ struct slot {
 
 static struct slot wheel[WHEEL];
 static struct sockaddr_in host;
-static int first_port, port_step, senders[SENDERS];
+static int *ports, senders[SENDERS];
 static uint64_t sent, errors;
 
 static void schedule(int64_t slot, struct due item)
@@ -107,7 +108,7 @@ static void send_slot(struct slot *s)
         int sender = s->items[i].stream % SENDERS, k = counts[sender]++;
         compose(packets[sender][k], s->items[i]);
         names[sender][k] = host;
-        names[sender][k].sin_port = htons(first_port + s->items[i].stream * port_step);
+        names[sender][k].sin_port = htons(ports[s->items[i].stream]);
         vectors[sender][k] = (struct iovec){packets[sender][k], SIZE};
         memset(&messages[sender][k], 0, sizeof messages[sender][k]);
         messages[sender][k].msg_hdr.msg_name = &names[sender][k];
@@ -128,17 +129,19 @@ static void send_slot(struct slot *s)
 int main(int argc, char **argv)
 {
     if (argc != 9) {
-        fprintf(stderr, "usage: generator HOST FIRST_PORT PORT_STEP STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE\n");
+        fprintf(stderr, "usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART < ports\n");
         return 2;
     }
     host.sin_family = AF_INET;
     if (inet_pton(AF_INET, argv[1], &host.sin_addr) != 1)
         return 2;
-    first_port = atoi(argv[2]);
-    port_step = atoi(argv[3]);
-    int streams = atoi(argv[4]), jitter_us = (int)(atof(argv[6]) * 1000);
-    double seconds = atof(argv[5]);
-    unsigned reorder = atoi(argv[7]), loss = atoi(argv[8]);
+    int streams = atoi(argv[2]), jitter_us = (int)(atof(argv[4]) * 1000), parts = atoi(argv[7]), part = atoi(argv[8]);
+    double seconds = atof(argv[3]);
+    unsigned reorder = atoi(argv[5]), loss = atoi(argv[6]);
+    ports = calloc(streams, sizeof *ports);
+    for (int i = 0; i < streams; i++)
+        if (!ports || scanf("%d", &ports[i]) != 1)
+            return 2;
     for (int i = 0; i < SENDERS; i++) {
         int room = 8 << 20;
         senders[i] = socket(AF_INET, SOCK_DGRAM, 0);
@@ -155,6 +158,8 @@ int main(int argc, char **argv)
         int64_t frame = slot * SLOT_US / 20000, phase = slot % (20000 / SLOT_US);
         if (frame < per_stream)
             for (int64_t s = phase; s < streams; s += 20000 / SLOT_US) {
+                if (s / 2 % parts != part)
+                    continue;
                 uint32_t dice = mix((uint32_t)s ^ 0x5bd1e995u, (uint32_t)frame);
                 if (dice % 1000 < loss) {
                     left_out++;

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from media.writer.config import PortPair, WriterConfig
 from media.writer.loop import run_writer
+from media.writer.packet_socket import open_rings
 
 
 def main() -> None:
-    host, first, step, streams, visit_s, root, arena, buffer, cpu = sys.argv[1:]
+    host, first, step, streams, visit_s, sync_s, root, arena, buffer, cpu, source, ring_mb = sys.argv[1:]
     os.sched_setaffinity(0, {int(cpu)})
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
@@ -24,6 +25,7 @@ def main() -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(buffer))
         sock.bind((host, int(first) + stream * int(step)))
         pairs.append(PortPair(int(first) + stream * int(step), sock, None, host))
+    rings = open_rings(host, [(pairs[0].port, pairs[-1].port)], int(ring_mb))[0] if source == "ring" else []
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     control.bind(f"{root}/control")
     control.listen(4)
@@ -32,9 +34,10 @@ def main() -> None:
         capture_dir=Path(root),
         arena_path=Path(arena),
         visit_interval_s=float(visit_s),
+        sync_interval_s=float(sync_s),
         min_free_bytes=0,
     )
-    run_writer(config, pairs, control, stop=lambda: bool(stopped))
+    run_writer(config, pairs, control, rings=rings, stop=lambda: bool(stopped))
 
 
 if __name__ == "__main__":
