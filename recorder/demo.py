@@ -1,7 +1,7 @@
 """`make demo`: a recorder and a Media Server simulator together, once, in a temporary state directory.
 
-Shows what a newcomer wants to see first: a call goes in, a recording comes out, its timeline, and the comparison of
-every sample with what was sent. Everything is removed afterwards.
+Shows what a newcomer wants to see first: a call goes in, twice as sites with duplication send it, one recording comes
+out, its timeline, and the comparison of every sample with what was sent. Everything is removed afterwards.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _ready(recorder: subprocess.Popen[bytes], environment: dict[str, str]) -> bo
 def _show(environment: dict[str, str], sip_port: str) -> int:
     arguments = [
         "simulate", "--target", f"udp:127.0.0.1:{sip_port}", "--door", "msr",
-        "--calls", "1", "--seconds", str(_SECONDS), "--loss", "2", "--verify",
+        "--calls", "1", "--seconds", str(_SECONDS), "--loss", "2", "--duplicate", "--copy-loss", "2s", "--verify",
     ]  # fmt: skip
     print(f"\n$ recorder {' '.join(arguments)}", flush=True)
     compared = subprocess.run([_BIN / "recorder", *arguments], env=environment, check=False)  # noqa: S603

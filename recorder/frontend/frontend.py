@@ -17,6 +17,7 @@ from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
+from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.writer_pool.pool import WriterPool
 from signaling.transport import SipTransport
@@ -48,6 +49,8 @@ class Frontend:
     """Live sessions by dialog."""
     on_change: Callable[[], None] = lambda: None
     """Called when the number of sessions has changed."""
+    twins: Twins = field(default_factory=Twins)
+    """Where the copies of each call are."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while there is no session."""
 
@@ -59,6 +62,7 @@ class Frontend:
         self.sessions[session.dialog_id] = session
         self.ability.occupancy.began(session.peer)
         self.pool.place(session.writer, len(session.streams))
+        self.twins.put(session.segment, session.descriptor, session.writer)
         self.idle.clear()
         self.on_change()
 
@@ -68,6 +72,7 @@ class Frontend:
         if session:
             self.ability.occupancy.ended(session.peer)
             self.tracer.ended(dialog_id, session.segment)
+            self.twins.drop(session.segment)
             self.pool.place(session.writer, -len(session.streams))
             if not self.sessions:
                 self.idle.set()
@@ -81,6 +86,7 @@ class Frontend:
             return
         self.pool.place(before.writer, -len(before.streams))
         self.pool.place(session.writer, len(session.streams))
+        self.twins.put(session.segment, session.descriptor, session.writer)
         self.sessions[session.dialog_id] = session
 
     async def discard_capture(self, writer: str, capture: str, path: str) -> None:

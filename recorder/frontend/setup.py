@@ -98,10 +98,28 @@ class SessionSetup:
         started: float,
         log: Any,
     ) -> None:
+        segment = uuid4()
+        try:
+            await self._open_segment(segment, event, request, media, profile, started=started, log=log)
+        finally:
+            live = self._frontend.sessions.get(event.dialog_id)
+            if live is None or live.segment != segment:
+                self._frontend.twins.drop(segment)
+
+    async def _open_segment(
+        self,
+        segment: UUID,
+        event: InviteReceived,
+        request: RecordingRequest,
+        media: MediaPlan | None,
+        profile: PeerProfile,
+        *,
+        started: float,
+        log: Any,
+    ) -> None:
         frontend = self._frontend
         if media:
             request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
-        segment = uuid4()
         keys = own_keys(media.streams) if media else {}
         specs = stream_specs(media.streams, (), profile, keys) if media else _late_offer_specs(profile)
         descriptor = _descriptor(request, event, profile)
@@ -193,11 +211,13 @@ class SessionSetup:
             NoWriterError: none of them takes the session.
 
         """
-        pool = self._frontend.pool
+        pool, twins = self._frontend.pool, self._frontend.twins
         capture = segment.hex
         for _ in range(_ROUNDS):
             await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
-            for client in pool.choose(len(specs)):
+            for client in pool.choose(len(specs), avoid=twins.writers(descriptor)):
+                # Before the answer: the copy of this call may come in the same instant.
+                twins.put(segment, descriptor, client.name)
                 try:
                     return await client.open(capture, descriptor, specs), client.name, capture
                 except (WriterRefusedError, ChannelLostError) as error:

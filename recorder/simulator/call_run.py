@@ -154,6 +154,7 @@ class CallRun:
             dnis=plan.dnis,
             dn=plan.dn,
             other_dn=plan.other_dn,
+            copy_of=self.plan.copy_of,
             first_timestamps=tuple(stream.first_timestamp for stream in plan.streams),
         )
         try:

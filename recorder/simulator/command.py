@@ -25,6 +25,7 @@ from media.srtp import SUITES
 from recorder.admin.context import AdminContext
 from recorder.config import load_settings
 from recorder.errors import RecorderError
+from recorder.simulator.copies_check import verify_masters
 from recorder.simulator.dialog import TransportName
 from recorder.simulator.g711 import Law
 from recorder.simulator.journal import Note
@@ -62,6 +63,23 @@ def parse_target(text: str) -> Target:
     except OSError as error:
         raise typer.BadParameter(f"{text!r}: {host}: {error.strerror}") from None
     return Target(wanted, str(found[0][4][0]), int(port), host.strip("[]"))
+
+
+def parse_duration(text: str) -> float:
+    """Read `2s`, `1.5`, `500ms`; seconds.
+
+    Raises:
+        typer.BadParameter: it is something else.
+
+    """
+    number, scale = (text[:-2], 0.001) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
+    try:
+        seconds = float(number) * scale
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise typer.BadParameter(f"{text!r}: give a time such as 2s or 500ms")
+    return seconds
 
 
 def parse_pause(text: str) -> Pause:
@@ -107,7 +125,16 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
     leak: Annotated[bool, typer.Option("--leak", help="Go on sending RTP during pauses; none may be kept.")] = False,
     loss: Annotated[float, typer.Option(min=0, max=100, help="Per cent of packets never sent.")] = 0.0,
     reorder: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent behind their successor.")] = 0.0,
-    duplicate: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent twice.")] = 0.0,
+    duplicate_packets: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent twice.")] = 0.0,
+    duplicate: Annotated[
+        bool, typer.Option("--duplicate", help="Send each call twice, under different record identifiers.")
+    ] = False,
+    copy_loss: Annotated[
+        float,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="With --duplicate: withhold so much of each copy, such as 2s."
+        ),
+    ] = "0",  # type: ignore[assignment] # typer parses the default as well
     record_route: Annotated[
         bool, typer.Option("--record-route", help="Stand a Genesys Resource Manager in front.")
     ] = False,
@@ -131,12 +158,14 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
     """
     pauses = tuple(sorted(pause or (), key=lambda one: one.at_s))
     _check_pauses(pauses, seconds)
+    _check_copy_loss(copy_loss, seconds, duplicate=duplicate)
     _check_local(local_host)
     if journal is not None and not journal.absolute().parent.is_dir():
         raise typer.BadParameter(f"--journal {journal}: its directory does not exist")
     scenario = ScenarioOptions(
         door=door, calls=calls, seconds=seconds, law=codec, seed=seed, rate=rate, pauses=pauses,
-        impairments=Impairments(loss / 100, reorder / 100, duplicate / 100), srtp=_suite(srtp),
+        impairments=Impairments(loss / 100, reorder / 100, duplicate_packets / 100), srtp=_suite(srtp),
+        copies=2 if duplicate else 1, copy_loss_s=copy_loss,
     )  # fmt: skip
     options = RunOptions(
         concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
@@ -200,6 +229,16 @@ def _check_pauses(pauses: tuple[Pause, ...], seconds: float) -> None:
         raise typer.BadParameter(f"--pause must end before the {seconds:g} s of the call; lengthen it with --seconds")
 
 
+def _check_copy_loss(copy_loss: float, seconds: float, *, duplicate: bool) -> None:
+    if copy_loss and not duplicate:
+        raise typer.BadParameter("--copy-loss withholds from copies: give --duplicate as well")
+    if copy_loss > seconds / 2:
+        raise typer.BadParameter(
+            f"--copy-loss {copy_loss:g} s is more than half of the {seconds:g} s of the call, so that both copies would"
+            " lose the same; lengthen it with --seconds"
+        )
+
+
 def _check_local(host: str) -> None:
     try:
         ipaddress.ip_address(host or "127.0.0.1")
@@ -245,6 +284,7 @@ async def _run(
         calls = plan_calls(scenario, started_at=datetime.now(UTC), run=secrets.token_hex(8))
         typer.echo(
             f"{scenario.calls} {scenario.door} calls of {scenario.seconds:g} s to {target}, {scenario.law},"
+            f"{' each sent twice,' if scenario.copies > 1 else ''}"
             f" seed {scenario.seed}",
             err=True,
         )
@@ -254,7 +294,9 @@ async def _run(
         if where is None or catalog is None:
             return outcome, None
         patience = Patience(limit_s=timeout_s, progress=_say_final)
-        return outcome, await verify(outcome.journal, catalog, where.files_root, patience=patience)
+        verdicts = await verify(outcome.journal, catalog, where.files_root, patience=patience)
+        masters = await verify_masters(outcome.journal, catalog, where.files_root, patience=patience)
+        return outcome, [*verdicts, *masters]
 
 
 def _say_final(final: int, wanted: int) -> None:

@@ -5,6 +5,7 @@ Pure. Places are samples from the first planned packet of the same stream, by RT
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +64,35 @@ def expected_call(journal: Journal, conversation: Conversation, call: int) -> Ex
             _expected_party(rows[rows["stream"] == party], conversation, party, first)
             for party, first in enumerate(facts.first_timestamps)
         ),
+    )
+
+
+def expected_master(copies: Sequence[ExpectedCall]) -> ExpectedCall:
+    """Say what the healed master of copies of one call must hold: what either of them may have received, once.
+
+    A packet that one copy was sent while the other was paused is in doubt: a pause of any copy silences the master.
+    """
+    parties = zip(*(copy.parties for copy in copies), strict=True)
+    return ExpectedCall(copies[0].facts, tuple(_merged(party) for party in parties))
+
+
+def _merged(copies: Sequence[ExpectedParty]) -> ExpectedParty:
+    places = np.concatenate([copy.places for copy in copies])
+    chosen, first = np.unique(places, return_index=True)
+    certain = np.isin(chosen, np.concatenate([copy.places[copy.certain] for copy in copies]))
+    for copy in copies:
+        for begin, end in copy.paused:
+            certain &= (chosen < begin) | (chosen >= end)
+    origins = [copy.origin_ns for copy in copies if len(copy.places)]
+    return ExpectedParty(
+        party=copies[0].party,
+        places=chosen,
+        payloads=np.concatenate([copy.payloads for copy in copies])[first],
+        sequences=np.concatenate([copy.sequences for copy in copies])[first],
+        certain=certain,
+        paused=tuple(sorted(span for copy in copies for span in copy.paused)),
+        length=max(copy.length for copy in copies),
+        origin_ns=origins[0] if origins else 0,
     )
 
 

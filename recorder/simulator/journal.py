@@ -73,6 +73,8 @@ class CallFacts:
     other_dn: str
     first_timestamps: tuple[int, ...]
     """Per stream, RTP timestamp of packet 0."""
+    copy_of: int | None = None
+    """The session that sent the same call."""
 
 
 @dataclass(frozen=True, slots=True)

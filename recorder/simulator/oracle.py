@@ -81,6 +81,8 @@ class Verdict:
     recorded: int
     """Of these, packets found unaltered at their place."""
     differences: tuple[Difference, ...]
+    healed: bool = False
+    """It is of the master that copies of the call were healed to."""
 
     @property
     def equal(self) -> bool:

@@ -50,10 +50,24 @@ def summary_line(outcome: RunOutcome, verdicts: list[Verdict] | None) -> str:
     if verdicts is None:
         completed = sum(call.completed for call in outcome.calls)
         return f"completed {completed} of {calls} calls; recordings were not compared (use --verify)"
-    equal = sum(verdict.equal for verdict in verdicts)
-    sent, recorded = sum(verdict.sent for verdict in verdicts), sum(verdict.recorded for verdict in verdicts)
+    direct = [verdict for verdict in verdicts if not verdict.healed]
+    healed = [verdict for verdict in verdicts if verdict.healed]
+    equal = sum(verdict.equal for verdict in direct)
+    sent, recorded = _packets(direct)
     verb = "sent = recorded" if all_good(outcome, verdicts) else "sent and recorded DIFFER"
-    return f"verified {equal} of {calls} calls: {verb} ({sent:,} packets, {sent - recorded:,} lost)"
+    line = f"verified {equal} of {calls} calls: {verb} ({sent:,} packets, {sent - recorded:,} lost)"
+    if healed:
+        sent, recorded = _packets(healed)
+        line += (
+            f"; {sum(verdict.equal for verdict in healed)} of {len(healed)} pairs of copies healed to what was sent"
+            f" ({sent:,} packets, {sent - recorded:,} lost)"
+        )
+    return line
+
+
+def _packets(verdicts: list[Verdict]) -> tuple[int, int]:
+    """Return how many packets had to be recorded, and how many were."""
+    return sum(verdict.sent for verdict in verdicts), sum(verdict.recorded for verdict in verdicts)
 
 
 def json_lines(outcome: RunOutcome, verdicts: list[Verdict] | None) -> list[str]:

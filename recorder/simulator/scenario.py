@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import enum
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -74,6 +74,10 @@ class ScenarioOptions:
     impairments: Impairments = Impairments()
     srtp: str = ""
     """Crypto-suite of all streams; empty for plain RTP."""
+    copies: int = 1
+    """Sessions that each call is sent by, under record identifiers of their own; 1 or 2."""
+    copy_loss_s: float = 0.0
+    """With two copies: a stretch of this length is withheld from each party of each copy, never the same of both."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +142,8 @@ class CallPlan:
     streams: tuple[StreamPlan, ...]
     srtp: str = ""
     """Crypto-suite; empty for plain RTP."""
+    copy_of: int | None = None
+    """Index of the session that sends the same call."""
 
 
 def plan_calls(options: ScenarioOptions, *, started_at: datetime, run: str) -> list[CallPlan]:
@@ -149,7 +155,47 @@ def plan_calls(options: ScenarioOptions, *, started_at: datetime, run: str) -> l
         run: any text that no earlier run against the same recorder used.
 
     """
-    return [_plan_call(options, index, started_at, run) for index in range(options.calls)]
+    calls = [_plan_call(options, index, started_at, run) for index in range(options.calls)]
+    if options.copies == 1:
+        return calls
+    return [*calls, *(_plan_copy(options, call, options.calls + call.index) for call in calls)]
+
+
+def _plan_copy(options: ScenarioOptions, call: CallPlan, index: int) -> CallPlan:
+    """Return the second session of a call (reference: duplication by the Media Server).
+
+    Equal: what names call and parties, and what is said. Different: record identifier, dialog, RTP sources.
+    """
+    rng = np.random.default_rng([options.seed, index])
+    if call.door is Door.MSR:
+        record_identifier = f"{call.call_uuid}_{call.started_at + timedelta(seconds=1):%Y-%m-%d_%H-%M-%S}"
+    else:
+        record_identifier = base64.b64encode(hashlib.sha256(call.record_identifier.encode()).digest()[:16]).decode()
+    streams = tuple(
+        _plan_stream(
+            options,
+            index,
+            stream.party,
+            rng,
+            offset=stream.speech_offset,
+            delay_ticks=stream.delay_ticks,
+            keep_back=_kept_back(options, stream.party, 1, call.index),
+        )
+        for stream in call.streams
+    )
+    return replace(call, index=index, record_identifier=record_identifier, streams=streams, copy_of=call.index)
+
+
+def _kept_back(options: ScenarioOptions, party: int, copy: int, call: int) -> range:
+    """Return the packets that are withheld from a party of a copy: in one half of the call or in the other."""
+    packets = max(1, round(options.seconds * PACKETS_PER_SECOND))
+    count = round(options.copy_loss_s * PACKETS_PER_SECOND)
+    if options.copies == 1 or not count:
+        return range(0)
+    rng = np.random.default_rng([options.seed, call, party, 77])
+    half, room = packets // 2, packets // 2 - count
+    begin = int(rng.integers(max(room, 0) + 1)) + half * ((copy + int(rng.integers(2))) % 2)
+    return range(begin, begin + count)
 
 
 def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: str) -> CallPlan:
@@ -190,6 +236,7 @@ def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: 
                 rng,
                 offset=offset,
                 delay_ticks=phase + party * int(rng.integers(TICKS_PER_SLOT)),
+                keep_back=_kept_back(options, party, 0, index),
             )
             for party in range(len(PARTIES))
         ),
@@ -197,7 +244,14 @@ def _plan_call(options: ScenarioOptions, index: int, started_at: datetime, run: 
 
 
 def _plan_stream(
-    options: ScenarioOptions, index: int, party: int, rng: np.random.Generator, *, offset: int, delay_ticks: int
+    options: ScenarioOptions,
+    index: int,
+    party: int,
+    rng: np.random.Generator,
+    *,
+    offset: int,
+    delay_ticks: int,
+    keep_back: range,
 ) -> StreamPlan:
     sequence, timestamp = int(rng.integers(1 << 16)), int(rng.integers(1 << 32))
     if index % 4 == 1:
@@ -212,18 +266,19 @@ def _plan_stream(
         first_timestamp=timestamp,
         speech_offset=offset,
         delay_ticks=delay_ticks,
-        schedule=lay_out(packets, options.impairments, rng),
+        schedule=lay_out(packets, options.impairments, rng, keep_back),
     )
 
 
-def lay_out(packets: int, impairments: Impairments, rng: np.random.Generator) -> Schedule:
-    """Put `packets` into slots of 20 ms, impaired at random.
+def lay_out(packets: int, impairments: Impairments, rng: np.random.Generator, keep_back: range = range(0)) -> Schedule:
+    """Put `packets` into slots of 20 ms, impaired at random; those of `keep_back` are withheld in any case.
 
     Each packet is in the schedule exactly once, as sent or as withheld; a duplicate only behind a packet that was
     sent in its own slot. One slot more than packets: for what the last packet leaves behind.
     """
     chance = rng.random((3, packets))
     lost = chance[0] < impairments.loss
+    lost[keep_back.start : keep_back.stop] = True
     late = (chance[1] < impairments.reorder) & ~lost
     late[1:] &= ~late[:-1]  # a packet behind a late one keeps its slot, or both would merely be shifted
     late[-1:] = False  # the last one has no successor to change places with

@@ -212,6 +212,7 @@ def metadata(plan: CallPlan, host: str) -> bytes:
     streams = [_identifier(plan, f"stream {party}") for party in range(len(PARTIES))]
     group = _identifier(plan, "group")
     dialed = (plan.dn, plan.other_dn)
+    sip_session = hashlib.sha256(plan.call_uuid.encode()).hexdigest()[:32]
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<recording xmlns="urn:ietf:params:xml:ns:recording:1">',
@@ -220,7 +221,7 @@ def metadata(plan: CallPlan, host: str) -> bytes:
         f"    <associate-time>{started}</associate-time>",
         "  </group>",
         f"  <session session_id={quoteattr(session)}>",
-        f"    <sipSessionID>{hashlib.sha256(session.encode()).hexdigest()[:32]};remote={'0' * 32}</sipSessionID>",
+        f"    <sipSessionID>{sip_session};remote={'0' * 32}</sipSessionID>",
         f"    <group-ref>{group}</group-ref>",
         "  </session>",
     ]

@@ -27,12 +27,12 @@ from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingDetail, RecordingFilter, RecordingSummary
 
 _PAGE: Final = 500
-_POLL_S: Final = 0.25
+POLL_S: Final = 0.25
 _CLOCKS_APART: Final = timedelta(minutes=10)
 """A recorder on another host may have another time."""
-_AT_WORK: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALISING})
+AT_WORK: Final = frozenset({RecordingState.RECORDING, RecordingState.FINALISING})
 _DURATION_TOLERANCE_S: Final = 0.001
-_EXACT: Final = Tolerance()
+EXACT: Final = Tolerance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ async def verify(
     files_root: Path,
     *,
     patience: Patience = Patience(),
-    tolerance: Tolerance = _EXACT,
+    tolerance: Tolerance = EXACT,
     interrupted: frozenset[int] = frozenset(),
 ) -> list[Verdict]:
     """Return a verdict on every call that had media.
@@ -66,7 +66,7 @@ async def verify(
 
     """
     calls = [facts for facts in journal.calls.values() if _had_media(journal, facts.call)]
-    found = await _await_final(journal, catalog, calls, patience)
+    found = await await_final(journal, catalog, calls, patience)
     conversation = load_conversation(journal.law)
     verdicts = []
     for facts in calls:
@@ -74,12 +74,12 @@ async def verify(
         detail = await catalog.get_recording(summary.recording_id) if summary else None
         if not isinstance(detail, RecordingDetail):
             expected = expected_call(journal, conversation, facts.call)
-            verdicts.append(_without_recording(expected, "there is no recording of this session"))
+            verdicts.append(without_recording(expected, "there is no recording of this session"))
             continue
         state = RecordingState.INTERRUPTED if facts.call in interrupted else RecordingState.COMPLETE
         verdicts.append(
             await asyncio.to_thread(
-                _judge,
+                judge,
                 expected_call(journal, conversation, facts.call),
                 journal.law,
                 detail,
@@ -95,7 +95,7 @@ def _had_media(journal: Journal, call: int) -> bool:
     return any(note.what == "media-started" for note in journal.notes_of(call))
 
 
-async def _await_final(
+async def await_final(
     journal: Journal, catalog: Catalog, calls: Sequence[CallFacts], patience: Patience
 ) -> dict[str, RecordingSummary]:
     """Return the recordings of the calls by Call-ID, as soon as all are final or no more become so."""
@@ -105,14 +105,14 @@ async def _await_final(
     before = -1
     while True:
         found = await _find(catalog, wanted, since)
-        final = sum(summary.state not in _AT_WORK for summary in found.values())
+        final = sum(summary.state not in AT_WORK for summary in found.values())
         if final > before:
             before, deadline = final, time.monotonic() + patience.limit_s
             if patience.progress is not None:
                 patience.progress(final, len(wanted))
         if final == len(wanted) or time.monotonic() >= deadline:
             return found
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def _find(catalog: Catalog, call_ids: set[str], since: datetime) -> dict[str, RecordingSummary]:
@@ -127,14 +127,15 @@ async def _find(catalog: Catalog, call_ids: set[str], since: datetime) -> dict[s
     return found
 
 
-def _without_recording(expected: ExpectedCall, why: str) -> Verdict:
+def without_recording(expected: ExpectedCall, why: str) -> Verdict:
+    """Return the verdict on a call of which nothing can be compared."""
     facts = expected.facts
     sent = sum(int(party.certain.sum()) for party in expected.parties)
     difference = Difference(facts.call, None, None, "catalog", why)
     return Verdict(facts.call, facts.record_identifier, sent, 0, (difference,))
 
 
-def _judge(
+def judge(
     expected: ExpectedCall,
     law: Law,
     detail: RecordingDetail,
@@ -143,7 +144,7 @@ def _judge(
     tolerance: Tolerance,
     state: RecordingState,
 ) -> Verdict:
-    """Compare file and catalog rows of one recording with the journal."""
+    """Compare file and catalog rows of one recording with what was sent."""
     facts = expected.facts
     if not any(len(party.places) for party in expected.parties):
         claims = _catalog_claims(facts, detail.summary, RecordingState.NO_MEDIA, None)
@@ -151,11 +152,11 @@ def _judge(
         return Verdict(facts.call, facts.record_identifier, 0, 0, differences)
     master = next((file for file in detail.files if file.kind == "master"), None)
     if master is None:
-        return _without_recording(expected, f"state {detail.summary.state}, no file")
+        return without_recording(expected, f"state {detail.summary.state}, no file")
     try:
         audio = read_recording(files_root / master.path)
     except AudioFileError as error:
-        return _without_recording(expected, str(error))
+        return without_recording(expected, str(error))
     gaps = [DeclaredGap(gap.party, gap.start_s, gap.duration_s, gap.kind) for gap in detail.summary.gaps]
     verdict = compare(expected, law, audio, gaps, tolerance)
     duration = len(audio.frames) / audio.sample_rate

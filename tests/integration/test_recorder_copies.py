@@ -58,3 +58,13 @@ def test_two_copies_with_different_losses_become_one_whole_master(recorder: Runn
         assert [entry["id"] for entry in listed] == [master["id"]]
         everything = recorder.recordings("--call-uuid", uuid, "--copies")
         assert {entry["role"] for entry in everything} == {"copy", "master"}
+
+
+@pytest.mark.parametrize("door", ["msr", "siprec"])
+def test_the_simulator_sends_calls_twice_and_finds_them_whole(recorder: RunningRecorder, door: str) -> None:
+    done = recorder.simulate(
+        "--door", door, "--calls", "2", "--seconds", "8", "--duplicate", "--copy-loss", "2s", "--loss", "2",
+        "--seed", "7", "--verify",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr + recorder.log_tail()
+    assert "2 of 2 pairs of copies healed to what was sent" in done.stdout
