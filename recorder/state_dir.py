@@ -20,6 +20,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     recordings_root: str
     retention: dict[str, Any] = {}
     """The `[retention]` table that it runs with."""
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

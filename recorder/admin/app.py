@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recorder.admin.captures import app as captures_app
 from recorder.admin.context import AdminContext
 from recorder.admin.copies import app as copies_app
 from recorder.admin.status import status
@@ -14,7 +15,7 @@ from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
 from recorder.errors import ConfigError
-from storage.cli import audit_app, jobs_app, recordings_app, report_app, retention_app
+from storage.cli import audit_app, jobs_app, recordings_app, report_app, retention_app, show_segments
 
 app = typer.Typer(
     name="recorder-admin",
@@ -29,6 +30,8 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(report_app, name="report")
 app.add_typer(retention_app, name="retention")
 app.add_typer(writers_app, name="writers")
+app.add_typer(captures_app, name="captures")
+app.command("segments")(show_segments)
 app.command()(status)
 app.command()(switchover)
 

@@ -25,6 +25,12 @@ class AdminContext:
         """The state directory that the command line, the environment or the settings name."""
         return StateDir(self.settings.state_dir)
 
+    @property
+    def node(self) -> str:
+        """Name of this host in the catalog: the running recorder's, else that of the settings."""
+        running = self.state_dir.read_running()
+        return (running.node if running else "") or self.settings.node
+
     def storage_context(self) -> CliContext:
         """Find catalog and files: those of the recorder that runs here, else the configured database.
 
@@ -54,9 +60,14 @@ class AdminContext:
         )
 
 
-def state_dir_of(ctx: typer.Context) -> StateDir:
-    """Return the state directory of a command."""
+def admin_context_of(ctx: typer.Context) -> AdminContext:
+    """Return what the commands of a context act on."""
     context = ctx.obj
     if not isinstance(context, AdminContext):
         raise TypeError("this command runs as part of recorder-admin")
-    return context.state_dir
+    return context
+
+
+def state_dir_of(ctx: typer.Context) -> StateDir:
+    """Return the state directory of a command."""
+    return admin_context_of(ctx).state_dir

@@ -240,6 +240,7 @@ class Supervisor:
                 dsn=self._dsn,
                 recordings_root=str(recordings_root(self._settings)),
                 retention=self._settings.retention.model_dump(mode="json"),
+                node=self._settings.node,
             )
         )
 

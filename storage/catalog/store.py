@@ -20,6 +20,7 @@ import asyncpg
 
 from storage.catalog import reading, traces
 from storage.catalog.audit import AuditLog
+from storage.catalog.captures import Captures
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
@@ -71,6 +72,7 @@ class Catalog:
         """Who did what, and why."""
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
         self.holds = Holds(self._database)
+        self.captures = Captures(self._database)
         self.reports = Reports(self._database)
         self.deletions = Deletions(self._database)
         self.copies = Copies(self._database)
@@ -418,7 +420,7 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "retention.sql", "copies.sql")
+    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "retention.sql", "copies.sql", "captures.sql")
     return {name: text for file in names for name, text in load_statements(file).items()}
 
 

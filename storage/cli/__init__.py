@@ -6,5 +6,15 @@ the composing application supplies, `exit_codes` what a script can rely on.
 
 from storage.cli.apps import audit_app, jobs_app, recordings_app, report_app, retention_app
 from storage.cli.context import CliContext, ContextSource
+from storage.cli.segments import show_segments
 
-__all__ = ["CliContext", "ContextSource", "audit_app", "jobs_app", "recordings_app", "report_app", "retention_app"]
+__all__ = [
+    "CliContext",
+    "ContextSource",
+    "audit_app",
+    "jobs_app",
+    "recordings_app",
+    "report_app",
+    "retention_app",
+    "show_segments",
+]

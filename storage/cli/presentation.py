@@ -117,7 +117,7 @@ def detail_json(recording: RecordingDetail) -> dict[str, object]:
         **summary_json(recording.summary),
         "parameters": [list(pair) for pair in recording.parameters],
         "warnings": list(recording.warnings),
-        "segments": [_segment_json(segment) for segment in recording.segments],
+        "segments": [segment_json(segment) for segment in recording.segments],
         "files": [_file_json(file) for file in recording.files],
         "holds": [hold_json(hold) for hold in recording.holds],
         "captures_kept": recording.captures_kept,
@@ -175,7 +175,8 @@ def lost_seconds(gaps: Iterable[GapView]) -> float:
     return sum((timedelta(seconds=gap.duration_s) for gap in gaps if gap.kind == "lost"), timedelta()).total_seconds()
 
 
-def _segment_json(segment: SegmentView) -> dict[str, object]:
+def segment_json(segment: SegmentView) -> dict[str, object]:
+    """Return the documented form of a segment."""
     return {
         "id": str(segment.segment_id),
         "ordinal": segment.ordinal,
