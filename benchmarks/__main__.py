@@ -10,6 +10,7 @@ _MEASUREMENTS: Final = (
     ("benchmarks.recording",),
     ("benchmarks.capture", "--short"),
     ("benchmarks.finalise",),
+    ("benchmarks.signalling", "--short"),
 )
 
 

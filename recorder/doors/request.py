@@ -5,33 +5,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from signaling.siprec import RecordingSession
 from storage.catalog.records import CallFacts, Door
 
+_FACTS: Final = tuple(one.name for one in dataclasses.fields(CallFacts))
+
 
 def well_formed(text: str) -> str:
     """Return text that can be stored and sent on: bytes that are no UTF-8 become visible escapes, nothing is lost."""
+    if text.isascii():
+        return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _well_formed(value: object) -> object:
-    match value:
-        case str():
-            return well_formed(value)
-        case tuple():
-            return tuple(_well_formed(one) for one in value)
-        case list():
-            return [_well_formed(one) for one in value]
-        case Mapping():
-            return {_well_formed(key): _well_formed(one) for key, one in value.items()}
-        case _:
-            return value
+    if isinstance(value, str):
+        return value if value.isascii() else well_formed(value)
+    if isinstance(value, tuple):
+        return tuple([_well_formed(one) for one in value])
+    if isinstance(value, list):
+        return [_well_formed(one) for one in value]
+    if isinstance(value, dict):
+        return {_well_formed(key): _well_formed(one) for key, one in value.items()}
+    return value
 
 
 def _well_formed_facts(call: CallFacts) -> CallFacts:
-    texts = {one.name: getattr(call, one.name) for one in dataclasses.fields(call)}
-    return CallFacts(**{name: well_formed(text) if text is not None else None for name, text in texts.items()})
+    strange = {name: well_formed(text) for name in _FACTS if (text := getattr(call, name)) and not text.isascii()}
+    return dataclasses.replace(call, **strange) if strange else call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Whatever is wrong with the metadata is a warning on the recording; the call is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from recorder.doors import msr
@@ -17,6 +17,7 @@ from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sip import Request, Uri
 from signaling.siprec import (
     Contents,
+    Identifier,
     MetadataError,
     RecordingSession,
     apply_update,
@@ -49,11 +50,12 @@ def read(request: Request, contents: Contents, offer: bytes | None, profile: Pee
     state, warnings = update(None, metadata)
     labels = _labels(offer)
     participants, doubts = speakers(state, labels)
+    identifiers = find_identifiers(state) if state else ()
     return RecordingRequest(
         door=Door.SIPREC,
         record_identifier=record_identifier(profile.record_identifier, request, state),
-        call=facts(state, participants, request.uri),
-        parameters=(*msr.parameters(request.uri), *_call_data(state)),
+        call=_facts(state, identifiers, participants, request.uri),
+        parameters=(*msr.parameters(request.uri), *((one.detail or one.kind.value, one.value) for one in identifiers)),
         offer=offer,
         metadata=metadata,
         metadata_state=state,
@@ -101,7 +103,15 @@ def facts(
     state: RecordingSession | None, participants: Mapping[int, Mapping[str, object]], uri: Uri | None
 ) -> CallFacts:
     """Return the call data that the catalog has a column for; an MSR Request-URI inside the metadata counts most."""
-    identifiers = find_identifiers(state) if state else ()
+    return _facts(state, find_identifiers(state) if state else (), participants, uri)
+
+
+def _facts(
+    state: RecordingSession | None,
+    identifiers: Sequence[Identifier],
+    participants: Mapping[int, Mapping[str, object]],
+    uri: Uri | None,
+) -> CallFacts:
     by_kind = {one.kind: one.value for one in reversed(identifiers)}
     embedded = _embedded(by_kind.get(Kind.REQUEST_URI, "")) or (msr.facts(uri) if uri else CallFacts())
     caller, called = _caller_and_called(state)
@@ -126,12 +136,6 @@ def _embedded(text: str) -> CallFacts | None:
         return msr.facts(Uri.parse(text)) if text else None
     except SignalingError:
         return None
-
-
-def _call_data(state: RecordingSession | None) -> tuple[tuple[str, str], ...]:
-    if state is None:
-        return ()
-    return tuple((one.detail or one.kind.value, one.value) for one in find_identifiers(state))
 
 
 def _caller_and_called(state: RecordingSession | None) -> tuple[Participant | None, Participant | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -12,7 +14,10 @@ from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from recorder.frontend.protection import protection_of
 from signaling.sdp import Origin
 from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan
+from signaling.sdp.payloads import Codec as OfferedCodec
 from storage.catalog.records import StreamOpening
+
+_CODECS_REMEMBERED: Final = 1024
 
 
 def session_origin(segment: UUID, host: str) -> Origin:
@@ -42,12 +47,7 @@ def stream_specs(
                 index=stream.index,
                 party=known.party if known else profile.party_of(stream.index),
                 label=stream.label or "",
-                payload_types={
-                    number: Codec(
-                        name=codec.name, clock_rate=codec.clock_rate, channels=codec.channels, fmtp=codec.fmtp
-                    )
-                    for number, codec in stream.payload_types.items()
-                },
+                payload_types={number: _writers_codec(codec) for number, codec in stream.payload_types.items()},
                 ptime_ms=stream.ptime_ms,
                 remote_host=stream.remote_host,
                 remote_port=stream.remote_port,
@@ -59,6 +59,12 @@ def stream_specs(
             )
         )
     return specs
+
+
+@lru_cache(maxsize=_CODECS_REMEMBERED)
+def _writers_codec(codec: OfferedCodec) -> Codec:
+    """Return a codec in the writer's terms; a site has few different ones."""
+    return Codec(name=codec.name, clock_rate=codec.clock_rate, channels=codec.channels, fmtp=codec.fmtp)
 
 
 def remarks(media: MediaPlan) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,6 +43,7 @@ _log = structlog.get_logger()
 
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
+_GC_THRESHOLDS: Final = (10_000, 50, 50)
 _LEASE_RETRY_S: Final = 0.2
 _FORGET_EVERY_S: Final = 60.0
 _FORGET_AFTER: Final = timedelta(minutes=10)
@@ -193,6 +195,10 @@ class _Active:
             tls=self._standby.edge.tls_listeners(),
         )
         self._standby.edge.attach(frontend.transport)
+        # What is here now stays. A dialog makes no reference cycles; the defaults would walk ten thousand of them again
+        # and again, and every client would wait meanwhile.
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         self._dispatcher.moves.resume()
         _log.info(
             "active",

@@ -7,6 +7,7 @@ attributes (see `payloads`, `crypto`, `offer_answer`).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from signaling.sdp.description import (
@@ -33,6 +34,8 @@ MAX_LINES: Final = 4_096
 """64 m-lines with 60 lines each and room for the session part; the largest offers seen have below 200 lines."""
 
 MAX_PORT: Final = 65_535
+_REMEMBERED: Final = 16
+"""Descriptions, of at most `MAX_BYTES` each."""
 
 # Attributes whose names are matched without regard to case; RFC 8866 has them case-sensitive, clients do not.
 _KNOWN: Final = frozenset(
@@ -45,8 +48,9 @@ _KNOWN: Final = frozenset(
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_sdp(body: bytes) -> SessionDescription:
-    """Read a session description.
+    """Read a session description. The latest ones are remembered: several parts of the recorder ask for the same.
 
     Raises:
         SdpSyntaxError: the body is too large, holds no SDP line at all, or has an m-line that cannot be answered.

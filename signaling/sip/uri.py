@@ -7,6 +7,7 @@ returned byte for byte. Does not resolve host names (RFC 3263).
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import string
@@ -27,6 +28,9 @@ _UNRESERVED: Final = frozenset(string.ascii_letters + string.digits + "-_.!~*'()
 _USER: Final = _UNRESERVED | frozenset("&=+$,;?/")
 _PARAM: Final = _UNRESERVED | frozenset("[]/:&+$")
 _RESERVED: Final = frozenset(";/?:@&=+$,")
+_SHORT: Final = 256
+"""Characters of a URI that is remembered; those of an MSR INVITE are longer, and each is another one."""
+_MAX_REMEMBERED: Final = 4096
 _FORBIDDEN: Final = re.compile(r"[\s\x00-\x1f]")
 """RFC 3261 §7.1: "MUST NOT contain unescaped spaces or control characters". Quotes and brackets are not in the grammar
 either, but call data in a Request-URI comes from configuration, and one of them must not cost a recording."""
@@ -126,6 +130,18 @@ class Uri(msgspec.Struct, frozen=True):
             SipSyntaxError: no scheme, a character that no URI may hold, or a malformed host or port.
 
         """
+        if len(text) <= _SHORT:
+            return cls._remembered(text, header, offset)
+        return cls._read(text, header, offset)
+
+    @classmethod
+    @functools.lru_cache(maxsize=_MAX_REMEMBERED)
+    def _remembered(cls, text: str, header: str, offset: int) -> Self:
+        """Read a URI that may come again: clients repeat their own and ours in every message."""
+        return cls._read(text, header, offset)
+
+    @classmethod
+    def _read(cls, text: str, header: str, offset: int) -> Self:
         if found := _FORBIDDEN.search(text):
             raise SipSyntaxError(400, header, offset + found.start(), "character that a URI must not hold")
         scheme, colon, rest = text.partition(":")

@@ -1,0 +1,130 @@
+"""What signalling costs: set-ups per second and core, time to the 200, memory per dialog, restoring dialogs.
+
+`python -m benchmarks.signalling [--short] [--only core|setup|latency|dialogs]`. The long form opens 10,000 dialogs and
+takes some minutes. Every set-up is durable in PostgreSQL before its 200. Every figure is printed with its goal; the
+exit code tells whether anything was refused or lost, not whether a goal was met: the machine may be busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import machine_facts
+from benchmarks.signalling.core import CoreCost, measure
+from benchmarks.signalling.messages import DOORS
+from benchmarks.signalling.recorder import Bench, Load, most_dialogs
+
+_SETTLED_S = 35.0
+"""64*T1 and some: until then transactions absorb retransmissions."""
+_PARTS = ("core", "setup", "latency", "dialogs")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a minute on a quiet machine")
+    parser.add_argument("--only", choices=_PARTS)
+    options = parser.parse_args()
+    print(machine_facts(), flush=True)
+    cost = measure(5 if options.short else 20)
+    faults: list[str] = []
+    if options.only in {None, "core"}:
+        _report_core(cost)
+    with tempfile.TemporaryDirectory(prefix="tandem-signalling-") as name:
+        if options.only in {None, "setup"}:
+            faults += _setup(Path(name) / "setup", cost, calls=600 if options.short else 3000)
+        if options.only in {None, "latency"}:
+            faults += _latency(Path(name) / "latency", seconds=5 if options.short else 30)
+        if options.only in {None, "dialogs"}:
+            faults += _dialogs(Path(name) / "dialogs", dialogs=1000 if options.short else 10_000)
+    print(f"load {os.getloadavg()[0]:.2f} after")
+    for fault in faults:
+        print(f"FAULT {fault}")
+    return 1 if faults else 0
+
+
+def _report_core(cost: CoreCost) -> None:
+    print(
+        f"core, one SIPREC INVITE of {cost.bytes} bytes, CPU us (ratio to the bare parser loop of {cost.parse:.0f} us):"
+    )
+    print(f"  user agent, INVITE to 200: {cost.user_agent:.0f} ({cost.user_agent / cost.parse:.1f}); goal 250")
+    print(f"  with multipart and offer/answer: {cost.negotiated:.0f} ({cost.negotiated / cost.parse:.1f})")
+    print(f"  with metadata and call data: {cost.described:.0f} ({cost.described / cost.parse:.1f})", flush=True)
+
+
+def _setup(directory: Path, cost: CoreCost, *, calls: int) -> list[str]:
+    """Set-ups as fast as they come: CPU of the frontend for each."""
+    faults = []
+    directory.mkdir()
+    with Bench(directory, streams=2 * calls + 100) as bench:
+        for door in DOORS:
+            load = bench.place(door, calls, 300)
+            hung_up = bench.hang_up(load.dialogs, 300)
+            faults += _faults(f"set-up {door}", load, calls) + hung_up.faults
+            print(
+                f"set-up, {door}: {load.cpu_ms:.2f} ms CPU of the frontend, {load.cpu_ms * 1e3 / cost.parse:.1f} times"
+                f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered 300/s: {load.rate:.0f}/s,"
+                f" {load.repeated} requests repeated); BYE {hung_up.cpu_ms:.2f} ms",
+                flush=True,
+            )
+    return faults
+
+
+def _latency(directory: Path, *, seconds: int) -> list[str]:
+    """Time to the 200 at half the load, with 1,000 dialogs open."""
+    directory.mkdir()
+    rate, opened = 150, 1000
+    calls = rate * seconds
+    with Bench(directory, streams=2 * (opened + calls) + 100) as bench:
+        base = bench.place("msr", opened, 100)
+        load = bench.place("msr", calls, rate, hold_s=2.0)
+        print(
+            f"INVITE to 200 at {rate}/s with {opened} dialogs open: p50 {load.p50_ms:.1f}, p99 {load.p99_ms:.1f} ms;"
+            f" goal 20 (of which the configured delay 3; generator late by p99 {load.lateness_p99_ms:.1f} ms,"
+            f" {load.repeated} requests repeated)",
+            flush=True,
+        )
+        return _faults("open", base, opened) + _faults("latency", load, calls)
+
+
+def _dialogs(directory: Path, *, dialogs: int) -> list[str]:
+    """Memory of open dialogs, all of them durable, and a successor that restores them."""
+    directory.mkdir()
+    dialogs = min(dialogs, most_dialogs())
+    first = dialogs // 4
+    with Bench(directory, streams=dialogs + 100) as bench:
+        idle = bench.memory_kb()
+        loads = [bench.place("msr", first, 150, streams=1)]
+        time.sleep(_SETTLED_S)
+        some = bench.memory_kb()
+        loads.append(bench.place("msr", dialogs - first, 150, streams=1))
+        time.sleep(_SETTLED_S)
+        all_kb = bench.memory_kb()
+        answered = sum(load.answered for load in loads)
+        print(
+            f"{answered} dialogs open on one frontend: {(all_kb - idle) / dialogs:.1f} kB each; goal 40"
+            f" ({(all_kb - some) / (dialogs - first):.1f} for each one more than {first})",
+            flush=True,
+        )
+        faults = [fault for load in loads for fault in load.faults]
+        if (durable := bench.durable_dialogs()) != answered:
+            faults.append(f"{durable} sessions in the catalog, {answered} were promised")
+        restored, ms = bench.restore()
+        print(f"{restored} dialogs restored by a successor in {ms:.0f} ms; goal 1 ms each", flush=True)
+        if restored != answered or answered != dialogs:
+            faults.append(f"{restored} of {dialogs} dialogs restored, {answered} answered")
+        return faults
+
+
+def _faults(what: str, load: Load, calls: int) -> list[str]:
+    found = [f"{what}: {fault}" for fault in load.faults]
+    return [*found, *[f"{what}: {load.answered} of {calls} calls answered"] * (load.answered != calls)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
