@@ -17,7 +17,7 @@ IDS: Final = [
     *(f"R{number}" for number in range(1, 15)),
 ]
 STATUSES: Final = ("done", "part", "refused", "not built")
-NAMED_TEST: Final = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
+NAMED_TEST: Final = re.compile(r"`([a-z0-9_/]+\.py)::(?:Test\w+::)?(test_\w+)`")
 
 
 class Row(NamedTuple):
