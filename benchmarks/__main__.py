@@ -11,6 +11,7 @@ _MEASUREMENTS: Final = (
     ("benchmarks.capture", "--short"),
     ("benchmarks.finalise",),
     ("benchmarks.signalling", "--short"),
+    ("benchmarks.catalog", "--rows", "200000"),
 )
 
 

@@ -65,6 +65,9 @@ def _store(tools: Tools) -> FileStore:
     return FileStore(recordings_root(tools.settings))
 
 
+_SEARCH_S: Final = 1.0
+"""A search brings its index up to date by itself; this keeps what it then has to do small."""
+
 JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings).finalise,
     ERASE: lambda tools: _eraser(tools, ""),
@@ -81,6 +84,7 @@ def _retention(tools: Tools) -> ChoreHandler:
 
 
 CHORES: Final[tuple[Chore, ...]] = (
+    Chore("search", lambda settings: _SEARCH_S, lambda tools: _index(tools.catalog)),
     Chore("seek-copies", lambda settings: 1.0, lambda tools: Seeker(tools.catalog.copies, tools.settings.copies).seek),
     Chore(
         "remove-copies",
@@ -94,3 +98,10 @@ CHORES: Final[tuple[Chore, ...]] = (
         _retention,
     ),
 )
+
+
+def _index(catalog: Catalog) -> ChoreHandler:
+    async def run() -> None:
+        await catalog.index_pending()
+
+    return run

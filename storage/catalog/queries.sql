@@ -105,15 +105,41 @@ SELECT refused, superseded FROM publish_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $
 SELECT replace_ledger_v1($1, $2, $3)
 
 -- name: list_recordings
--- A page of recordings, newest first; the conditions come from storage.catalog.reading.
+-- A page of recordings, newest first; the conditions come from storage.catalog.search.
 SELECT r.*,
     (SELECT array_agg(s.sip_call_id ORDER BY s.ordinal) FROM segments s WHERE s.recording_id = r.id) AS sip_call_ids,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
         'kind', g.kind, 'cause', g.cause, 'segment_id', g.segment_id) ORDER BY g.start_s, g.party), '[]')
      FROM gaps g WHERE g.recording_id = r.id) AS gaps
 FROM (
-    SELECT * FROM recordings WHERE /* conditions */ ORDER BY started_at DESC, id DESC LIMIT /* limit */
+    SELECT r.* FROM recordings r WHERE /* conditions */ ORDER BY r.started_at DESC, r.id DESC LIMIT /* limit */
 ) AS r ORDER BY r.started_at DESC, r.id DESC
+
+-- name: search_recordings
+-- The same by terms. Joined by id alone: with more the planner takes the page for tiny and reads everything.
+SELECT r.*,
+    (SELECT array_agg(s.sip_call_id ORDER BY s.ordinal) FROM segments s WHERE s.recording_id = r.id) AS sip_call_ids,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
+        'kind', g.kind, 'cause', g.cause, 'segment_id', g.segment_id) ORDER BY g.start_s, g.party), '[]')
+     FROM gaps g WHERE g.recording_id = r.id) AS gaps
+FROM (
+    SELECT r.* FROM recording_search q JOIN recordings r ON r.id = q.recording_id
+    WHERE /* conditions */ ORDER BY q.started_at DESC, q.recording_id DESC LIMIT /* limit */
+) AS r ORDER BY r.started_at DESC, r.id DESC
+
+-- name: recording_bounds
+-- Between which times there can be recordings of a search.
+SELECT greatest(min(started_at), $1) AS oldest, least(max(started_at), $2) AS newest FROM recordings
+
+-- name: index_recordings
+SELECT index_recordings_v1($1)
+
+-- name: annotate
+-- How many annotations are new; null for an unknown recording.
+SELECT annotate_v1($1, $2, $3, $4, $5)
+
+-- name: annotations_of
+SELECT name, value, reason, added_by, added_at FROM annotations WHERE recording_id = $1 ORDER BY id
 
 -- name: find_by_identifier
 -- The one that still goes on, or the latest of those that had it.

@@ -23,9 +23,11 @@ from storage.catalog.records import (
     Role,
     SegmentState,
 )
-from storage.catalog.text import key, storable
+from storage.catalog.search import search
+from storage.catalog.text import key
 from storage.catalog.views import (
     Ambiguous,
+    Annotation,
     FileView,
     GapView,
     RecordingDetail,
@@ -34,69 +36,13 @@ from storage.catalog.views import (
     SegmentView,
     StreamView,
 )
-from storage.errors import StorageMisused
-
-MAX_PAGE: Final = 10_000
-"""Rows; more is a report, which reads page after page."""
-
-_HIGHEST: Final = "\U0010ffff"
 
 _ID_PREFIX: Final = re.compile(r"[0-9a-fA-F-]{4,36}")
 
 
 async def list_recordings(database: Database, wanted: RecordingFilter) -> list[RecordingSummary]:
     """Return one page, newest first."""
-    if not 1 <= wanted.limit <= MAX_PAGE:
-        raise StorageMisused(f"limit {wanted.limit} is not between 1 and {MAX_PAGE}")
-    conditions, arguments = _conditions(wanted)
-    arguments.append(wanted.limit)
-    statement = (
-        database.statements["list_recordings"]
-        .replace("/* conditions */", " AND ".join(conditions) or "true")
-        .replace("/* limit */", f"${len(arguments)}")
-    )
-    with translated():
-        rows = await database.pool.fetch(statement, *arguments)
-    return [_summary(row) for row in rows]
-
-
-def _conditions(wanted: RecordingFilter) -> tuple[list[str], list[Any]]:
-    """Return SQL conditions with placeholders, and their arguments; user text is only ever an argument."""
-    conditions: list[str] = []
-    arguments: list[Any] = []
-
-    def add(condition: str, *values: Any) -> None:
-        numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
-        conditions.append(condition.format(*(f"${number}" for number in numbers)))
-        arguments.extend(values)
-
-    if wanted.started_from is not None:
-        add("started_at >= {}", wanted.started_from)
-    if wanted.started_to is not None:
-        add("started_at < {}", wanted.started_to)
-    if wanted.record_identifier is not None:
-        if wanted.record_identifier.endswith("*"):
-            beginning = storable(wanted.record_identifier[:-1])
-            # The range is what the index can use; byte order is the order of the column's collation.
-            add("record_identifier >= {} AND record_identifier < {}", beginning, beginning + _HIGHEST)
-        else:
-            add("record_identifier = {}", key(wanted.record_identifier))
-    for column in ("call_uuid", "ani", "dnis"):
-        if (value := getattr(wanted, column)) is not None:
-            add(f"{column} = {{}}", key(value))
-    if wanted.dn is not None:
-        add("(dn = {} OR other_dn = {})", key(wanted.dn), key(wanted.dn))
-    for column in ("state", "door"):
-        if (value := getattr(wanted, column)) is not None:
-            add(f"{column} = {{}}", str(value))
-    if wanted.state is None and wanted.record_identifier is None:
-        # Tombstones are for those who ask for them.
-        add("state <> 'deleted'")
-    if not wanted.copies and wanted.record_identifier is None:
-        add("role IN ('recording', 'master')")
-    if wanted.after is not None:
-        add("(started_at, id) < ({}, {})", *wanted.after)
-    return conditions, arguments
+    return [_summary(row) for row in await search(database, wanted)]
 
 
 async def find_recording(database: Database, reference: str | UUID) -> UUID | Ambiguous | None:
@@ -120,7 +66,7 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
     if not isinstance(found, UUID):
         return found
     statements = database.statements
-    statement = statements["list_recordings"].replace("/* conditions */", "id = $1").replace("/* limit */", "1")
+    statement = statements["list_recordings"].replace("/* conditions */", "r.id = $1").replace("/* limit */", "1")
     with translated():
         async with (
             database.pool.acquire() as connection,
@@ -133,12 +79,14 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
             files = await connection.fetch(statements["files_of"], found)
             holds = await connection.fetch(statements["holds_of"], [found])
             tombstone = await connection.fetchrow(statements["tombstone_of"], found)
+            annotations = await connection.fetch(statements["annotations_of"], found)
     return RecordingDetail(
         summary=_summary(row),
         parameters=tuple((name, value) for name, value in row["parameters"]),
         warnings=(*row["warnings"], *row["render_warnings"]),
         segments=tuple(_segment(segment) for segment in segments),
         files=tuple(FileView(**dict(file)) for file in files),
+        annotations=tuple(Annotation(**dict(one)) for one in annotations),
         holds=tuple(hold_of(row) for row in holds),
         captures_kept=row["captures"] == "kept",
         tombstone=tombstone_of(tombstone) if tombstone else None,

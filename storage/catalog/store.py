@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from storage.catalog import reading, traces
+from storage.catalog import reading, search, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.captures import Captures
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
@@ -81,11 +81,19 @@ class Catalog:
 
     @classmethod
     async def connect(
-        cls, dsn: str, *, min_size: int = 1, max_size: int = 8, timeout_s: float = 5.0, application: str = "tandem"
+        cls,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 8,
+        timeout_s: float = 5.0,
+        application: str = "tandem",
+        for_people: bool = False,
     ) -> Self:
         """Open the pool and check that the migrations of this program are applied.
 
-        `timeout_s` bounds connecting and every statement. Call `close` afterwards, or use `async with`.
+        `timeout_s` bounds connecting and every statement. `for_people` plans each search for its own values: worth it
+        for listings, too slow for what is written before a 200. Call `close` afterwards, or use `async with`.
         """
         with translated():
             try:
@@ -98,7 +106,10 @@ class Catalog:
                     max_inactive_connection_lifetime=0,
                     reset=_leave_as_is,
                     init=set_up,
-                    server_settings={"application_name": application},
+                    server_settings={
+                        "application_name": application,
+                        **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),
+                    },
                 )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
@@ -397,6 +408,21 @@ class Catalog:
     async def list_recordings(self, wanted: RecordingFilter) -> list[RecordingSummary]:
         """Return the newest matching recordings, newest first, with their gaps."""
         return await reading.list_recordings(self._database, wanted)
+
+    async def index_pending(self) -> int:
+        """Make recordings that changed findable by their terms; returns how many entries were done. Idempotent."""
+        return await search.index_pending(self._database)
+
+    async def annotate(
+        self, recording_id: UUID, pairs: Sequence[tuple[str, str]], *, by: str, reason: str = ""
+    ) -> int | None:
+        """Add (name, value) pairs to a recording; what was received, or annotated before, stays as it is.
+
+        Returns how many were not there yet, None for an unknown recording.
+        """
+        names, values = [storable(name) for name, _ in pairs], [storable(value) for _, value in pairs]
+        count = await self._database.value("annotate", recording_id, names, values, storable(reason), storable(by))
+        return None if count is None else int(count)
 
     async def get_recording(self, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
         """Find one recording by id, unique beginning of its id (4 characters or more) or record identifier."""

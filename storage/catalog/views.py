@@ -27,9 +27,20 @@ class RecordingFilter:
     """Exact; with a trailing `*`, everything that begins so."""
     call_uuid: str | None = None
     dn: str | None = None
-    """Of either party: `dn` or `other_dn`."""
+    """Of either party or of a participant. This and the other terms below may end in `*`: a beginning."""
     ani: str | None = None
     dnis: str | None = None
+    agent: str | None = None
+    participant: str | None = None
+    """Name, address of record or DN of anybody whom the metadata named."""
+    where: tuple[tuple[str, str], ...] = ()
+    """Further (name, value) pairs: any parameter as received, any annotation, any term of docs/catalog.md."""
+    shorter_s: float | None = None
+    """Rendered length below so many seconds."""
+    longer_s: float | None = None
+    """Rendered length of at least so many seconds."""
+    lost_more_s: float | None = None
+    """Lost audio of all parties together above so many seconds."""
     state: RecordingState | None = None
     door: Door | None = None
     copies: bool = False
@@ -136,6 +147,17 @@ class RecordingSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """Something that a person or another system added to a recording."""
+
+    name: str
+    value: str
+    reason: str
+    added_by: str
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingDetail:
     """Everything the catalog knows about one recording."""
 
@@ -144,6 +166,8 @@ class RecordingDetail:
     warnings: tuple[str, ...]
     segments: tuple[SegmentView, ...]
     files: tuple[FileView, ...]
+    annotations: tuple[Annotation, ...] = ()
+    """In the order in which they were added."""
     holds: tuple[Hold, ...] = ()
     """All that were ever placed on it, released ones included."""
     captures_kept: bool = True

@@ -9,6 +9,7 @@ from storage.cli.audit_list import list_audit
 from storage.cli.audit_verify import verify_audit
 from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
+from storage.cli.recordings_annotate import annotate_recording
 from storage.cli.recordings_delete import delete_recordings
 from storage.cli.recordings_export import export_recording
 from storage.cli.recordings_hold import hold_recordings
@@ -26,6 +27,7 @@ recordings_app.command("list")(list_recordings)
 recordings_app.command("show")(show_recording)
 recordings_app.command("export")(export_recording)
 recordings_app.command("trace")(trace_recording)
+recordings_app.command("annotate")(annotate_recording)
 recordings_app.command("hold")(hold_recordings)
 recordings_app.command("release")(release_recordings)
 recordings_app.command("holds")(list_holds)

@@ -105,5 +105,7 @@ def _source_of(ctx: typer.Context) -> ContextSource:
 async def _with_catalog(
     context: CliContext, command: Callable[[Catalog, CliContext], Awaitable[ExitCode | None]]
 ) -> ExitCode | None:
-    async with await Catalog.connect(context.dsn, max_size=2, timeout_s=30.0, application="recorder-admin") as catalog:
+    async with await Catalog.connect(
+        context.dsn, max_size=2, timeout_s=30.0, application="recorder-admin", for_people=True
+    ) as catalog:
         return await command(catalog, context)

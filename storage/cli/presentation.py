@@ -117,6 +117,16 @@ def detail_json(recording: RecordingDetail) -> dict[str, object]:
         **summary_json(recording.summary),
         "parameters": [list(pair) for pair in recording.parameters],
         "warnings": list(recording.warnings),
+        "annotations": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "reason": one.reason,
+                "added_by": one.added_by,
+                "added_at": iso_utc(one.added_at),
+            }
+            for one in recording.annotations
+        ],
         "segments": [segment_json(segment) for segment in recording.segments],
         "files": [_file_json(file) for file in recording.files],
         "holds": [hold_json(hold) for hold in recording.holds],

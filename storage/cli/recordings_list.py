@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.catalog import Catalog
-from storage.catalog.records import Door, RecordingState, Role
-from storage.catalog.views import RecordingFilter, RecordingSummary
+from storage.catalog.records import Role
+from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.lookup import find_recording
 from storage.cli.presentation import clock, lost_seconds, moment, or_dash, span, summary_json, write_json
-from storage.cli.times import parse_time
+from storage.cli.selection import Selection, filter_of, filtering
 
 WIDE: Final = 140
 """Characters per line from which on the table shows all columns."""
@@ -27,35 +28,18 @@ WIDE: Final = 140
 class ListOptions:
     """Options of the command, as typed."""
 
-    started_from: str | None = None
-    started_to: str | None = None
-    record_identifier: str | None = None
-    call_uuid: str | None = None
-    dn: str | None = None
-    ani: str | None = None
-    dnis: str | None = None
-    state: RecordingState | None = None
-    door: Door | None = None
+    selection: Selection = field(default_factory=Selection)
     copies: bool = False
     limit: int = 100
+    after: str | None = None
     as_json: bool = False
 
 
 async def run(options: ListOptions, catalog: Catalog, console: Console, *, now: datetime) -> ExitCode:
-    """Print matching recordings, newest first."""
-    wanted = RecordingFilter(
-        started_from=parse_time(options.started_from, now=now) if options.started_from else None,
-        started_to=parse_time(options.started_to, now=now, end_of_day=True) if options.started_to else None,
-        record_identifier=options.record_identifier,
-        call_uuid=options.call_uuid,
-        dn=options.dn,
-        ani=options.ani,
-        dnis=options.dnis,
-        state=options.state,
-        door=options.door,
-        copies=options.copies,
-        limit=options.limit,
-    )
+    """Print a page of matching recordings, newest first."""
+    wanted = replace(filter_of(options.selection, now=now, limit=options.limit), copies=options.copies)
+    if options.after is not None:
+        wanted = replace(wanted, after=(await find_recording(catalog, options.after)).summary.key)
     found = await catalog.list_recordings(wanted)
     if options.as_json:
         write_json(console, [summary_json(recording) for recording in found])
@@ -65,52 +49,31 @@ async def run(options: ListOptions, catalog: Catalog, console: Console, *, now: 
         return ExitCode.OK
     console.print(_table(found, console.width))
     if len(found) == options.limit:
-        console.print(f"The newest {options.limit}; there may be more: use --limit, or --to with the last time shown.")
+        console.print(f"There may be more: --after {found[-1].recording_id} shows the next page.", soft_wrap=True)
     return ExitCode.OK
 
 
+@filtering
 def list_recordings(
     ctx: typer.Context,
     *,
-    started_from: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Started at or after: 2026-11-22, today, 36h, ...")
-    ] = None,
-    started_to: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Started before; a day without a time is included.")
-    ] = None,
-    record_identifier: Annotated[
-        str | None, typer.Option("--record-identifier", help="Exact, or the beginning followed by *.")
-    ] = None,
-    call_uuid: Annotated[str | None, typer.Option("--call-uuid", help="Genesys call UUID.")] = None,
-    dn: Annotated[str | None, typer.Option("--dn", help="DN of either party.")] = None,
-    ani: Annotated[str | None, typer.Option("--ani", help="Calling number.")] = None,
-    dnis: Annotated[str | None, typer.Option("--dnis", help="Called number.")] = None,
-    state: Annotated[RecordingState | None, typer.Option("--state", help="Only this state.")] = None,
-    door: Annotated[Door | None, typer.Option("--door", help="Only sessions that came in this way.")] = None,
+    selection: Selection,
     copies: Annotated[
         bool, typer.Option("--copies", help="Also copies of a call that another recording stands for.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")] = 100,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="ID", help="The page after this recording, the last of a page.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
 ) -> None:
     """List recordings, newest first. Times are UTC.
 
     Example: recorder-admin recordings list --from today --dn 5550100
+
+    Example: recorder-admin recordings list --where case=4711 --lost-more-than 1s --json
     """
-    options = ListOptions(
-        started_from=started_from,
-        started_to=started_to,
-        record_identifier=record_identifier,
-        call_uuid=call_uuid,
-        dn=dn,
-        ani=ani,
-        dnis=dnis,
-        state=state,
-        door=door,
-        copies=copies,
-        limit=limit,
-        as_json=as_json,
-    )
+    options = ListOptions(selection=selection, limit=limit, after=after, copies=copies, as_json=as_json)
 
     async def command(catalog: Catalog, _: CliContext) -> ExitCode:
         return await run(options, catalog, make_console(), now=datetime.now(UTC))

@@ -102,6 +102,12 @@ def describe(recording: RecordingDetail, *, width: int) -> Iterator[str]:
     if recording.parameters:
         yield "Parameters as received"
         yield from (f"  {printable(name)} = {printable(value)}" for name, value in recording.parameters)
+    if recording.annotations:
+        yield "Annotations"
+    for one in recording.annotations:
+        yield (
+            f"  {printable(one.name)} = {printable(one.value)} ({printable(one.added_by)}, {moment(one.added_at)} UTC)"
+        )
     if recording.warnings:
         yield "Warnings"
         yield from (f"  {printable(warning)}" for warning in recording.warnings)

@@ -1,4 +1,4 @@
-"""Points in time on the command line: ISO 8601 in UTC, a day, or how long ago. Pure."""
+"""Points and lengths of time on the command line: ISO 8601 in UTC, a day, how long ago, how long. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from storage.cli.exit_codes import ExitCode
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LENGTH: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -40,3 +42,11 @@ def parse_time(text: str, *, now: datetime, end_of_day: bool = False) -> datetim
             ExitCode.USAGE,
         ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def parse_length(text: str) -> float:
+    """Return the seconds that `text` names: `500ms`, `90s`, `10m`, `2h`; a number alone is seconds."""
+    match = _LENGTH.fullmatch(text.strip())
+    if match is None:
+        raise CommandFailed(f"{text!r} is not a length of time: write 500ms, 90s, 10m or 2h", ExitCode.USAGE)
+    return float(match[1]) * _SECONDS[match[2]]

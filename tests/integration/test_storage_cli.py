@@ -112,7 +112,7 @@ class TestList:
     async def test_the_table_says_when_there_may_be_more(self, desk: Desk) -> None:
         await desk.record("CALL0001")
         await desk.record("CALL0002")
-        assert "there may be more" in (await desk.type("recordings", "list", "--limit", "1")).stdout
+        assert "There may be more: --after" in (await desk.type("recordings", "list", "--limit", "1")).stdout
         assert "there may be more" not in (await desk.type("recordings", "list", "--limit", "3")).stdout
 
     async def test_no_value_can_drive_the_terminal(self, desk: Desk) -> None:

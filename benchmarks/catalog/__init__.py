@@ -1,0 +1,1 @@
+"""Search and reports on a catalog of many recordings."""
