@@ -137,6 +137,9 @@ class MediaSettings(_Table):
         le=10000,
         description="time between two syncs; a power loss costs at most this and visit_interval_ms",
     )
+    report_interval_s: float = Field(
+        5.0, ge=0, le=600, description="shortest time between RTCP receiver reports on a stream; 0 sends none"
+    )
     port_cooldown_s: float = Field(5.0, ge=0, le=600, description="time before a used port serves another session")
     min_free_mb: int = Field(
         512, ge=0, description="free space of the capture disk, in MB, below which new sessions get 503"

@@ -41,11 +41,11 @@ PER_CALL: Final = 64
 MAX_CALLS: Final = 4096
 """Sockets noted in one filling."""
 PORT_ROOM: Final = 64
-"""Bytes kept for each port row, see `Arena.indices`."""
+"""Bytes kept for each port row, in each of two places: see `Arena.indices` and `Arena.statistics`."""
 RTCP_BIT: Final = 1 << 31
 """In the noted port: the datagrams came from the RTCP socket of that pair."""
 
-_MAGIC: Final = b"TNDMARE2"
+_MAGIC: Final = b"TNDMARE3"
 _HEADER: Final = struct.Struct("<8sIIIII")
 """Magic, slots, head, rest, calls, port rows: a successor of another build sees a layout that it does not know."""
 _HEADER_ROOM: Final = 4096
@@ -86,6 +86,8 @@ class Arena:
         self.told_drops = self.told_drops.reshape(port_rows, 2)
         self.indices = next(regions).view(np.uint8).reshape(port_rows, PORT_ROOM)
         """Per port row: what else a successor goes on with; SRTP packet indices, never keys."""
+        self.statistics = next(regions).view(np.uint8).reshape(port_rows, PORT_ROOM)
+        """Per port row: what receiver reports have counted."""
         self.busy = next(regions)
         """Per port row: 1 while a session uses the port."""
         self.all = Slots(heads, rests, names, controls, messages)
@@ -221,6 +223,7 @@ def _region_sizes(port_rows: int) -> list[int]:
         (MAX_CALLS + 2) * 4,
         (MAX_CALLS + 2) * 4,
         port_rows * 8,
+        port_rows * PORT_ROOM,
         port_rows * PORT_ROOM,
         port_rows,
     ]

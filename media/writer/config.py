@@ -45,6 +45,8 @@ class WriterConfig:
     """Seconds for which a used port is not given to another session, so that late packets find nobody."""
     recovery_s: float = 30.0
     """Seconds for which packets saved from a dead predecessor wait for their session to be adopted."""
+    report_interval_s: float = 5.0
+    """Shortest interval between receiver reports on a stream (RFC 3550 §6.2); 0 sends none."""
     same_host_silence_s: float = 0.2
     """A source may move to another port of the same host, unannounced, after so much silence."""
     same_ssrc_silence_s: float = 1.0

@@ -189,6 +189,8 @@ class Decryption:
             if isinstance(result, bytes):
                 opened.put(position, result)
                 self._lengths[position] = len(result)
+                # Of a sender report more than the first words were not readable before.
+                batch.words[position] = np.frombuffer(result[:16].ljust(16, b"\0"), np.uint32)
                 continue
             refused.append(position)
             if result in REPLAYED:

@@ -27,10 +27,7 @@ from media.errors import CaptureLost, LostError
 from media.writer.arena import Arena
 from media.writer.capture_file import CaptureFile
 from media.writer.config import PortPair, WriterConfig
-from media.writer.decryption import Decryption
-from media.writer.intake import Intake
 from media.writer.kernel import datagram_waits, prepare_socket
-from media.writer.masking import Masking
 from media.writer.protocol import (
     CloseSession,
     Command,
@@ -48,9 +45,9 @@ from media.writer.protocol import (
     SessionOpened,
     SessionSummary,
 )
+from media.writer.reading import begin_reading
 from media.writer.roster import CommandRefused, Roster, check_command
 from media.writer.source_choice import open_source
-from media.writer.sources import SwitchPolicy
 from media.writer.stream import LiveSession, LiveStream, stored_stream, stream_report, stream_totals
 from media.writer.syncing import Outcome, Syncer
 from media.writer.table import PortTable
@@ -110,7 +107,6 @@ class Engine:
         self._arena = Arena(config.arena_path, len(pairs))
         table = PortTable(len(pairs))
         self._table = table
-        told = self._arena.told_drops
         if not self._arena.outlives:
             # Without a predecessor's word: packets that wait at our start belong to a session to be adopted.
             self._arena.busy[:] = [datagram_waits(pair.rtp) for pair in pairs]
@@ -122,23 +118,8 @@ class Engine:
             cooldown_s=config.cooldown_s,
             reserved_until=clock() + config.recovery_s,
         )
-        policy = SwitchPolicy(
-            same_host_ns=int(config.same_host_silence_s * _S_TO_NS),
-            same_ssrc_ns=int(config.same_ssrc_silence_s * _S_TO_NS),
-            other_host_ns=int(config.other_host_silence_s * _S_TO_NS),
-        )
-        slots, streams = self._roster.slots, self._roster.streams
-        self._decryption = Decryption(table, slots, streams, self._arena.indices)
-        self._intake = Intake(
-            table,
-            slots,
-            streams,
-            told_drops=told,
-            policy=policy,
-            decryption=self._decryption,
-            masking=Masking(table, streams),
-            wall_ns=wall_ns,
-        )
+        self._reading = begin_reading(config, self._arena, table, self._roster, wall_ns)
+        self._intake = self._reading.intake
         self._source = open_source(
             config,
             pairs,
@@ -175,7 +156,10 @@ class Engine:
     def visit(self) -> bool:
         """Make the visit whose turn it is; say whether there was one."""
         self._progress += 1
-        turn = None if self.failed else self._source.due(self._clock())
+        now = self._clock()
+        if not self.failed:
+            self._reading.reporter.turn(now, self._wall_ns())
+        turn = None if self.failed else self._source.due(now)
         if turn is None:
             return False
         try:
@@ -303,7 +287,7 @@ class Engine:
     def _connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
         self._source.connect(stream, adopt=adopt)
         self._roster.connect(session, stream)
-        self._decryption.enter(stream, self._wall_ns(), adopt=adopt)
+        self._reading.enter(stream, self._clock(), self._wall_ns(), adopt=adopt)
 
     def _create_file(self, command: OpenSession, streams: Sequence[LiveStream], host: str) -> CaptureFile:
         body = model.Session(
@@ -364,7 +348,7 @@ class Engine:
             self._finish_stream(session, session.streams[index], now)
         for index in staying:
             self._roster.change(session.streams[index], wanted[index])
-            self._decryption.change(session.streams[index], self._wall_ns())
+            self._reading.change(session.streams[index], now, self._wall_ns())
         for stream in fresh:
             self._connect(session, stream, adopt=False)
         session.streams = dict(sorted(session.streams.items()))
@@ -423,7 +407,7 @@ class Engine:
         if dropped:
             since = int(self._table.last_arrival_ns[stream.row])
             self._intake.sifter.tell_drops(stream.row, 0, dropped, since, self._wall_ns())
-        self._decryption.leave(stream, self._wall_ns())
+        self._reading.leave(stream, self._wall_ns())
         session.finished.append(self._roster.disconnect(session, stream, now))
 
     def _list(self, command: ListSessions) -> Reply:

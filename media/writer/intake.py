@@ -21,6 +21,7 @@ from media.writer.decryption import Decryption
 from media.writer.kernel import CONTROL_TIME
 from media.writer.masking import Masking
 from media.writer.packing import Packed, pack
+from media.writer.reporter import Reporter
 from media.writer.sifting import RTCP_FIRST, RTCP_TYPES, Sifter
 from media.writer.sources import SwitchPolicy
 from media.writer.stream import LiveSession, LiveStream
@@ -55,6 +56,7 @@ class Intake:
         policy: silences of the source lock.
         decryption: opens what protected streams receive; None where there are none.
         masking: takes keyed digits out; None where that is nobody's policy.
+        reporter: looks at what is appended while it has reports to make; None where none are sent.
         wall_ns: wall clock.
 
     Errors: `CaptureLost` when a capture cannot be written.
@@ -71,6 +73,7 @@ class Intake:
         policy: SwitchPolicy,
         decryption: Decryption | None = None,
         masking: Masking | None = None,
+        reporter: Reporter | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._table = table
@@ -78,7 +81,16 @@ class Intake:
         self._wall_ns = wall_ns
         self._decryption = decryption
         self._masking = masking
-        self.sifter = Sifter(table, sessions, streams, told_drops=told_drops, policy=policy, wall_ns=wall_ns)
+        self._reporter = reporter
+        self.sifter = Sifter(
+            table,
+            sessions,
+            streams,
+            told_drops=told_drops,
+            policy=policy,
+            statistics=reporter.statistics if reporter else None,
+            wall_ns=wall_ns,
+        )
         self.packets = 0
         """RTP packets appended since start."""
 
@@ -156,7 +168,9 @@ class Intake:
         packed = pack(batch.datagrams, None, batch.lengths, batch.arrival_ns, batch.marks)
         some = batch.counts > 0
         rows, counts = batch.calls[some], batch.counts[some]
-        self._count(rows, counts, batch.lengths, batch.arrival_ns)
+        if self._reporter and self._reporter.waiting:
+            self._reporter.observe(batch, None, batch.rows())
+        self._count(rows, counts, batch.lengths, batch.arrival_ns, batch.words[:, 0])
         self._write(kind, packed, rows, counts)
 
     def _append_chosen(self, kind: BlockType, batch: Batch, chosen: NDArray[np.int64]) -> None:
@@ -168,8 +182,12 @@ class Intake:
         spread = batch.rows()[chosen]
         starts = np.flatnonzero(np.concatenate(([True], spread[1:] != spread[:-1])))
         rows, counts = spread[starts], np.diff(starts, append=len(spread))
+        if self._reporter and kind is BlockType.RTCP:
+            self._reporter.statistics.sender_report(batch, chosen, spread)
+        elif self._reporter and self._reporter.waiting:
+            self._reporter.observe(batch, chosen, spread)
         if kind is BlockType.PACKETS:
-            self._count(rows, counts, lengths, arrival_ns)
+            self._count(rows, counts, lengths, arrival_ns, batch.words[chosen, 0])
         self._write(kind, packed, rows, counts)
 
     def _write(self, kind: BlockType, packed: Packed, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
@@ -207,6 +225,7 @@ class Intake:
         counts: NDArray[np.int64],
         lengths: NDArray[np.int64],
         arrival_ns: NDArray[np.int64],
+        first_words: NDArray[np.uint32],
     ) -> None:
         """Add packets to the counters of their ports."""
         table = self._table
@@ -215,6 +234,7 @@ class Intake:
         table.packets[rows] += counts
         table.octets[rows] += np.add.reduceat(lengths, starts)
         table.last_arrival_ns[rows] = arrival_ns[stops - 1]
+        table.last_word[rows] = first_words[stops - 1]
         fresh = table.first_arrival_ns[rows] == 0
         if fresh.any():
             table.first_arrival_ns[rows[fresh]] = arrival_ns[starts[fresh]]

@@ -60,6 +60,19 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
     """Ours, for the reports that we send."""
 
 
+class Reports(msgspec.Struct, frozen=True, kw_only=True):
+    """How receiver reports on a stream are sent (RFC 3550 §6); the same in every writer that has the stream."""
+
+    ssrc: int
+    """Ours."""
+    cname: str
+    host: str = ""
+    """Where the SDP wants RTCP; empty when unknown: it then goes to where the sender's comes from."""
+    port: int = 0
+    bandwidth_bps: float = 0.0
+    """Bits per second for RTCP of the stream; 0 for the default."""
+
+
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One RTP stream of a recording session: one m-line of its SDP."""
 
@@ -82,6 +95,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Keyed digits reach disk neither as events nor as tones."""
     protection: Protection | None = None
     """None: plain RTP."""
+    reports: Reports | None = None
+    """None: no receiver reports are sent."""
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, tag="open"):

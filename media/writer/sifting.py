@@ -20,6 +20,7 @@ from media.rtp.packet import is_rtcp, is_rtp
 from media.writer.batch import Batch
 from media.writer.kernel import CONTROL_TIME, CONTROL_TIME_DROPS, MSG_TRUNC, Address
 from media.writer.sources import Acceptance, Stranger, SwitchPolicy
+from media.writer.statistics import Statistics
 from media.writer.stream import MAX_TOLD, LiveSession, LiveStream
 from media.writer.table import FLAG_SHIFT, SOURCE_SHIFT, PortTable, pack_mark
 
@@ -51,6 +52,7 @@ class Sifter:
         *,
         told_drops: NDArray[np.uint32],
         policy: SwitchPolicy,
+        statistics: Statistics | None = None,
         wall_ns: Callable[[], int],
     ) -> None:
         self._table = table
@@ -58,6 +60,7 @@ class Sifter:
         self._streams = streams
         self._told_drops = told_drops
         self._policy = policy
+        self._statistics = statistics
         self._wall_ns = wall_ns
         self.kernel_drops = 0
         """Datagrams dropped at RTP sockets of sessions since start."""
@@ -201,6 +204,9 @@ class Sifter:
             found = self._stream(row)
             if found is not None:
                 self._tell_ssrc(batch, int(members[0]), *found)
+            if self._statistics is not None:
+                sequence = int(batch.words[members[0], 0].byteswap()) & 0xFFFF
+                self._statistics.began(row, int(batch.ssrcs[members[0]]), sequence)
         # The last one of each row counts as the present one; later assignments win.
         self._table.ssrc[rows[fresh]] = batch.ssrcs[fresh]
 
@@ -249,6 +255,7 @@ class Sifter:
             self._table.foreign[stream.row] += 1
             self._tell_foreign(session, stream, address, int(batch.arrival_ns[position]))
             return False
+        stream.rtcp_from = address
         number = session.known_source(stream, address.key)
         if not number:
             number = session.source(stream, address, "rtcp", int(batch.arrival_ns[position]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,8 +37,15 @@ class LiveStream:
     lock: SourceLock
     keyring: Keyring | None = None
     """None while packets come as plain RTP."""
+    rtcp_from: Address | None = None
+    """Where RTCP of the accepted host came from last."""
     told_strangers: set[int] = field(default_factory=set)
     told_ssrcs: set[int] = field(default_factory=set)
+
+    @property
+    def family_is_six(self) -> bool:
+        """Whether its sockets are of IPv6, where an IPv4 address has to be written as a mapped one."""
+        return self.family == socket.AF_INET6
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +93,7 @@ class LiveSession:
 def stored_stream(spec: StreamSpec) -> model.Stream:
     """Return the stream as the capture format has it: without its keys."""
     keys = spec.protection.keys if spec.protection else ()
-    bare = msgspec.structs.replace(spec, protection=None)
+    bare = msgspec.structs.replace(spec, protection=None, reports=None)
     stored = msgspec.to_builtins(bare, str_keys=False) | {"protection": keys[0].suite if keys else ""}
     return msgspec.convert(stored, model.Stream)
 

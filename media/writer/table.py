@@ -31,6 +31,8 @@ class PortTable:
         """Key of the accepted source; 0 accepts nobody without judgement."""
         self.ssrc = np.zeros(rows, np.uint32)
         """Last SSRC, in network order as it lies in memory."""
+        self.last_word = np.zeros(rows, np.uint32)
+        """First four bytes of the last packet, as they lie in memory: its sequence number is in them."""
         self.payload_known = np.zeros((rows, PAYLOAD_TYPES), np.bool_)
         """Negotiated payload types."""
         self.event_types = np.zeros((rows, PAYLOAD_TYPES), np.bool_)
@@ -56,6 +58,7 @@ class PortTable:
         for column in (
             self.source_key,
             self.ssrc,
+            self.last_word,
             self.packets,
             self.octets,
             self.foreign,

@@ -1,7 +1,8 @@
-"""From what offer/answer decided to what a writer is told and the catalog keeps. Pure."""
+"""From what offer/answer decided to what a writer is told and the catalog keeps."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -9,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from media.writer.protocol import Codec, StreamSpec
+from media.writer.protocol import Codec, Reports, StreamSpec
 from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from recorder.frontend.protection import protection_of
 from signaling.sdp import Origin
@@ -37,6 +38,8 @@ def stream_specs(
     one, and so on. `own_keys` are our SRTP keys by index, where they are not those of before.
     """
     before = {spec.index: spec for spec in previous}
+    # RFC 7022 §4.2: short-term and random, and one for all streams of the session.
+    cname = next((spec.reports.cname for spec in before.values() if spec.reports), "") or secrets.token_urlsafe(12)
     specs = []
     for stream in streams:
         if not stream.accepted:
@@ -56,6 +59,7 @@ def stream_specs(
                 recording=stream.recording,
                 protection=protection_of(stream, own_keys or {}, known.protection if known else None),
                 mask_events=profile.mask_events,
+                reports=_reports(stream, known.reports if known else None, cname),
             )
         )
     return specs
@@ -65,6 +69,22 @@ def stream_specs(
 def _writers_codec(codec: OfferedCodec) -> Codec:
     """Return a codec in the writer's terms; a site has few different ones."""
     return Codec(name=codec.name, clock_rate=codec.clock_rate, channels=codec.channels, fmtp=codec.fmtp)
+
+
+def _reports(stream: StreamPlan, before: Reports | None, cname: str) -> Reports | None:
+    """Return how receiver reports on a stream are sent; None where the client wants none."""
+    if stream.rtcp_receivers_bps == 0:
+        return None  # RFC 3556 section 2
+    if stream.held_by_peer and not stream.remote_host:
+        return None  # RFC 3264 section 8.4: neither RTP nor RTCP to an unspecified address
+    host, port = stream.remote_rtcp or ("", 0)
+    return Reports(
+        ssrc=before.ssrc if before else secrets.randbits(32),
+        cname=cname,
+        host=host,
+        port=port,
+        bandwidth_bps=float((stream.rtcp_receivers_bps or 0) + (stream.rtcp_senders_bps or 0)),
+    )
 
 
 def remarks(media: MediaPlan) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def json_lines(outcome: RunOutcome, verdicts: list[Verdict] | None) -> list[str]
         "calls": [asdict(call) for call in outcome.calls],
         "packets": outcome.sender.packets,
         "packets_refused_by_system": outcome.sender.failed,
+        "receiver_reports": outcome.sender.received_reports,
         "late_ms": {
             "p50": lateness.percentile_ms(0.5),
             "p99": lateness.percentile_ms(0.99),

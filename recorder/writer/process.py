@@ -32,6 +32,7 @@ def run(assignment: Assignment) -> None:
         sync_interval_s=media.sync_interval_ms / 1000,
         min_free_bytes=media.min_free_mb * _MEGABYTE,
         cooldown_s=media.port_cooldown_s,
+        report_interval_s=media.report_interval_s,
     )
     media_sockets = assignment.sockets["rtp"]
     pairs = [

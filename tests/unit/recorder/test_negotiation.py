@@ -6,7 +6,7 @@ import msgspec
 
 from recorder.edge.profile import PeerProfile
 from recorder.frontend.negotiation import remarks, stream_openings, stream_specs, with_ports
-from signaling.sdp import parse_sdp
+from signaling.sdp import Origin, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, plan
 
 OFFER = (
@@ -15,6 +15,9 @@ OFFER = (
     "m=video 30004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
     "m=audio 30002 RTP/AVP 8\r\na=label:2\r\na=inactive\r\n"
 )
+
+
+ORIGIN = Origin.ours(7, "192.0.2.1")
 
 
 def planned(text: str = OFFER) -> MediaPlan:
@@ -52,3 +55,35 @@ def test_the_catalog_learns_who_speaks_on_which_stream() -> None:
         (2, specs[1].party, {"dn": "5550111"}),
     ]
     assert msgspec.json.encode(openings[0].payload_types)
+
+
+def test_receiver_reports_go_on_under_one_name_for_the_whole_session() -> None:
+    first = stream_specs(planned().streams)
+    again = stream_specs(planned(OFFER.replace("m=audio 30000", "m=audio 31000")).streams, first)
+    told = [spec.reports for spec in (*first, *again)]
+    assert all(told)
+    assert len({one.cname for one in told if one}) == 1
+    assert [spec.reports.ssrc for spec in first if spec.reports] == [
+        spec.reports.ssrc for spec in again if spec.reports
+    ]
+    assert [(spec.reports.host, spec.reports.port) for spec in again if spec.reports] == [
+        ("192.0.2.20", 31001),
+        ("192.0.2.20", 30003),
+    ]
+
+
+def test_rfc_3605_3556_3264_where_reports_go_and_when_none_may() -> None:
+    elsewhere = planned(OFFER.replace("a=label:1", "a=label:1\r\na=rtcp:53020 IN IP4 192.0.2.99"))
+    (spec, _) = stream_specs(elsewhere.streams)
+    assert spec.reports is not None
+    assert (spec.reports.host, spec.reports.port) == ("192.0.2.99", 53020)
+    forbidden = planned(OFFER.replace("t=0 0", "b=RR:0\r\nt=0 0"))
+    assert [spec.reports for spec in stream_specs(forbidden.streams)] == [None, None]
+    limited = planned(OFFER.replace("t=0 0", "b=RS:800\r\nb=RR:400\r\nt=0 0"))
+    assert [spec.reports.bandwidth_bps for spec in stream_specs(limited.streams) if spec.reports] == [1200.0, 1200.0]
+    running = planned()
+    held = plan(
+        parse_sdp(OFFER.replace("c=IN IP4 192.0.2.20", "c=IN IP4 0.0.0.0").encode()),
+        running.negotiation(running.to_answer("192.0.2.1", {0: 4000, 2: 4002}, ORIGIN)),
+    )
+    assert [spec.reports for spec in stream_specs(held.streams, stream_specs(running.streams))] == [None, None]
