@@ -21,14 +21,13 @@ SUITE = "AES_CM_128_HMAC_SHA1_80"
 class SecureStream(RtpStream):
     """One stream under one key at a time."""
 
-    rollovers: int = 0
-    """Of the first packet."""
-    oracle: Oracle = field(default_factory=lambda: Oracle(SUITE, bytes(30)))
+    protection: tuple[Oracle, int] = field(default_factory=lambda: (Oracle(SUITE, bytes(30)), 0))
+    """The key, and the rollover counter of the first packet; replaced as a whole, since another thread sends."""
 
     def packet(self, number: int) -> bytes:
         """Return packet `number`, protected."""
-        index = (self.rollovers << 16 | self.sequence) + number
-        return self.oracle.rtp(RtpStream.packet(self, number), index >> 16)
+        oracle, rollovers = self.protection
+        return oracle.rtp(RtpStream.packet(self, number), rollovers + (self.sequence + number >> 16))
 
 
 class SecureCall(Call):
@@ -66,26 +65,31 @@ class SecureCall(Call):
                 ssrc=one.ssrc,
                 payload_type=one.payload_type,
                 sequence=sequence,
-                rollovers=rollovers,
             )
             for one in plain
         )
         self.keys: list[bytes] = []
-        self.rekey()
+        """What the next offer tells."""
+        self.draw_keys()
+        for stream, key in zip(self.media.streams, self.keys, strict=True):
+            assert isinstance(stream, SecureStream)
+            stream.protection = (Oracle(suite, key), rollovers)
         if not told:
-            self.keys = [self._key() for _ in self.keys]
+            self.draw_keys()
 
     def _key(self) -> bytes:
         key, salt, _, _ = LENGTHS[self.suite]
         return os.urandom(key + salt)
 
-    def rekey(self) -> None:
-        """Protect with fresh keys from now on; the next offer tells them. Rollover counters begin at 0."""
+    def draw_keys(self) -> None:
+        """Make fresh keys for the next offer; they are used from `switch` on."""
         self.keys = [self._key() for _ in self.media.streams]
+
+    def switch(self) -> None:
+        """Protect with the keys that the last offer told; rollover counters begin at 0."""
         for stream, key in zip(self.media.streams, self.keys, strict=True):
             assert isinstance(stream, SecureStream)
-            stream.rollovers = -((stream.sequence + len(stream.sent)) >> 16)
-            stream.oracle = Oracle(self.suite, key)
+            stream.protection = (Oracle(self.suite, key), -(stream.sequence + len(stream.sent) >> 16))
 
     def offer(self, **options: Any) -> str:
         """Return the next offer of this call, with keys."""
