@@ -28,6 +28,7 @@ from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
 from storage.catalog.ledger import PartyLedger
 from storage.catalog.migrate import check_schema
+from storage.catalog.persons import Persons
 from storage.catalog.records import (
     FINALISE,
     FRONTEND_LEASE,
@@ -55,6 +56,7 @@ from storage.catalog.reports import Reports
 from storage.catalog.retention import Retention
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
+from storage.catalog.usage import Usage
 from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary, TracedMessage
 from storage.errors import StaleEpoch, StorageMisused
 
@@ -73,6 +75,8 @@ class Catalog:
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
         self.holds = Holds(self._database)
         self.captures = Captures(self._database)
+        self.persons = Persons(self._database)
+        self.usage = Usage(self._database)
         self.reports = Reports(self._database)
         self.deletions = Deletions(self._database)
         self.copies = Copies(self._database)
@@ -446,7 +450,16 @@ async def _leave_as_is(_: object) -> None:
 
 @cache
 def _statements() -> dict[str, str]:
-    names = ("queries.sql", "holds.sql", "reports.sql", "deletions.sql", "retention.sql", "copies.sql", "captures.sql")
+    names = (
+        "queries.sql",
+        "holds.sql",
+        "reports.sql",
+        "deletions.sql",
+        "retention.sql",
+        "copies.sql",
+        "captures.sql",
+        "erasure.sql",
+    )
     return {name: text for file in names for name, text in load_statements(file).items()}
 
 

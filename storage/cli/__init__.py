@@ -4,7 +4,7 @@ One module per subcommand, each with an options value and a `run` function that 
 the composing application supplies, `exit_codes` what a script can rely on.
 """
 
-from storage.cli.apps import audit_app, jobs_app, recordings_app, report_app, retention_app
+from storage.cli.apps import audit_app, jobs_app, recordings_app, report_app, retention_app, storage_app
 from storage.cli.context import CliContext, ContextSource
 from storage.cli.segments import show_segments
 
@@ -17,4 +17,5 @@ __all__ = [
     "report_app",
     "retention_app",
     "show_segments",
+    "storage_app",
 ]

@@ -11,6 +11,7 @@ from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
 from storage.cli.recordings_annotate import annotate_recording
 from storage.cli.recordings_delete import delete_recordings
+from storage.cli.recordings_erase import erase_person
 from storage.cli.recordings_export import export_recording
 from storage.cli.recordings_hold import hold_recordings
 from storage.cli.recordings_holds import list_holds
@@ -21,6 +22,7 @@ from storage.cli.recordings_trace import trace_recording
 from storage.cli.report_completeness import report_completeness
 from storage.cli.report_usage import report_usage
 from storage.cli.retention_plan import apply_retention, plan_retention
+from storage.cli.storage_usage import show_usage
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export, hold and delete recordings.")
 recordings_app.command("list")(list_recordings)
@@ -32,6 +34,10 @@ recordings_app.command("hold")(hold_recordings)
 recordings_app.command("release")(release_recordings)
 recordings_app.command("holds")(list_holds)
 recordings_app.command("delete")(delete_recordings)
+recordings_app.command("erase")(erase_person)
+
+storage_app = typer.Typer(no_args_is_help=True, help="How much is stored, and where.")
+storage_app.command("usage")(show_usage)
 
 retention_app = typer.Typer(no_args_is_help=True, help="What the retention policy lets go, and when.")
 retention_app.command("plan")(plan_retention)

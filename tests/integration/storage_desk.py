@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment, SegmentOpening
-from storage.cli import CliContext, jobs_app, recordings_app, retention_app
+from storage.cli import CliContext, jobs_app, recordings_app, retention_app, storage_app
 from storage.files import FileStore, directory_of, file_name
 from tests.integration.storage_samples import closing, opening, rendered, with_facts
 
@@ -29,6 +29,7 @@ class Desk:
         self._app = typer.Typer()
         self._app.add_typer(recordings_app, name="recordings")
         self._app.add_typer(retention_app, name="retention")
+        self._app.add_typer(storage_app, name="storage")
         self._app.add_typer(jobs_app, name="jobs")
 
     async def type(self, *words: str) -> Result:
