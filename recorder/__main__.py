@@ -13,6 +13,7 @@ from recorder.config import load_settings
 from recorder.edge.files import read_files
 from recorder.edge.users import lines_of
 from recorder.errors import ConfigError, RecorderError
+from recorder.lab.command import lab
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
 from recorder.supervisor.supervisor import Supervisor
@@ -92,6 +93,7 @@ def hash_password(
 
 
 app.command()(simulate)
+app.add_typer(lab, name="lab")
 
 
 def main() -> None:

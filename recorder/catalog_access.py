@@ -16,6 +16,28 @@ _log = structlog.get_logger()
 _RETRY_S: Final = 1.0
 
 
+async def prepare_catalog(dsn: str, loop: ChildLoop) -> bool:
+    """Migrate as soon as the database answers; False when this process is told to stop before that.
+
+    A database of another build ends the whole recorder: no restart of a process would change it.
+    """
+    waiting = False
+    while not loop.stopped.is_set():
+        try:
+            await migrate(dsn)
+        except SchemaMismatch as error:
+            loop.fatal(f"catalog: {error}")
+            await loop.stopped.wait()
+        except CatalogUnreachable as error:
+            if not waiting:
+                _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=str(error))
+            waiting = True
+            await _told_to_end(loop, within_s=_RETRY_S)
+        else:
+            return True
+    return False
+
+
 async def open_catalog(
     dsn: str, loop: ChildLoop, *, max_size: int, timeout_s: float = 5.0, application: str = "tandem"
 ) -> Catalog | None:

@@ -45,7 +45,7 @@ class SocketGrant(msgspec.Struct, frozen=True, kw_only=True, tag="sockets"):
     """
 
     kind: str
-    """sip-udp, sip-tcp, sip-tls, http, control, rtp, ring; or memory: arena (outlives a writer), edge (files)."""
+    """sip-udp, sip-tcp, sip-tls, state, gateway, http, control, rtp, ring; or memory: arena (of a writer), edge."""
     ports: list[int]
 
 

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import socket
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from recorder.edge.networks import EVERYWHERE, network
+from recorder.edge.networks import EVERYWHERE
 from recorder.errors import ConfigError
+from recorder.ha.settings import HaSettings
 from recorder.retention_settings import RetentionSettings
-
-_NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+from recorder.settings_kit import AbsolutePath, IpAddress, NetworkText, NodeName, OptionalFile, OptionalIpAddress
+from recorder.settings_kit import Table as _Table
 
 
 def default_state_dir() -> Path:
@@ -32,42 +32,6 @@ def default_state_dir() -> Path:
         return Path("/var/lib/tandem-recorder")
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(base).expanduser() / "tandem-recorder"
-
-
-def _ip_address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("must be an IPv4 or IPv6 address, not a name") from None
-
-
-def _ip_address_or_empty(value: str) -> str:
-    return _ip_address(value) if value else value
-
-
-def _node_name(value: str) -> str:
-    if not _NODE_NAME.match(value):
-        raise ValueError("must be 1 to 63 letters, digits, '.', '_' or '-'")
-    return value
-
-
-def _absolute(value: Path) -> Path:
-    return value.expanduser().absolute()
-
-
-def _absolute_or_empty(value: str) -> str:
-    return str(_absolute(Path(value))) if value else value
-
-
-IpAddress = Annotated[str, AfterValidator(_ip_address)]
-OptionalIpAddress = Annotated[str, AfterValidator(_ip_address_or_empty)]
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-OptionalFile = Annotated[str, AfterValidator(_absolute_or_empty)]
-NetworkText = Annotated[str, AfterValidator(lambda value: str(network(value)))]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class SipSettings(_Table):
@@ -116,6 +80,9 @@ class MediaSettings(_Table):
     """The pool of RTP writers and what they may use."""
 
     host: IpAddress = Field("0.0.0.0", description="address the RTP and RTCP sockets are bound to")  # noqa: S104
+    advertised_host: OptionalIpAddress = Field(
+        "", description="address of the writers in SDP; empty: sip.advertised_host, else the address that was called"
+    )
     first_port: int = Field(20000, ge=1024, le=65534, description="lowest RTP port; even")
     last_port: int = Field(29999, ge=1025, le=65535, description="highest port that may be bound")
     writers: int = Field(2, ge=1, le=64, description="RTP writer processes")
@@ -306,7 +273,7 @@ class Settings(BaseSettings):
     state_dir: AbsolutePath = Field(
         default_factory=default_state_dir, description="everything the recorder writes lives under this directory"
     )
-    node: Annotated[str, AfterValidator(_node_name)] = Field(
+    node: NodeName = Field(
         default_factory=socket.gethostname, description="name of this host in the catalog; unique per site"
     )
     sip: SipSettings = SipSettings()
@@ -317,6 +284,7 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     database: DatabaseSettings = DatabaseSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
+    ha: HaSettings = HaSettings()
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
     curator: CuratorSettings = CuratorSettings()
@@ -332,6 +300,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"sip.host = {sip} and media.host = {media} are of different IP versions: a client of one would be told"
                 " to send its media to the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_site_has_what_it_needs(self) -> Settings:
+        if self.ha.listen and not self.database.dsn:
+            raise ValueError("ha.listen needs database.dsn: the hosts of a site share one PostgreSQL")
+        if self.ha.listen and not self.checkpoints.key_file:
+            raise ValueError(
+                "ha.listen needs checkpoints.key_file: the hosts of a site read each other's dialogs with the same key"
+            )
+        if self.ha.listen and not self.media.advertised_host:
+            raise ValueError(
+                "ha.listen needs media.advertised_host: media go to the address of their host, not to one that moves"
             )
         return self
 

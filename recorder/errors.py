@@ -38,6 +38,10 @@ class ChannelLostError(RecorderError):
     """Lost: the other process of a control connection is gone."""
 
 
+class LeaseExpiredError(RecorderError):
+    """Lost: nobody has confirmed in time that this host is still the active one."""
+
+
 class WriterRefusedError(RecorderError):
     """Remote: a writer did not do as it was told."""
 

@@ -27,6 +27,7 @@ _ROLES: Final = {
     "writer": "recorder.writer.process",
     "curator": "recorder.curator.process",
     "api": "recorder.api.process",
+    "gateway": "recorder.gateway.process",
 }
 """Imported on demand: a writer must not pay for lxml, nor a frontend for numpy's start-up."""
 

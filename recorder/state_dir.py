@@ -82,6 +82,11 @@ class StateDir:
         """Checkpoints that the catalog has not taken yet; outlives the processes."""
         return self.root / "journal"
 
+    @property
+    def state_socket(self) -> Path:
+        """Unix stream socket on which the active frontend tells standbys of its dialogs."""
+        return self.run / "state.sock"
+
     def writer_socket(self, writer: str) -> Path:
         """Return the Unix stream socket on which this writer takes commands."""
         return self.run / f"{writer}.sock"

@@ -21,14 +21,17 @@ class SwitchoverRefusedError(RecorderError):
 
 def switchover(
     ctx: typer.Context,
+    away: Annotated[bool, typer.Option("--to-other-host", help="Hand over to another host of the site.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
     """End the active frontend in good order; a standby takes over its dialogs, and recordings go on.
 
+    With --to-other-host the site's lease and address move; media stay with the writers that have them.
+
     Example: recorder-admin switchover
     """
     try:
-        answer = ask(state_dir_of(ctx), "switchover")
+        answer = ask(state_dir_of(ctx), "switchover", away=away)
     except NotRunningError as error:
         report(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None

@@ -194,6 +194,8 @@ class GuardedAgent(UserAgent):
         token: see `UserAgent`.
         trace: see `UserAgent`.
         logins: see `UserAgent`.
+        may_act: whether this process still speaks for the site. Once it does not, it hears and says nothing: one that
+            was frozen may have been replaced meanwhile.
 
     """
 
@@ -205,13 +207,17 @@ class GuardedAgent(UserAgent):
         token: Callable[[], str],
         trace: bool = False,
         logins: Logins | None = None,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(identity, token=token, trace=trace, logins=logins)
         self._gate = gate
+        self._may_act = may_act
         self._answers: list[Outgoing] = []
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Judge a message, then take it, answer it, or drop it."""
+        if not self._may_act():
+            return
         fate = self._gate.judge(data, flow, now)
         if fate is Fate.PASS:
             super().receive(data, flow, now)
@@ -220,5 +226,8 @@ class GuardedAgent(UserAgent):
 
     def outgoing(self) -> list[Outgoing]:
         """Return and forget the messages to send, those of the gate first."""
+        if not self._may_act():
+            super().outgoing()
+            return []
         answers, self._answers = self._answers, []
         return answers + super().outgoing() if answers else super().outgoing()

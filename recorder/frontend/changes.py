@@ -22,6 +22,7 @@ from recorder.frontend.negotiation import session_origin, stream_openings, strea
 from recorder.frontend.protection import own_keys
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.frontend.snapshots import SnapshotRequests
+from recorder.writer_pool.pool import name_of
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
@@ -237,6 +238,9 @@ class MediaChanges:
         frontend = self._frontend
         if specs == session.streams:
             return session, specs
+        if frontend.pool.is_lost(session.writer):
+            # Nothing is received there any more; the writer that the session moves to is told what is agreed here.
+            return session, specs
         try:
             reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
         except ChannelLostError as error:
@@ -254,7 +258,7 @@ class MediaChanges:
                 epoch=frontend.catalog.epoch,
                 dialog_id=session.dialog_id,
                 segment_id=session.segment,
-                writer=session.writer,
+                writer=name_of(session.writer),
                 snapshot=encode_checkpoint(session, dialog),
             )
         )

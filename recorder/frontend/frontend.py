@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
 from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
-from recorder.writer_pool.pool import WriterPool
+from recorder.writer_pool.pool import WriterPool, node_of
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
 
@@ -45,6 +45,8 @@ class Frontend:
     wall_clock: Callable[[], datetime]
     instance: str
     """Names the supervisor whose sockets are in use; a session of another instance has lost its ports."""
+    instances: Callable[[], Mapping[str, str]] = dict
+    """The same of the site's other hosts that are heard."""
     sessions: dict[str, Session] = field(default_factory=dict)
     """Live sessions by dialog."""
     on_change: Callable[[], None] = lambda: None
@@ -91,10 +93,13 @@ class Frontend:
 
     async def discard_capture(self, writer: str, capture: str, path: str) -> None:
         """End and remove a capture that no answer ever promised."""
+        if self.pool.is_lost(writer):
+            return
         with suppress(WriterRefusedError, ChannelLostError):
             await self.pool.clients[writer].close(capture, "rejected")
-            with suppress(OSError):
-                await asyncio.to_thread(os.unlink, path)
+            if self.pool.is_local(writer):
+                with suppress(OSError):
+                    await asyncio.to_thread(os.unlink, path)
 
     async def writer_restored(self, dialog_id: str) -> None:
         """Wait, if the writer of a session has died, until its replacement has the session.
@@ -106,14 +111,27 @@ class Frontend:
             await self.reconciled(session.writer)
 
     async def reconciled(self, writer: str) -> None:
-        """Wait, if a writer has died, until its replacement has all its sessions, or the limit has passed."""
+        """Wait, if a writer has died, until its replacement has all its sessions, or the limit has passed.
+
+        Nobody replaces a writer of a lost host.
+        """
+        if self.pool.is_lost(writer):
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_REPLACEMENT_S):
                 await self.pool.clients[writer].reconciled.wait()
 
     def media_host(self, writer_host: str, flow: Flow) -> str:
-        """Return the address that a client reaches a writer of this host at: by default the one it called."""
-        return self.settings.sip.advertised_host or specific_address(writer_host) or flow.local[0]
+        """Return the address that a client reaches a writer at: by default the one it called."""
+        return specific_address(writer_host) or flow.local[0]
+
+    def node_of(self, writer: str) -> str:
+        """Return the host of a writer."""
+        return node_of(writer) or self.settings.node
+
+    def instance_of(self, writer: str) -> str:
+        """Return the recorder process whose sockets a writer uses; empty if its host is not heard."""
+        return self.instance if self.pool.is_local(writer) else self.instances().get(node_of(writer), "")
 
 
 def specific_address(host: str) -> str:

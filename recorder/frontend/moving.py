@@ -24,6 +24,7 @@ from recorder.frontend.negotiation import stream_specs, with_ports
 from recorder.frontend.protection import keys_of, with_fresh_keys
 from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
 from recorder.writer_pool.client import WriterClient
+from recorder.writer_pool.pool import name_of
 from signaling.errors import LocalProtocolError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_for_move
@@ -39,6 +40,10 @@ _LOOK_S: Final = 0.2
 _LATE_ANSWER_S: Final = 4.5
 """A client that has accepted the offer of a process before us repeats its 2xx at least every T2, 4 s, until our ACK;
 an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
+_URGENT_MOVES_PER_S: Final = 400
+"""Offers to clients whose media nobody receives: about what one processor can make and answer."""
+_AGAIN_S: Final = 2.0
+"""Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
 """Answers that say "never", as opposed to "not now"."""
 
@@ -60,24 +65,48 @@ class MediaMoves:
     async def start(self, dialog_id: str, cause: str) -> None:
         """Open the session at another writer and offer its address to the client."""
         session = self._frontend.sessions.get(dialog_id)
-        if session is None or session.move or not session.negotiation:
+        if session is None or not session.negotiation:
             return
         log = _bound(session, cause)
+        if session.move:
+            if not self._frontend.pool.is_lost(session.move.writer):
+                return
+            session = _without_move(session)
+            self._frontend.replace(session)
         if not self._ladder(session):
             self.failed += 1
             log.error("media not moved: this client takes no offer", peer=session.peer, profile=session.profile)
             return
         move = await self._open(session, log)
         if move is None:
+            if self._frontend.pool.is_lost(session.writer):
+                self._run_later(_AGAIN_S, dialog_id, partial(self.start, dialog_id, cause))
             return
         await self._offer(msgspec.structs.replace(session, move=move), log)
+
+    def host_lost(self, node: str) -> None:
+        """Move every session whose media, or whose next media, went to a host that is lost; paced."""
+        pool = self._frontend.pool
+        homeless = [
+            session.dialog_id
+            for session in self._frontend.sessions.values()
+            if pool.is_lost(session.writer) or (session.move and pool.is_lost(session.move.writer))
+        ]
+        if homeless:
+            _log.error("moving the sessions of a lost host", host=node, sessions=len(homeless))
+        for number, dialog_id in enumerate(homeless):
+            self._run_later(number / _URGENT_MOVES_PER_S, dialog_id, partial(self.start, dialog_id, "host-lost"))
 
     def resume(self) -> None:
         """Go on with the moves of a process before us: its offer may have been accepted, refused, or never sent.
 
         A late answer to it concludes the move; without one the same offer is made again.
         """
+        pool = self._frontend.pool
         for session in self._frontend.sessions.values():
+            if pool.is_lost(session.writer) or (session.move and pool.is_lost(session.move.writer)):
+                # Its turn comes with the others of its host.
+                continue
             if session.move:
                 self._run_later(_LATE_ANSWER_S, session.dialog_id, partial(self._offer_anew, session.dialog_id))
             elif session.former:
@@ -234,8 +263,10 @@ class MediaMoves:
         except (WriterRefusedError, ChannelLostError) as error:
             await self._abandon(session, str(error), log)
             return
+        left_behind = frontend.pool.is_lost(session.writer)
         moved = msgspec.structs.replace(
             session,
+            instance=frontend.instance_of(move.writer),
             writer=move.writer,
             capture=move.capture,
             capture_path=move.capture_path,
@@ -243,12 +274,13 @@ class MediaMoves:
             streams=with_ports(specs, reply.ports),
             negotiation=conclusion.negotiation.snapshot(),
             move=None,
-            former=FormerCapture(writer=session.writer, capture=session.capture),
+            former=None if left_behind else FormerCapture(writer=session.writer, capture=session.capture),
         )
         await self._checkpoint(moved, frontend.agent.snapshot(session.dialog_id), new_capture=True)
         log.info("media moved", writer=move.writer, before=session.writer)
         await self.capabilities.learn(session, move.method, Outcome.ANSWERED, response.status)
-        self._look_again(session.dialog_id, frontend.clock() + _FOLLOW_LIMIT_S)
+        if not left_behind:
+            self._look_again(session.dialog_id, frontend.clock() + _FOLLOW_LIMIT_S)
 
     def _look_again(self, dialog_id: str, deadline: float) -> None:
         self._run_later(_LOOK_S, dialog_id, lambda: self.follow(dialog_id, deadline))
@@ -279,12 +311,11 @@ class MediaMoves:
             return
         self.failed += 1
         log.error("media not moved", reason=reason, writer=move.writer)
-        negotiation = Negotiation.restore(session.negotiation)
-        if move.offer:
-            negotiation = negotiation.offer_failed(parse_sdp(move.offer))
-        kept = msgspec.structs.replace(session, move=None, negotiation=negotiation.snapshot())
+        kept = _without_move(session)
         await self._checkpoint(kept, frontend.agent.snapshot(session.dialog_id))
         await frontend.discard_capture(move.writer, move.capture, move.capture_path)
+        if frontend.pool.is_lost(session.writer):
+            self._run_later(_AGAIN_S, session.dialog_id, partial(self.start, session.dialog_id, "host-lost"))
 
     async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
         frontend = self._frontend
@@ -293,13 +324,22 @@ class MediaMoves:
                 epoch=frontend.catalog.epoch,
                 dialog_id=session.dialog_id,
                 segment_id=session.segment,
-                writer=session.writer,
-                host=frontend.settings.node if new_capture else None,
+                writer=name_of(session.writer),
+                host=frontend.node_of(session.writer) if new_capture else None,
                 capture_path=session.capture_path if new_capture else None,
                 snapshot=encode_checkpoint(session, dialog),
             )
         )
         frontend.replace(session)
+
+
+def _without_move(session: Session) -> Session:
+    """Return the session as it is when its move is given up; the version of the offer is not used again."""
+    move = session.move
+    negotiation = Negotiation.restore(session.negotiation)
+    if move and move.offer:
+        negotiation = negotiation.offer_failed(parse_sdp(move.offer))
+    return msgspec.structs.replace(session, move=None, negotiation=negotiation.snapshot())
 
 
 async def _arriving(client: WriterClient, capture: str) -> set[int]:

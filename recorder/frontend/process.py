@@ -17,22 +17,24 @@ import structlog
 import uvloop
 
 from media.writer.protocol import SessionFailed
-from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.edge.edge import Edge
 from recorder.edge.gate import GuardedAgent
 from recorder.edge.trace import Tracer
+from recorder.errors import LeaseExpiredError, SetupError
 from recorder.frontend.ability import Ability
 from recorder.frontend.dispatcher import Dispatcher
 from recorder.frontend.frontend import Frontend, specific_address
-from recorder.frontend.recovery import Recovery
+from recorder.frontend.recovery import ANSWERS_REPEATED, Recovery
+from recorder.frontend.standby import Standby
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.journal import Journal
+from recorder.ha.tenure import Tenure
 from recorder.ha.vault import open_vault
 from recorder.role import Assignment
 from recorder.state_dir import key_file
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import WriterPool
+from recorder.writer_pool.pool import qualified
 from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
 from signaling.useragent import Event, Identity, Login
@@ -44,7 +46,7 @@ _log = structlog.get_logger()
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
 _GC_THRESHOLDS: Final = (10_000, 50, 50)
-_LEASE_RETRY_S: Final = 0.2
+_LOOK_S: Final = 0.5
 _FORGET_EVERY_S: Final = 60.0
 _FORGET_AFTER: Final = timedelta(minutes=10)
 """Far beyond the 32 s in which a client may repeat a request."""
@@ -59,9 +61,9 @@ def run(assignment: Assignment) -> None:
     """Stand by, serve once activated, until told to stop."""
     try:
         uvloop.run(_run(assignment))
-    except* StaleEpoch:
+    except* (StaleEpoch, LeaseExpiredError) as errors:
         # The supervisor starts a new process, which begins as a newcomer instead of arguing.
-        _log.critical("another frontend holds the lease; ending")
+        _log.critical("this frontend holds the lease no more; ending", reason=str(errors.exceptions[0]))
     except* CatalogUnreachable as errors:
         _log.critical("the catalog went away during a takeover; ending", reason=str(errors.exceptions[0]))
 
@@ -71,76 +73,38 @@ async def _run(assignment: Assignment) -> None:
     edge = Edge(assignment)
     loop.on_reload = edge.reload
     loop.start()
-    catalog = await open_catalog(
-        assignment.dsn, loop, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
+    catalog = await Catalog.expect(
+        assignment.dsn, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
     )
-    if catalog is None:
-        return
     async with catalog, asyncio.TaskGroup() as group:
-        standby = _Standby(assignment, loop, catalog, group, edge)
+        standby = Standby(assignment, loop, catalog, group, edge)
         if await standby.wait():
-            epoch = await standby.lease()
-            if epoch is not None:
-                await _Active(standby, epoch).serve()
+            tenure = await standby.tenure()
+            if tenure:
+                await _Active(standby, tenure).serve()
         standby.end()
     # The supervisor need not wait for the end of the process to activate another one.
     loop.state("ended")
 
 
-class _Standby:
-    """A frontend that waits: program loaded, catalog and writers connected, sockets inherited and not read."""
-
-    def __init__(
-        self, assignment: Assignment, loop: ChildLoop, catalog: Catalog, group: asyncio.TaskGroup, edge: Edge
-    ) -> None:
-        self.assignment, self.loop, self.catalog, self.group, self.edge = assignment, loop, catalog, group, edge
-        self.pool = WriterPool(
-            assignment.writers,
-            assignment.state_dir,
-            clock=time.monotonic,
-            min_free_bytes=assignment.settings.media.min_free_mb << 20,
-            sync_interval_s=assignment.settings.media.sync_interval_ms / 1000,
-        )
-        self._connections = group.create_task(self.pool.run())
-
-    async def wait(self) -> bool:
-        """Wait to be activated; False when told to stop instead."""
-        self.loop.ready()
-        self.loop.state("standby")
-        waits = [asyncio.ensure_future(event.wait()) for event in (self.loop.activated, self.loop.stopped)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        return not self.loop.stopped.is_set()
-
-    async def lease(self) -> int | None:
-        """Take the lease as soon as the catalog answers; None when told to stop before."""
-        while not self.loop.stopped.is_set():
-            try:
-                return await self.catalog.acquire_lease(
-                    holder=f"{self.assignment.settings.node}/{self.assignment.name}"
-                )
-            except CatalogUnreachable as error:
-                _log.warning("activated, but the catalog does not answer", reason=str(error))
-                await asyncio.sleep(_LEASE_RETRY_S)
-        return None
-
-    def end(self) -> None:
-        """Close the connections to the writers."""
-        self._connections.cancel()
-
-
 class _Active:
     """The parts of the active frontend and how they call each other."""
 
-    def __init__(self, standby: _Standby, epoch: int) -> None:
-        assignment = standby.assignment
+    def __init__(self, standby: Standby, tenure: Tenure) -> None:
+        assignment, epoch = standby.assignment, tenure.epoch
         settings = assignment.settings
-        self._standby = standby
+        self._standby, self._tenure = standby, tenure
         self._loop, self._group = standby.loop, standby.group
         standby.pool.epoch = epoch
-        vault = open_vault(key_file(settings))
-        durable = DurableCatalog(standby.catalog, Journal(assignment.state_dir.journal), vault, epoch=epoch)
+        durable = DurableCatalog(
+            standby.catalog,
+            Journal(assignment.state_dir.journal),
+            open_vault(key_file(settings)),
+            epoch=epoch,
+            standbys=tenure.feed,
+            lease=settings.ha.lease,
+            sole_since=tenure.sole_since,
+        )
         identity = Identity(
             # Without an address of its own it answers each client with the address that the client reached.
             host=settings.sip.advertised_host or specific_address(settings.sip.host),
@@ -154,9 +118,10 @@ class _Active:
             token=lambda: token_hex(8),
             trace=settings.trace.enabled,
             logins=self._login,
+            may_act=tenure.holds,
         )
         self._tracer = Tracer(
-            partial(standby.catalog.add_traces, epoch=epoch),
+            partial(standby.catalog.add_traces, epoch=epoch, lease=settings.ha.lease),
             segment_of=self._segment_of,
             keep_metadata=settings.metadata.keep_raw,
             clock=time.monotonic,
@@ -174,6 +139,7 @@ class _Active:
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),
             instance=assignment.instance,
+            instances=standby.hosts.instances if standby.hosts else dict,
         )
         standby.edge.gate.is_live = self._frontend.sessions.__contains__
         self._dispatcher = Dispatcher(self._frontend, self._group)
@@ -181,12 +147,25 @@ class _Active:
 
     async def serve(self) -> None:
         """Take over what there is, then record until told to stop."""
-        frontend = self._frontend
+        address, tenure = self._standby.address, self._tenure
+        keeping = self._group.create_task(tenure.keep(address.renew))
+        try:
+            await self._begin()
+            await self._record()
+        finally:
+            # Also when the lease is lost: whoever has it now has the address.
+            address.drop()
+            await tenure.feed.aclose()
+        keeping.cancel()
+        await tenure.release()
+        await address.released()
+
+    async def _begin(self) -> None:
+        frontend, tenure = self._frontend, self._tenure
         began = frontend.clock()
-        await frontend.catalog.catch_up()
         await frontend.pool.wait_until_beating(_WRITERS_WAIT_S)
-        await self._recovery.take_over(self._standby.catalog)
-        await self._dispatcher.moves.capabilities.load(self._standby.catalog)
+        await self._take_over()
+        await self._standby.listen(tenure.feed)
         await self._reconcile_with_writers()
         sockets = self._standby.assignment.sockets
         await frontend.transport.serve(
@@ -199,20 +178,30 @@ class _Active:
         # and again, and every client would wait meanwhile.
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
+        try:
+            await self._standby.address.take()
+        except SetupError as error:
+            self._loop.fatal(str(error))
         self._dispatcher.moves.resume()
+        self._follow_hosts()
         _log.info(
             "active",
             epoch=frontend.catalog.epoch,
             dialogs=len(frontend.sessions),
             takeover_ms=round((frontend.clock() - began) * 1000, 1),
         )
+
+    async def _record(self) -> None:
+        frontend = self._frontend
         works = (
             frontend.catalog.run(),
             self._report(),
             self._forget_ended_dialogs(),
             self._drain(),
+            self._standby.address.announce(),
             self._standby.edge.run(),
             self._tracer.run(),
+            self._complete_takeover(),
         )
         background = [self._group.create_task(work) for work in works]
         await self._loop.stopped.wait()
@@ -221,6 +210,39 @@ class _Active:
         await self._tracer.aclose()
         for task in background:
             task.cancel()
+
+    async def _take_over(self) -> None:
+        """Restore the dialogs from the catalog, or from what the dead frontend told us while the catalog is away."""
+        catalog, left = self._frontend.catalog, self._tenure.left
+        if left is None:
+            await catalog.catch_up(self._standby.inherited())
+            stored = await self._standby.catalog.load_dialogs(
+                ended_within=ANSWERS_REPEATED, lease=self._frontend.settings.ha.lease
+            )
+            self._recovery.restore(stored)
+        else:
+            left.replay(catalog.go_on_without_catalog(), self._frontend.wall_clock())
+            self._recovery.restore(left.dialogs())
+        for dialog in self._recovery.kept:
+            self._tenure.feed.replica.put(dialog)
+
+    async def _complete_takeover(self) -> None:
+        """Do what needs the catalog, and nobody waits for, as soon as it answers."""
+        while True:
+            with suppress(CatalogUnreachable):
+                if not self._frontend.catalog.behind:
+                    await self._recovery.close_orphans(self._standby.catalog)
+                    await self._dispatcher.moves.capabilities.load(self._standby.catalog)
+                    return
+            await asyncio.sleep(_LOOK_S)
+
+    def _follow_hosts(self) -> None:
+        """Move what the loss of a host leaves without a writer: what it left already, and from now on."""
+        hosts, moves = self._standby.hosts, self._dispatcher.moves
+        if hosts is None:
+            return
+        hosts.on_lost = moves.host_lost
+        moves.host_lost("")
 
     async def _reconcile_with_writers(self) -> None:
         pool = self._frontend.pool
@@ -237,7 +259,9 @@ class _Active:
             await asyncio.sleep(_FORGET_EVERY_S)
             before = self._frontend.wall_clock() - _FORGET_AFTER
             with suppress(CatalogUnreachable):
-                await self._standby.catalog.forget_dialogs(before, self._frontend.catalog.epoch)
+                await self._standby.catalog.forget_dialogs(
+                    before, self._frontend.catalog.epoch, lease=self._frontend.settings.ha.lease
+                )
 
     async def _report(self) -> None:
         frontend = self._frontend
@@ -247,6 +271,7 @@ class _Active:
                 "active",
                 sessions=len(frontend.sessions),
                 epoch=frontend.catalog.epoch,
+                rivals=len(self._standby.candidate.rivals()),
                 unable=obstacle.reason if obstacle else "",
                 refused_messages=self._standby.edge.gate.refused,
                 moves_failed=self._dispatcher.moves.failed,
@@ -297,6 +322,7 @@ class _Active:
 
     def _drain_writer(self, writer: str, draining: bool) -> None:
         pool = self._frontend.pool
+        writer = qualified(self._frontend.settings.node if self._standby.hosts else "", writer)
         if not draining:
             pool.draining.discard(writer)
             return

@@ -6,8 +6,9 @@ message is sent. Sessions of another supervisor have lost their ports: they are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID, uuid4
 
 import msgspec
@@ -17,52 +18,81 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
 from recorder.frontend.session import Move, Session, decode_checkpoint, encode_checkpoint
+from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
 from recorder.writer_pool.client import WriterClient
+from recorder.writer_pool.pool import name_of
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
 from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
 
 _log = structlog.get_logger()
 
-_ANSWERS_REPEATED: Final = timedelta(seconds=32)
+ANSWERS_REPEATED: Final = timedelta(seconds=32)
 """64*T1: so long a client over UDP may repeat a request (RFC 3261 section 17.2.2, Timer J)."""
+
+
+Left: TypeAlias = StoredDialog | KeptDialog
+"""A dialog that another frontend left, from the catalog or from its feed."""
 
 
 class Recovery:
     """Restores sessions of one frontend."""
 
     def __init__(self, frontend: Frontend) -> None:
+        self.kept: list[KeptDialog] = []
+        """What was restored, for our own standbys."""
         self._frontend = frontend
+        self._began = frontend.wall_clock()
 
-    async def take_over(self, catalog: Catalog) -> None:
-        """Restore every live dialog of this host; what cannot go on is closed as interrupted."""
+    def restore(self, dialogs: Iterable[Left]) -> None:
+        """Restore every live dialog, and get ready to repeat the last answer of those that have ended."""
         restored = 0
-        for sealed in await catalog.load_dialogs(ended_within=_ANSWERS_REPEATED):
+        for sealed in dialogs:
             try:
-                stored = self._frontend.catalog.unsealed(sealed)
+                left = self._frontend.catalog.unsealed(sealed)
             except SealedError as error:
                 _log.error("dialog not restored", dialog_id=sealed.dialog_id, reason=str(error))
                 continue
-            if stored.ended_at:
-                self._repeat_answers(stored, stored.ended_at)
-            elif await self._restore(stored):
+            if left.ended_at:
+                self._repeat_answers(left, left.ended_at)
+            elif self._restore(left):
                 restored += 1
-        known = {session.segment for session in self._frontend.sessions.values()}
-        for row in await catalog.open_segments(host=self._frontend.settings.node):
-            if row.segment_id not in known:
+            else:
+                continue
+            self.kept.append(
+                KeptDialog(
+                    dialog_id=left.dialog_id,
+                    segment_id=left.segment_id,
+                    snapshot=sealed.snapshot,
+                    updated_at=left.updated_at,
+                    ended_at=left.ended_at,
+                )
+            )
+        if restored:
+            _log.info("dialogs taken over", dialogs=restored)
+
+    async def close_orphans(self, catalog: Catalog) -> None:
+        """Close as interrupted what was open before us on this host and cannot go on."""
+        frontend = self._frontend
+        known = {session.segment for session in frontend.sessions.values()}
+        # The active frontend of a site has the sessions of all its hosts.
+        host = None if frontend.settings.ha.listen else frontend.settings.node
+        for row in await catalog.open_segments(host=host, lease=frontend.settings.ha.lease):
+            if row.segment_id not in known and row.opened_at < self._began:
                 _log.warning(
                     "session found without an end", record_identifier=row.record_identifier, segment=row.segment_id.hex
                 )
                 await self._interrupt(row.segment_id, "recorder-restart")
-        if restored:
-            _log.info("dialogs taken over", dialogs=restored)
 
-    async def _restore(self, stored: StoredDialog) -> bool:
+    def _restore(self, stored: Left) -> bool:
         frontend = self._frontend
         try:
             session, dialog = decode_checkpoint(stored.snapshot)
-            if session.instance != frontend.instance or session.writer not in frontend.pool.clients:
+            if frontend.settings.ha.listen:
+                # If its host is lost the media are moved; if that was started anew, its writer takes the ports again.
+                frontend.pool.expect(session.writer)
+            elif session.instance != frontend.instance or session.writer not in frontend.pool.clients:
                 return False
             # Its age says which answers nobody repeats a request for any more.
             age = (frontend.wall_clock() - stored.updated_at).total_seconds()
@@ -74,7 +104,7 @@ class Recovery:
         frontend.add(session)
         return True
 
-    def _repeat_answers(self, stored: StoredDialog, ended_at: datetime) -> None:
+    def _repeat_answers(self, stored: Left, ended_at: datetime) -> None:
         """Get ready for retransmissions of the BYE that ended a dialog: the 200 may have died with its sender."""
         frontend = self._frontend
         try:
@@ -131,6 +161,7 @@ class Recovery:
             return
         adopted = msgspec.structs.replace(
             session,
+            instance=frontend.instance_of(client.name),
             capture=capture,
             capture_path=opened.capture_path,
             streams=with_ports(session.streams, opened.ports),
@@ -141,8 +172,8 @@ class Recovery:
                 epoch=frontend.catalog.epoch,
                 dialog_id=session.dialog_id,
                 segment_id=session.segment,
-                writer=client.name,
-                host=frontend.settings.node,
+                writer=name_of(client.name),
+                host=frontend.node_of(client.name),
                 capture_path=opened.capture_path,
                 snapshot=encode_checkpoint(adopted, frontend.agent.snapshot(session.dialog_id)),
             )
@@ -166,14 +197,14 @@ class Recovery:
         frontend.replace(adopted)
         dialog = frontend.agent.snapshot(session.dialog_id)
         # What the dead writer may have of the new ports belongs to the segment too; then the present capture again.
-        for path in (move.capture_path, session.capture_path):
+        for writer, path in ((move.writer, move.capture_path), (session.writer, session.capture_path)):
             await frontend.catalog.write(
                 DialogCheckpoint(
                     epoch=frontend.catalog.epoch,
                     dialog_id=session.dialog_id,
                     segment_id=session.segment,
-                    writer=session.writer,
-                    host=frontend.settings.node,
+                    writer=name_of(session.writer),
+                    host=frontend.node_of(writer),
                     capture_path=path,
                     snapshot=encode_checkpoint(adopted, dialog),
                 )

@@ -22,6 +22,7 @@ from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import remarks, session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.protection import awaited, keys_of, own_keys
 from recorder.frontend.session import Session, encode_checkpoint
+from recorder.writer_pool.pool import name_of
 from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
@@ -137,7 +138,7 @@ class SessionSetup:
             call_id=well_formed(event.request.call_id),
             record_identifier=request.record_identifier,
             door=request.door.value,
-            instance=frontend.instance,
+            instance=frontend.instance_of(writer),
             segment=segment,
             writer=writer,
             capture=capture,
@@ -238,8 +239,8 @@ class SessionSetup:
             parameters=request.parameters,
             warnings=request.warnings,
             opened_at=session.opened_at,
-            writer=session.writer,
-            host=self._frontend.settings.node,
+            writer=name_of(session.writer),
+            host=self._frontend.node_of(session.writer),
             capture_path=session.capture_path,
             sip_call_id=session.call_id,
             local_tag=event.dialog_id.rpartition(";")[2],

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 
 from recorder.ha.journal import Journal
+from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import Vault
+from recorder.ha.writes import Write, decode_write, encode_write
 from storage.catalog import Catalog
 from storage.catalog.records import (
+    FRONTEND_LEASE,
     DialogCheckpoint,
     MetadataRevision,
     PeerCapability,
@@ -34,45 +38,45 @@ _log = structlog.get_logger()
 _RETRY_S: Final = 0.5
 """Between two attempts to reach the catalog again."""
 
-Write: TypeAlias = (
-    SegmentOpening | DialogCheckpoint | StreamsChange | SegmentClosing | MetadataRevision | PeerCapability
-)
 
-_KINDS: Final[dict[str, type[Write]]] = {
-    kind.__name__: kind
-    for kind in (SegmentOpening, DialogCheckpoint, StreamsChange, SegmentClosing, MetadataRevision, PeerCapability)
-}
+class Standbys(Protocol):
+    """Whoever follows the writes, to go on with them while nobody answers for the catalog."""
 
+    def publish(self, write: Write, *, pending: bool) -> None:
+        """Tell them of a write before the promise that needs it; `pending`: the catalog has not taken it."""
 
-class _Envelope(msgspec.Struct, frozen=True):
-    kind: str
-    write: msgspec.Raw
-
-
-def encode_write(write: Write) -> bytes:
-    """Return a write as a journal record."""
-    return msgspec.msgpack.encode(
-        _Envelope(kind=type(write).__name__, write=msgspec.Raw(msgspec.msgpack.encode(write)))
-    )
-
-
-def decode_write(record: bytes, *, epoch: int) -> Write:
-    """Return the write of a journal record, under the epoch of whoever replays it.
-
-    Raises:
-        msgspec.MsgspecError, KeyError: the record is of another program version.
-
-    """
-    envelope = msgspec.msgpack.decode(record, type=_Envelope)
-    write: Write = msgspec.msgpack.decode(envelope.write, type=_KINDS[envelope.kind])
-    return dataclasses.replace(write, epoch=epoch)
+    def caught_up(self) -> None:
+        """Tell them that the catalog has taken everything."""
 
 
 class DurableCatalog:
-    """Writes of the active frontend. Call `catch_up` once before the first write, and keep `run` running."""
+    """Writes of the active frontend. Call `catch_up` once before the first write, and keep `run` running.
 
-    def __init__(self, catalog: Catalog, journal: Journal, vault: Vault, *, epoch: int) -> None:
+    Args:
+        catalog: the catalog, whether or not it answers now.
+        journal: of this host.
+        vault: seals what is kept of dialogs, also at standbys.
+        epoch: of the lease.
+        standbys: told of every write.
+        lease: name of the lease.
+        sole_since: a journaled state of a dialog that is of an epoch before this one is stale: another host has had
+            the dialog since.
+
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        journal: Journal,
+        vault: Vault,
+        *,
+        epoch: int,
+        standbys: Standbys | None = None,
+        lease: str = FRONTEND_LEASE,
+        sole_since: int = 0,
+    ) -> None:
         self.epoch = epoch
+        self.lease = lease
         self.behind = False
         """True while the journal holds writes that the catalog has not taken."""
         self.journal_failed = False
@@ -81,6 +85,8 @@ class DurableCatalog:
         self._journal = journal
         self._vault = vault
         self._pending: list[bytes] = []
+        self._standbys = standbys
+        self._sole_since = sole_since
         self._apply: dict[type[Write], Callable[[Any], Awaitable[object]]] = {
             SegmentOpening: catalog.open_segment,
             DialogCheckpoint: catalog.save_dialog,
@@ -103,7 +109,9 @@ class DurableCatalog:
             OSError: neither takes it.
 
         """
-        write = self._sealed(write)
+        write = self._sealed(dataclasses.replace(write, lease=self.lease))
+        if self._standbys:
+            self._standbys.publish(write, pending=self.behind)
         if not self.behind:
             try:
                 await self._apply[type(write)](write)
@@ -111,6 +119,8 @@ class DurableCatalog:
                 if not self.behind:
                     _log.error("catalog unreachable: writing to the local journal", reason=str(error))
                 self.behind = True
+                if self._standbys:
+                    self._standbys.publish(write, pending=True)
             else:
                 return
         record = encode_write(write)
@@ -135,21 +145,46 @@ class DurableCatalog:
             case _:
                 return write
 
-    def unsealed(self, stored: StoredDialog) -> StoredDialog:
+    def unsealed(self, stored: StoredDialog | KeptDialog) -> StoredDialog | KeptDialog:
         """Return a stored dialog with its snapshot as it was written.
 
         Raises:
             SealedError: this host cannot open it.
 
         """
-        return dataclasses.replace(stored, snapshot=self._vault.open(stored.snapshot, stored.segment_id))
+        snapshot = self._vault.open(stored.snapshot, stored.segment_id)
+        if isinstance(stored, KeptDialog):
+            return msgspec.structs.replace(stored, snapshot=snapshot)
+        return dataclasses.replace(stored, snapshot=snapshot)
 
-    async def catch_up(self) -> None:
-        """Take over what an earlier process journaled, then empty the journal into the catalog if it answers."""
-        self._pending = self._journal.read()
+    async def catch_up(self, inherited: Sequence[bytes] = ()) -> None:
+        """Take over what an earlier process journaled, then empty the journal into the catalog if it answers.
+
+        `inherited` are encoded writes that the catalog may lack as well: those of a lost host.
+        """
+        self._read_journal()
+        self._pending += inherited
         if self._pending:
             self.behind = True
             await self._replay()
+
+    def _read_journal(self) -> list[Write]:
+        self._pending = self._journal.read()
+        found: list[Write] = []
+        for record in self._pending:
+            # One of another program version is told when it is replayed.
+            with suppress(msgspec.MsgspecError, KeyError):
+                found.append(decode_write(record))
+        return found
+
+    def go_on_without_catalog(self) -> list[Write]:
+        """Begin where an earlier process was when the catalog was away; `catch_up` is not needed then.
+
+        Returns what it journaled, as it was made.
+        """
+        found = self._read_journal()
+        self.behind = True
+        return found
 
     async def run(self) -> None:
         """Bring the catalog up to date whenever it answers again, until cancelled."""
@@ -160,11 +195,18 @@ class DurableCatalog:
 
     async def _replay(self) -> None:
         taken = 0
+        if not self._pending:
+            # Whoever was here before found it away; nothing was written since.
+            try:
+                await self._catalog.sites.see(self.lease)
+            except CatalogUnreachable:
+                return
         while self._pending:
             record = self._pending[0]
             try:
-                write = decode_write(record, epoch=self.epoch)
-                await self._apply[type(write)](write)
+                made = decode_write(record)
+                if made.epoch >= self._sole_since or not isinstance(made, DialogCheckpoint | StreamsChange):
+                    await self._apply[type(made)](dataclasses.replace(made, epoch=self.epoch))
             except CatalogUnreachable:
                 return
             except (StorageError, msgspec.MsgspecError, KeyError) as error:
@@ -176,4 +218,6 @@ class DurableCatalog:
             taken += 1
         self._journal.clear()
         self.behind = False
+        if self._standbys:
+            self._standbys.caught_up()
         _log.info("catalog is complete again", writes=taken)

@@ -17,6 +17,7 @@ from recorder.config import HttpSettings, MediaSettings, SipSettings
 from recorder.edge.kernel_filter import FilterTooLongError, attach, compile_filter
 from recorder.edge.networks import network
 from recorder.errors import SetupError
+from recorder.ha.settings import HaSettings
 
 _log = structlog.get_logger()
 
@@ -144,6 +145,25 @@ def bind_http(settings: HttpSettings) -> socket.socket | None:
         sock.listen(128)
     except OSError as error:
         raise _explain("http.port", settings.host, settings.port, error) from None
+    return sock
+
+
+def bind_gateway(settings: HaSettings) -> socket.socket | None:
+    """Return the listening socket for the other hosts of the site, or None where there are none.
+
+    Raises:
+        SetupError: the address is taken, not ours, or not permitted.
+
+    """
+    if not settings.listen:
+        return None
+    host, _, port = settings.listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        sock = _bound(socket.SOCK_STREAM, host, int(port))
+        sock.listen(128)
+    except OSError as error:
+        raise _explain("ha.listen", host, int(port), error) from None
     return sock
 
 

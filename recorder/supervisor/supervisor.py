@@ -11,8 +11,7 @@ import fcntl
 import os
 import signal
 import socket
-import time
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +23,8 @@ import structlog
 
 from recorder import unix_socket
 from recorder.channel import (
-    Activate,
     Channel,
     Drain,
-    DrainWriter,
     Fatal,
     Message,
     Reload,
@@ -44,17 +41,17 @@ from recorder.ha.vault import make_key_file, open_vault
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
 from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
+from recorder.supervisor.choice import ActiveChoice
 from recorder.supervisor.control import ControlServer
 from recorder.supervisor.edge_files import SharedEdgeFiles
 from recorder.supervisor.rings import Rings
+from recorder.supervisor.waiting import each, first
 from storage.errors import StorageError
 from storage.postgres import EmbeddedPostgres
 
 _log = structlog.get_logger()
 
 _FIRST_ALONE_S: Final = 3.0
-_SILENT_S: Final = 2.0
-"""An active frontend that has not reported for this long is frozen; it reports twice a second."""
 _STOP_LIMIT_S: Final = 10.0
 """Time a child gets between Stop and SIGKILL; a writer's last flush takes well under a second."""
 
@@ -77,11 +74,7 @@ class Supervisor:
         self._fatal = ""
         """Why the recorder has to end; said by a child."""
         self._rings: Rings | None = None
-        self._drained_writers: frozenset[str] = frozenset()
-        self._active: Child | None = None
-        """The frontend that was told to be the active one."""
-        self._recording = asyncio.Event()
-        """Set once a frontend has become active."""
+        self._active = ActiveChoice(self._frontends, lambda: self._state in {"stopping", "ended"})
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._restarts: set[asyncio.Task[None]] = set()
@@ -147,6 +140,7 @@ class Supervisor:
         sockets.restrict([sip_udp, sip_tcp], settings.access.allow, "access.allow")
         sockets.restrict([sip_tls] if sip_tls else [], settings.access.allow_tls, "access.allow_tls")
         http = sockets.bind_http(settings.http)
+        gateway = sockets.bind_gateway(settings.ha)
         pairs = sockets.bind_media(settings.media)
         self._control = ControlServer(
             unix_socket.listen(self._state_dir.control_socket),
@@ -184,25 +178,30 @@ class Supervisor:
         ]
         if sip_tls:
             sip_grants.append(("sip-tls", [(self._keep(sip_tls),)], [settings.sip.tls_port]))
+        state = unix_socket.listen(self._state_dir.state_socket)
+        sip_grants.append(("state", [(self._keep(state),)], [0]))
         frontends = [f"frontend-{letter}" for letter in ascii_lowercase[: settings.sip.frontends]]
         for name in frontends:
             self._grants[name] = sip_grants
         # The first frontend has the processor for itself; the rest starts once calls can be recorded. Health has to be
         # told even so when that takes long, because the database is away.
         self._spawn("frontend", frontends[0])
-        await _first(self._stop.wait(), self._recording.wait(), limit_s=_FIRST_ALONE_S)
+        await first(self._stop.wait(), self._active.settled.wait(), limit_s=_FIRST_ALONE_S)
         if self._stop.is_set():
             return
-        self._watch(self._replace_silent_frontend())
+        self._watch(self._active.replace_silent())
         for name in frontends[1:]:
             self._spawn("frontend", name)
+        if gateway:
+            self._grants["gateway"] = [("gateway", [(self._keep(gateway),)], [0])]
+            self._spawn("gateway", "gateway")
         for number in range(1, settings.curator.processes + 1):
             self._spawn("curator", f"curator-{number}")
         if http:
             self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
             self._spawn("api", "api")
-        everything = [self._recording, *(child.ready for child in self._children.values())]
-        await _first(self._stop.wait(), _each(everything))
+        everything = [self._active.settled, *(child.ready for child in self._children.values())]
+        await first(self._stop.wait(), each(everything))
         if not self._stop.is_set():
             self._state = "running"
 
@@ -214,10 +213,13 @@ class Supervisor:
     def _writers(self) -> list[str]:
         return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
 
-    def _announce(self) -> None:
+    def _frontends(self) -> list[Child]:
+        return [child for child in self._children.values() if child.role == "frontend"]
+
+    def _announce(self, state: str) -> None:
         sip, http = self._settings.sip, self._settings.http
         _log.info(
-            "ready to record",
+            "ready to record" if state == "active" else "standing by for another host",
             sip=f"udp+tcp {sip.host}:{sip.port}" + (f" tls {sip.host}:{sip.tls_port}" if sip.tls_port else ""),
             http=f"http://{http.host}:{http.port}" if http.port else "off",
             writers=self._settings.media.writers,
@@ -289,50 +291,26 @@ class Supervisor:
 
     def _on_message(self, child: Child, message: Message) -> None:
         match message:
-            case StateChanged(state="active"):
-                if self._state == "starting" and not self._recording.is_set():
-                    self._announce()
-                self._recording.set()
+            case StateChanged(state="active" | "candidate"):
+                if self._state == "starting" and not self._active.settled.is_set():
+                    self._announce(message.state)
+                self._active.settled.set()
             case StateChanged(state="standby"):
-                self._activate_if_none()
+                self._active.name_one()
             case Fatal():
                 self._fatal = self._fatal or message.reason
                 self._hurry.set()
                 self._stop.set()
-            case WriterStuck() if child is self._active and message.writer in self._children:
+            case WriterStuck() if child is self._active.named and message.writer in self._children:
                 _log.error("writer makes no progress; replacing it", name=message.writer)
                 self._children[message.writer].kill()
-            case StateChanged(state="ended") if child is self._active:
-                self._active = None
-                self._activate_if_none()
+            case StateChanged(state="ended"):
+                self._active.is_gone(child)
             case _:
                 pass
 
-    async def _replace_silent_frontend(self) -> None:
-        """Kill an active frontend that is frozen: its reports come from the loop that does its work."""
-        while True:
-            await asyncio.sleep(_SILENT_S / 4)
-            active = self._active
-            if active and active.state == "active" and time.monotonic() - active.heard_at > _SILENT_S:
-                _log.error("active frontend is silent; replacing it", name=active.name)
-                active.kill()
-                await active.exited.wait()
-
-    def _activate_if_none(self) -> None:
-        """Make a standby the active frontend unless there is one."""
-        if self._active is not None or self._state in {"stopping", "ended"}:
-            return
-        standby = [child for child in self._children.values() if child.role == "frontend" and child.state == "standby"]
-        if standby:
-            self._active = standby[0]
-            self._active.send(Activate())
-            for writer in self._drained_writers:
-                self._active.send(DrainWriter(writer=writer, draining=True))
-
     def _on_exit(self, child: Child, code: int) -> None:
-        if child is self._active:
-            self._active = None
-            self._activate_if_none()
+        self._active.is_gone(child)
         if self._state in {"stopping", "ended"}:
             return
         if code == 0:
@@ -365,8 +343,11 @@ class Supervisor:
         await self._drain_role("curator", self._settings.shutdown.finalise_limit_s)
 
     async def _drain_active(self, limit: float) -> None:
-        if self._active:
-            await self._drain_children([self._active], limit)
+        named = self._active.named
+        if named and named.detail.get("rivals"):
+            _log.info("sessions go on at another host of the site")
+        elif named:
+            await self._drain_children([named], limit)
 
     async def _drain_role(self, role: str, limit: float) -> None:
         await self._drain_children([one for one in self._children.values() if one.role == role and one.channel], limit)
@@ -375,14 +356,14 @@ class Supervisor:
         for child in children:
             child.send(Drain(limit_s=limit))
         # The child keeps to the limit itself; the margin is for one that does not.
-        await _first(_each(child.drained for child in children), self._hurry.wait(), limit_s=limit + _STOP_LIMIT_S)
+        await first(each(child.drained for child in children), self._hurry.wait(), limit_s=limit + _STOP_LIMIT_S)
 
     async def _stop_role(self, *roles: str) -> None:
         children = [child for child in self._children.values() if child.role in roles and child.process]
         for child in children:
             child.send(Stop())
         waiting = [child for child in children if not child.exited.is_set()]
-        await _first(_each(child.exited for child in waiting), limit_s=_STOP_LIMIT_S)
+        await first(each(child.exited for child in waiting), limit_s=_STOP_LIMIT_S)
         for child in waiting:
             if not child.exited.is_set():
                 _log.error("process did not stop; killing it", role=child.role, name=child.name)
@@ -393,13 +374,14 @@ class Supervisor:
         self._state = "stopping"
         for task in list(self._restarts):
             task.cancel()
-        await self._stop_role("frontend", "writer", "curator", "api")
+        await self._stop_role("frontend", "writer", "curator", "api", "gateway")
         self._state = "ended"
         if self._postgres:
             await self._postgres.stop()
         if self._control:
             self._control.close()
-        for path in (self._state_dir.control_socket, self._state_dir.running_file, *self._sockets_of_writers()):
+        sockets_of = (self._state_dir.control_socket, self._state_dir.state_socket, *self._sockets_of_writers())
+        for path in (*sockets_of, self._state_dir.running_file):
             path.unlink(missing_ok=True)
         os.close(self._lock)
         _log.info("ended")
@@ -439,50 +421,29 @@ class Supervisor:
                 "transports": ["udp", "tcp", *(["tls"] if settings.sip.tls_port else [])],
             },
             "http": {"host": settings.http.host, "port": settings.http.port},
+            "site": {"name": settings.ha.site, "lease": settings.ha.lease, "alone": not settings.ha.listen},
             "database": {"embedded": self._postgres is not None},
             "processes": processes,
         }
 
-    async def _switchover(self, _: Any) -> dict[str, Any]:
-        """End the active frontend in good order; a standby takes over its dialogs."""
-        before = self._active
-        ready = [one.name for one in self._children.values() if one.role == "frontend" and one.state == "standby"]
-        if before is None or not ready:
-            return {"error": "no standby frontend is ready: set sip.frontends to 2 or more, or wait for its start"}
-        self._recording.clear()
-        before.send(Stop())
-        await _first(self._recording.wait(), limit_s=_STOP_LIMIT_S)
-        if self._active is None or not self._recording.is_set():
-            return {"error": "the standby did not become active; look at the log"}
-        return {"from": before.name, "to": self._active.name}
+    async def _switchover(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """End the active frontend in good order; a standby takes over its dialogs, here or on another host."""
+        if request.get("away"):
+            if not self._settings.ha.listen:
+                return {"error": "this host is alone: ha.listen is not set"}
+            before, after = await self._active.hand_over(self._settings.ha.lease_s, _STOP_LIMIT_S)
+        else:
+            before, after = await self._active.switch_over(_STOP_LIMIT_S)
+        return {"from": before, "to": after} if before else {"error": after}
 
     async def _drain_writer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give a writer nothing new and move its sessions to others; or use it again."""
         writer, draining = str(request.get("writer")), bool(request.get("draining", True))
         if writer not in self._writers():
             return {"error": f"no writer {writer!r} here; there are {', '.join(self._writers())}"}
-        if self._active is None:
-            return {"error": "no frontend is active; wait a moment and repeat"}
-        self._drained_writers = (self._drained_writers | {writer}) if draining else (self._drained_writers - {writer})
-        if draining and len(self._drained_writers) == len(self._writers()):
-            self._drained_writers -= {writer}
-            return {"error": "this is the last writer in use: nobody could take its sessions"}
-        self._active.send(DrainWriter(writer=writer, draining=draining))
-        return {"writer": writer, "draining": draining}
+        refused = self._active.drain(writer, self._writers(), draining=draining)
+        return {"error": refused} if refused else {"writer": writer, "draining": draining}
 
     async def _on_stop(self, _: Any) -> dict[str, Any]:
         self._on_signal()
         return {"state": "draining"}
-
-
-async def _each(events: Iterable[asyncio.Event]) -> None:
-    for event in list(events):
-        await event.wait()
-
-
-async def _first(*waits: Coroutine[Any, Any, object], limit_s: float | None = None) -> None:
-    """Wait for the first of these, or the limit."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

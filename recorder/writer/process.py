@@ -26,7 +26,7 @@ def run(assignment: Assignment) -> None:
     config = WriterConfig(
         writer=assignment.name,
         capture_dir=assignment.state_dir.captures,
-        advertised_host=assignment.settings.sip.advertised_host,
+        advertised_host=media.advertised_host or assignment.settings.sip.advertised_host,
         arena_path=assignment.arena,
         visit_interval_s=media.visit_interval_ms / 1000,
         sync_interval_s=media.sync_interval_ms / 1000,

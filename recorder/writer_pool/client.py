@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -38,6 +38,8 @@ _LENGTH: Final = struct.Struct("!I")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Reply)
 ReplyT = TypeVar("ReplyT")
+Connect: TypeAlias = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Opens a connection to the writer. Raises OSError."""
 _RETRY_S: Final = 0.05
 """Between two attempts to connect; a replacement writer takes a few hundred milliseconds to start."""
 
@@ -48,7 +50,7 @@ class WriterClient:
     def __init__(
         self,
         name: str,
-        path: Path,
+        connect: Connect,
         *,
         epoch: Callable[[], int],
         on_connected: Callable[[WriterClient], None],
@@ -67,7 +69,7 @@ class WriterClient:
         self.heartbeat: Heartbeat | None = None
         self.heartbeat_at = 0.0
         """Monotonic seconds of the last heartbeat that showed progress."""
-        self._path = path
+        self._connect = connect
         self._epoch = epoch
         self._on_connected, self._on_session_failed = on_connected, on_session_failed
         self._clock = clock
@@ -81,12 +83,10 @@ class WriterClient:
         """Connect, read, and connect again, until cancelled."""
         while True:
             try:
-                sock = unix_socket.connect(self._path)
+                reader, self._stream = await self._connect()
             except OSError:
                 await asyncio.sleep(_RETRY_S)
                 continue
-            sock.setblocking(False)
-            reader, self._stream = await asyncio.open_unix_connection(sock=sock)
             self._opened_at = self._clock()
             try:
                 self._greet(self._stream)
@@ -95,6 +95,12 @@ class WriterClient:
                 _log.warning("connection to writer lost", writer=self.name, reason=str(error) or type(error).__name__)
             finally:
                 self._disconnect()
+
+    def drop(self) -> None:
+        """Give the connection up: its host is lost, and commands have to fail now instead of waiting for it."""
+        if self._stream:
+            self._stream.transport.abort()
+            self._disconnect()
 
     def _disconnect(self) -> None:
         self.connected, self.heartbeat = False, None
@@ -202,6 +208,17 @@ class WriterClient:
         """Ask what the writer is capturing; errors as `open`."""
         reply = await self._ask(ListSessions(request=next(self._numbers), epoch=self._epoch()))
         return _expect(reply, SessionList)
+
+
+def over_unix(path: Path) -> Connect:
+    """Return how to connect to a writer of this host."""
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        sock = unix_socket.connect(path)
+        sock.setblocking(False)
+        return await asyncio.open_unix_connection(sock=sock)
+
+    return connect
 
 
 def _framed(command: Command) -> bytes:

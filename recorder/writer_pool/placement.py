@@ -17,6 +17,8 @@ class WriterLoad:
     healthy: bool
     """Connected, beating, its disk in order."""
     draining: bool = False
+    local: bool = True
+    """On the host of the active frontend: its commands need no network, and one host's loss costs less."""
 
 
 def candidates(
@@ -24,13 +26,14 @@ def candidates(
 ) -> list[str]:
     """Return the writers that can take `streams` more streams, best first.
 
-    Both streams of a session go to one writer. The emptiest writer comes first; the writers in `avoid` (they hold a
-    copy of the same call, or have just refused) come last, since a copy beside its twin beats no copy.
+    Both streams of a session go to one writer. Writers of this host come first, then the emptiest; the writers in
+    `avoid` (they hold a copy of the same call, or have just refused) come last, since a copy beside its twin beats no
+    copy.
     """
     able = [
         load
         for load in loads
         if load.healthy and not load.draining and load.free_ports >= streams and load.free_bytes >= min_free_bytes
     ]
-    able.sort(key=lambda load: (load.name in avoid, load.streams, -load.free_ports, load.name))
+    able.sort(key=lambda load: (load.name in avoid, not load.local, load.streams, -load.free_ports, load.name))
     return [load.name for load in able]

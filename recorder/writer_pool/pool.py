@@ -9,7 +9,7 @@ from typing import Final
 
 from media.writer.protocol import SessionFailed
 from recorder.state_dir import StateDir
-from recorder.writer_pool.client import WriterClient
+from recorder.writer_pool.client import Connect, WriterClient, over_unix
 from recorder.writer_pool.placement import WriterLoad, candidates
 
 _SILENT_S: Final = 1.5
@@ -24,8 +24,37 @@ _BEATS: Final = 3
 """Heartbeats come once per flush: as many flushes have to be missed, where flushes are rare."""
 
 
+def qualified(node: str, writer: str) -> str:
+    """Return the name of a writer within the site."""
+    return f"{node}/{writer}" if node else writer
+
+
+def node_of(writer: str) -> str:
+    """Return the host in the name of a writer; empty where there is only one host."""
+    return writer.rpartition("/")[0]
+
+
+def name_of(writer: str) -> str:
+    """Return the name of a writer within its host."""
+    return writer.rpartition("/")[2]
+
+
+async def _nowhere() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    raise ConnectionRefusedError("its host is not heard")
+
+
 class WriterPool:
-    """Clients of every writer on this host. `run` keeps their connections."""
+    """Clients of the writers of this host, whose connections `run` keeps, and of those that `add` brought.
+
+    Args:
+        names: of this host's writers.
+        state_dir: where their sockets are.
+        clock: monotonic seconds.
+        min_free_bytes: a writer whose disk has less takes no session.
+        sync_interval_s: between two heartbeats of a writer.
+        node: this host, in a site of several: names of writers then begin with their host.
+
+    """
 
     def __init__(
         self,
@@ -35,6 +64,7 @@ class WriterPool:
         clock: Callable[[], float],
         min_free_bytes: int,
         sync_interval_s: float,
+        node: str = "",
     ) -> None:
         self.epoch = 0
         """Lease epoch that every command carries; 0 commands nothing."""
@@ -42,22 +72,49 @@ class WriterPool:
         self.on_session_failed: Callable[[WriterClient, SessionFailed], None] | None = None
         self.draining: set[str] = set()
         """Writers that get no new session."""
+        self.lost: set[str] = set()
+        """Hosts that are not heard any more."""
+        self._absent: set[str] = set()
         self._clock = clock
         self._min_free_bytes = min_free_bytes
         self._silent_s = max(_SILENT_S, _BEATS * sync_interval_s)
         self._stuck_s = max(_STUCK_S, (_BEATS + 1) * sync_interval_s)
         self._placed: Counter[str] = Counter()
         self.clients = {
-            name: WriterClient(
-                name,
-                state_dir.writer_socket(name),
-                epoch=lambda: self.epoch,
-                on_connected=self._connected,
-                on_session_failed=self._session_failed,
-                clock=clock,
-            )
+            qualified(node, name): self._client(qualified(node, name), over_unix(state_dir.writer_socket(name)))
             for name in names
         }
+        self._local = frozenset(self.clients)
+
+    def _client(self, name: str, connect: Connect) -> WriterClient:
+        return WriterClient(
+            name,
+            connect,
+            epoch=lambda: self.epoch,
+            on_connected=self._connected,
+            on_session_failed=self._session_failed,
+            clock=self._clock,
+        )
+
+    def add(self, name: str, connect: Connect) -> WriterClient:
+        """Take a writer of another host in; the caller keeps its connection."""
+        client = self.clients[name] = self._client(name, connect)
+        self._absent.discard(name)
+        return client
+
+    def expect(self, name: str) -> None:
+        """Know of a writer whose host is not heard: until it is, every command to it fails at once."""
+        if name not in self.clients:
+            self.add(name, _nowhere)
+            self._absent.add(name)
+
+    def is_local(self, writer: str) -> bool:
+        """Whether a writer is of this host."""
+        return writer in self._local
+
+    def is_lost(self, writer: str) -> bool:
+        """Whether a writer's host is lost or was never heard: nothing that it is told arrives."""
+        return writer in self._absent or node_of(writer) in self.lost
 
     def _connected(self, client: WriterClient) -> None:
         if self.on_connected:
@@ -70,12 +127,12 @@ class WriterPool:
     async def run(self) -> None:
         """Keep every connection until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for client in self.clients.values():
-                group.create_task(client.run(), name=f"client of {client.name}")
+            for name in self._local:
+                group.create_task(self.clients[name].run(), name=f"client of {name}")
 
     async def wait_until_beating(self, limit_s: float) -> None:
         """Wait for the first heartbeat of every writer, or the limit."""
-        waits = [asyncio.ensure_future(client.beating.wait()) for client in self.clients.values()]
+        waits = [asyncio.ensure_future(self.clients[name].beating.wait()) for name in self._local]
         await asyncio.wait(waits, timeout=limit_s)
         for wait in waits:
             wait.cancel()
@@ -109,6 +166,7 @@ class WriterPool:
                     free_bytes=beat.free_bytes,
                     healthy=client.connected and not beat.failed and now - client.heartbeat_at < self._silent_s,
                     draining=client.name in self.draining,
+                    local=client.name in self._local,
                 )
             )
         return loads
@@ -116,8 +174,8 @@ class WriterPool:
     def stuck(self) -> list[str]:
         """Return the writers to replace: no progress, never begun, or given up on a disk that has room again."""
         return [
-            one.name
-            for one in self.clients.values()
+            name_of(one.name)
+            for one in (self.clients[name] for name in self._local)
             if one.silent_for(starting=False) > self._stuck_s
             or one.silent_for(starting=True) > _STARTING_S
             or (one.heartbeat and one.heartbeat.failed and one.heartbeat.free_bytes > self._min_free_bytes)

@@ -2,6 +2,28 @@
 -- New epoch of the lease; waits for writes of the former holder that are under way.
 SELECT acquire_lease_v1($1, $2)
 
+-- name: see_lease
+-- The lease as it is, and the time of the database's clock; no row before its first acquisition.
+SELECT node, holder, epoch, renewals, clock_timestamp() AS at FROM leases WHERE name = $1
+
+-- name: contend_lease
+-- Null when it is not as it was seen, or the time has passed.
+SELECT acquire_lease_v2($1, $2, $3, $4, $5, coalesce($6::timestamptz, 'infinity'))
+
+-- name: renew_lease
+SELECT renew_lease_v1($1, $2, $3, $4)
+
+-- name: release_lease
+SELECT release_lease_v1($1, $2, $3)
+
+-- name: beat_node
+SELECT beat_node_v1($1, $2, $3, $4, $5, $6)
+
+-- name: list_nodes
+-- The hosts of a site, with the seconds since each was last heard of.
+SELECT node, instance, endpoint, state, writers, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS silent_s
+FROM nodes WHERE site = $1 ORDER BY node
+
 -- name: open_segment
 -- Recording, segment, streams and dialog in one transaction.
 SELECT recording_id, ordinal FROM open_segment_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
@@ -22,7 +44,7 @@ SELECT end_dialog_v1($1, $2, $3)
 SELECT d.dialog_id, d.epoch, d.writer, d.segment_id, s.recording_id, r.record_identifier, d.snapshot, d.updated_at,
     d.ended_at
 FROM dialogs d JOIN segments s ON s.id = d.segment_id JOIN recordings r ON r.id = s.recording_id
-WHERE d.ended_at IS NULL OR d.ended_at > $1
+WHERE d.lease = $2 AND (d.ended_at IS NULL OR d.ended_at > $1)
 ORDER BY s.opened_at, d.dialog_id
 
 -- name: forget_dialogs
@@ -32,11 +54,12 @@ SELECT forget_dialogs_v1($1, $2, $3)
 SELECT recording_id, open_segments, changed FROM close_segment_v1($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: open_segments
--- Segments that nobody has closed; of one host when $1 is given.
+-- Segments of a site ($2 is its lease) that nobody has closed; of one host when $1 is given.
 SELECT s.id AS segment_id, s.recording_id, r.record_identifier, s.host, s.writer, s.capture_path, s.dialog_id,
     s.opened_at
 FROM segments s JOIN recordings r ON r.id = s.recording_id
 WHERE s.state = 'open' AND ($1::text IS NULL OR s.host = $1)
+    AND EXISTS (SELECT FROM dialogs d WHERE d.dialog_id = s.dialog_id AND d.lease = $2)
 ORDER BY s.opened_at, s.id
 
 -- name: add_metadata

@@ -54,6 +54,7 @@ from storage.catalog.records import (
 )
 from storage.catalog.reports import Reports
 from storage.catalog.retention import Retention
+from storage.catalog.sites import Sites
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
 from storage.catalog.usage import Usage
@@ -82,6 +83,21 @@ class Catalog:
         self.copies = Copies(self._database)
         """What is known of copies of one call."""
         self.retention = Retention(self._database, self.holds, self.deletions)
+        self.sites = Sites(self._database)
+        """The lease between hosts, and their register."""
+
+    @classmethod
+    async def expect(cls, dsn: str, *, max_size: int = 8, timeout_s: float = 5.0, application: str = "tandem") -> Self:
+        """Return a catalog that connects when it is used; until the database answers, each call says that it is away.
+
+        Obligation: somebody else makes sure that the schema is this program's.
+        """
+        with translated():
+            try:
+                pool = await _pool(dsn, min_size=0, max_size=max_size, timeout_s=timeout_s, application=application)
+            except ValueError as error:
+                raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
+        return cls(pool, dsn, timeout_s=timeout_s)
 
     @classmethod
     async def connect(
@@ -101,19 +117,13 @@ class Catalog:
         """
         with translated():
             try:
-                pool = await asyncpg.create_pool(
+                pool = await _pool(
                     dsn,
                     min_size=min_size,
                     max_size=max_size,
-                    timeout=timeout_s,
-                    command_timeout=timeout_s,
-                    max_inactive_connection_lifetime=0,
-                    reset=_leave_as_is,
-                    init=set_up,
-                    server_settings={
-                        "application_name": application,
-                        **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),
-                    },
+                    timeout_s=timeout_s,
+                    application=application,
+                    for_people=for_people,
                 )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
@@ -215,14 +225,16 @@ class Catalog:
         """Mark a dialog as over; it is no longer restored. `close_segment` does this by itself."""
         await self._guarded("end_dialog", lease, epoch, key(dialog_id))
 
-    async def load_dialogs(self, *, ended_within: timedelta | None = None) -> list[StoredDialog]:
+    async def load_dialogs(
+        self, *, ended_within: timedelta | None = None, lease: str = FRONTEND_LEASE
+    ) -> list[StoredDialog]:
         """Return the live dialogs, and those that ended within the given time (to absorb retransmissions)."""
         since = None if ended_within is None else datetime.now(UTC) - ended_within
         return [
             StoredDialog(
                 **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
             )
-            for row in await self._database.rows("load_dialogs", since)
+            for row in await self._database.rows("load_dialogs", since, lease)
         ]
 
     async def forget_dialogs(self, ended_before: datetime, epoch: int, *, lease: str = FRONTEND_LEASE) -> int:
@@ -257,13 +269,13 @@ class Catalog:
             SegmentClosing(lease=lease, epoch=epoch, segment_id=segment_id, closed_at=at, cause=cause, interrupted=True)
         )
 
-    async def open_segments(self, *, host: str | None = None) -> list[OpenSegmentRow]:
+    async def open_segments(self, *, host: str | None = None, lease: str = FRONTEND_LEASE) -> list[OpenSegmentRow]:
         """Return the segments that nobody has closed, oldest first; of one host when given."""
         return [
             OpenSegmentRow(
                 **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
             )
-            for row in await self._database.rows("open_segments", host)
+            for row in await self._database.rows("open_segments", host, lease)
         ]
 
     async def add_metadata(self, revision: MetadataRevision) -> None:
@@ -442,6 +454,25 @@ class Catalog:
             return await self._database.row(name, lease, epoch, *arguments)
         except LeaseLost as error:
             raise StaleEpoch(lease, epoch) from error
+
+
+async def _pool(
+    dsn: str, *, min_size: int, max_size: int, timeout_s: float, application: str, for_people: bool = False
+) -> Pool:
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        timeout=timeout_s,
+        command_timeout=timeout_s,
+        max_inactive_connection_lifetime=0,
+        reset=_leave_as_is,
+        init=set_up,
+        server_settings={
+            "application_name": application,
+            **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),
+        },
+    )
 
 
 async def _leave_as_is(_: object) -> None:

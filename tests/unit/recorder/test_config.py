@@ -109,3 +109,25 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
 def test_the_dsn_is_not_shown(tmp_path: Path) -> None:
     path = write(tmp_path, "[database]\ndsn = 'postgresql://user:secret@db/x'\n")
     assert "secret" not in repr(load_settings(path))
+
+
+@pytest.mark.parametrize("host", ["host-a", "host-b"])
+def test_the_example_of_a_site_is_valid(host: str) -> None:
+    assert load_settings(Path(f"config/cluster/{host}.toml")).node == host
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ("database", "ha.listen needs database.dsn"),
+        ("checkpoints", "ha.listen needs checkpoints.key_file"),
+        ("media", "ha.listen needs media.advertised_host"),
+    ],
+)
+def test_a_site_needs_more_than_its_own_table(left_out: str, told: str, tmp_path: Path) -> None:
+    text = Path("config/cluster/host-a.toml").read_text()
+    tables = text.split("\n[")
+    path = tmp_path / "host.toml"
+    path.write_text("\n[".join(table for table in tables if not table.startswith(f"{left_out}]")))
+    with pytest.raises(ConfigError, match=told):
+        load_settings(path)

@@ -1,0 +1,227 @@
+"""The active frontend's dialogs, told to its standbys directly: the second store beside the catalog.
+
+The active one listens at a Unix socket that its host's standbys connect to; those of other hosts come by way of the
+gateway. A follower first gets every dialog, then every write before the promise that needs it leaves. While the
+catalog is away the holder of the lease asks its followers for their promise not to take over.
+
+Frames: four bytes of length in network order, then one MessagePack map whose `type` names the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from recorder.errors import ChannelLostError
+from recorder.ha.replica import KeptDialog, Replica
+from recorder.ha.writes import Write, encode_write
+
+_log = structlog.get_logger()
+
+_LENGTH: Final = struct.Struct("!I")
+_MAX_FRAME: Final = 8 << 20
+"""Bytes; a write is a few kilobytes, the largest holds a metadata document."""
+_CLOSE_S: Final = 1.0
+_LOOK_S: Final = 0.005
+_MAX_BACKLOG: Final = 64 << 20
+"""Bytes that wait for a follower that does not read; beyond, it is cut off and begins anew. Ten thousand dialogs."""
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True, tag="follow"):
+    """First message of a follower."""
+
+    node: str
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+    """First message of the active frontend; the dialogs follow, then `Complete`."""
+
+    node: str
+    epoch: int
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept"):
+    """A dialog as it is."""
+
+    dialog: KeptDialog
+
+
+class Complete(msgspec.Struct, frozen=True, kw_only=True, tag="complete"):
+    """All dialogs have been told."""
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True, tag="written"):
+    """A write of the active frontend."""
+
+    record: bytes
+    pending: bool
+    """The catalog has not taken it."""
+
+
+class CaughtUp(msgspec.Struct, frozen=True, kw_only=True, tag="caught-up"):
+    """The catalog has taken everything."""
+
+
+class AskPromise(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Will you not take over? Answered by `Promise`, or not at all."""
+
+    number: int
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True, tag="promise"):
+    """Not for the time of a lease."""
+
+    number: int
+
+
+Frame = Follow | Welcome | Kept | Complete | Written | CaughtUp | AskPromise | Promise
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Frame)
+
+
+def framed(message: Frame) -> bytes:
+    """Return a message with its length in front."""
+    body = _ENCODER.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def receive(reader: asyncio.StreamReader) -> Frame:
+    """Return the next message.
+
+    Raises:
+        ChannelLostError: the other side is gone, or speaks something else.
+
+    """
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > _MAX_FRAME:
+            raise ChannelLostError(f"frame of {length} bytes")
+        message: Frame = _DECODER.decode(await reader.readexactly(length))
+    except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
+        raise ChannelLostError(f"the other frontend is gone: {error or type(error).__name__}") from None
+    return message
+
+
+class Feed:
+    """What the active frontend tells its standbys.
+
+    Args:
+        node: this host.
+        epoch: of the lease.
+        wall_clock: for the age of dialogs.
+
+    """
+
+    def __init__(self, node: str, *, epoch: int, wall_clock: Callable[[], datetime]) -> None:
+        self.replica = Replica()
+        self.replica.node, self.replica.epoch = node, epoch
+        self._node, self._epoch, self._wall_clock = node, epoch, wall_clock
+        self._followers: dict[asyncio.StreamWriter, str] = {}
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._rounds = itertools.count(1)
+        self._promises: dict[int, set[str]] = {}
+        self._promised = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Begin to accept followers, once; the socket stays open afterwards for whoever serves next."""
+        if self._server:
+            return
+        self._server = await asyncio.start_unix_server(self._follow, sock=socket.socket(fileno=_duplicate(listener)))
+
+    async def aclose(self) -> None:
+        """Stop, and wait until every follower has been left."""
+        if self._server:
+            self._server.close()
+        for stream in list(self._streams):
+            stream.transport.abort()
+        # A connection that is cancelled instead ends with a trace in the log (asyncio.streams).
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                while self._streams:  # noqa: ASYNC110 - bounded, and nobody else tells
+                    await asyncio.sleep(_LOOK_S)
+
+    def followers(self) -> set[str]:
+        """Return the hosts whose frontends follow."""
+        return set(self._followers.values())
+
+    def publish(self, write: Write, *, pending: bool) -> None:
+        """Tell of a write."""
+        self.replica.apply(write, self._wall_clock())
+        if pending:
+            self.replica.pending.append(encode_write(write))
+        if self._followers:
+            self._tell(Written(record=encode_write(write), pending=pending))
+
+    def caught_up(self) -> None:
+        """Tell that the catalog has everything."""
+        self.replica.pending.clear()
+        self._tell(CaughtUp())
+
+    async def promised(self, nodes: Iterable[str], *, limit_s: float) -> bool:
+        """Ask the frontends of these hosts not to take over; whether all of them promise within the limit."""
+        needed = set(nodes)
+        if not needed:
+            return True
+        if not needed <= self.followers():
+            return False
+        number = next(self._rounds)
+        given = self._promises[number] = set()
+        self._tell(AskPromise(number=number))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not needed <= given:
+                    self._promised.clear()
+                    await self._promised.wait()
+        del self._promises[number]
+        return needed <= given
+
+    def _tell(self, message: Frame) -> None:
+        data = framed(message)
+        for stream in list(self._followers):
+            if stream.transport.get_write_buffer_size() > _MAX_BACKLOG:
+                _log.warning("a standby does not read; it has to begin anew", standby=self._followers[stream])
+                stream.transport.abort()
+            else:
+                stream.write(data)
+
+    async def _follow(self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
+        self._streams.add(stream)
+        try:
+            first = await receive(reader)
+            if not isinstance(first, Follow):
+                return
+            # No await until the end of the dialogs: what is written in between must come after them.
+            stream.write(framed(Welcome(node=self._node, epoch=self._epoch)))
+            for dialog in self.replica.dialogs():
+                stream.write(framed(Kept(dialog=dialog)))
+            for record in self.replica.pending:
+                stream.write(framed(Written(record=record, pending=True)))
+            stream.write(framed(Complete()))
+            self._followers[stream] = first.node
+            while True:
+                message = await receive(reader)
+                if isinstance(message, Promise) and message.number in self._promises:
+                    self._promises[message.number].add(first.node)
+                    self._promised.set()
+        except ChannelLostError:
+            # It became active, or it is gone; its supervisor knows which.
+            pass
+        finally:
+            self._followers.pop(stream, None)
+            self._streams.discard(stream)
+            stream.close()
+
+
+def _duplicate(listener: socket.socket) -> int:
+    return socket.dup(listener.fileno())

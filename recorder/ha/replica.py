@@ -1,0 +1,92 @@
+"""The dialogs of a site as the active frontend's writes left them, kept by it and by its standbys.
+
+Fed with the same writes that go to the catalog, so that a standby can take over while nobody answers for the catalog.
+Pure; times come from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from recorder.ha.writes import Write
+from storage.catalog.records import DialogCheckpoint, SegmentClosing, SegmentOpening
+
+_ANSWERS_REPEATED: Final = timedelta(seconds=40)
+"""An ended dialog is kept for as long as a client may repeat its BYE: 64*T1, and some time for the takeover itself."""
+
+
+class KeptDialog(msgspec.Struct, frozen=True, kw_only=True):
+    """A dialog to restore."""
+
+    dialog_id: str
+    segment_id: UUID
+    snapshot: bytes
+    updated_at: datetime
+    ended_at: datetime | None = None
+    """Set when it is over and kept only to answer retransmissions."""
+
+
+class Replica:
+    """Dialogs by their identifier, and the writes that the catalog has not taken yet."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """Of the frontend whose dialogs these are; 0 while nothing is known."""
+        self.node = ""
+        """Its host."""
+        self.pending: list[bytes] = []
+        """Encoded writes, oldest first; for a standby that does not see the journal of the active one's host."""
+        self._dialogs: dict[str, KeptDialog] = {}
+        self._by_segment: dict[UUID, str] = {}
+
+    def dialogs(self) -> list[KeptDialog]:
+        """Return all of them, oldest first."""
+        return list(self._dialogs.values())
+
+    def put(self, dialog: KeptDialog) -> None:
+        """Take a dialog as it is."""
+        self._dialogs[dialog.dialog_id] = dialog
+        self._by_segment[dialog.segment_id] = dialog.dialog_id
+
+    def apply(self, write: Write, at: datetime) -> None:
+        """Follow a write of the active frontend, made at `at`; repeating one changes nothing."""
+        match write:
+            case SegmentOpening():
+                self._save(write.dialog_id, write.segment_id, write.dialog_snapshot, at)
+            case DialogCheckpoint():
+                self._save(write.dialog_id, write.segment_id, write.snapshot, at)
+            case SegmentClosing():
+                self._end(write, at)
+            case _:
+                pass
+
+    def replay(self, writes: Iterable[Write], at: datetime) -> None:
+        """Follow several writes."""
+        for write in writes:
+            self.apply(write, at)
+
+    def _save(self, dialog_id: str, segment_id: UUID, snapshot: bytes, at: datetime) -> None:
+        known = self._dialogs.get(dialog_id)
+        if known and known.ended_at:
+            return
+        self.put(KeptDialog(dialog_id=dialog_id, segment_id=segment_id, snapshot=snapshot, updated_at=at))
+
+    def _end(self, write: SegmentClosing, at: datetime) -> None:
+        known = self._dialogs.get(self._by_segment.get(write.segment_id, ""))
+        if known is None or known.ended_at:
+            return
+        snapshot = known.snapshot if write.dialog_snapshot is None else write.dialog_snapshot
+        self.put(msgspec.structs.replace(known, snapshot=snapshot, updated_at=at, ended_at=at))
+        self._forget(at - _ANSWERS_REPEATED)
+
+    def _forget(self, before: datetime) -> None:
+        # They ended in this order or nearly so: the oldest are at the front, between those that live.
+        gone = [one for one in self._dialogs.values() if one.ended_at and one.ended_at < before]
+        for dialog in gone:
+            del self._dialogs[dialog.dialog_id]
+            self._by_segment.pop(dialog.segment_id, None)

@@ -1,0 +1,203 @@
+"""The other hosts of the site and their writers: which live, and since when one does not.
+
+A host is lost when its heartbeats stop for `ha.lost_after_ms`, when it refuses connections (its supervisor, which owns
+the listening socket, is gone), or when another recorder process runs there (its RTP sockets are others). A gateway that
+is being replaced is none of these: connections to it wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from recorder.errors import ChannelLostError
+from recorder.gateway.link import Beat, Streams, reach, receive
+from recorder.ha.settings import HaSettings
+from recorder.writer_pool.client import WriterClient
+from recorder.writer_pool.pool import WriterPool, qualified
+from storage.catalog.sites import NodeRow, Sites
+from storage.errors import StorageError
+
+_log = structlog.get_logger()
+
+_LOOK_S: Final = 0.5
+"""Between two looks into the register."""
+_RECONNECT_S: Final = 0.05
+_GONE_S: Final = 5.0
+"""A host that was not heard in the register for so long is no rival for the lease any more."""
+_STARTING_S: Final = 3.0
+"""How long a gateway may take to answer a connection that the supervisor's socket has taken."""
+
+
+@dataclass(slots=True)
+class Host:
+    """Another host as it is known here."""
+
+    row: NodeRow
+    instance: str = ""
+    """As its own heartbeats say; empty before the first."""
+    alive: bool = False
+    clients: dict[str, WriterClient] = field(default_factory=dict)
+
+
+class SiteHosts:
+    """Watches the other hosts, and keeps their writers in the pool.
+
+    Args:
+        pool: gets the writers of every host.
+        sites: the register.
+        settings: of the site.
+        node: this host.
+        context: see `recorder.gateway.link.site_context`.
+        clock: monotonic seconds.
+
+    """
+
+    def __init__(
+        self,
+        pool: WriterPool,
+        sites: Sites,
+        settings: HaSettings,
+        *,
+        node: str,
+        context: ssl.SSLContext,
+        clock: Callable[[], float],
+    ) -> None:
+        self.on_lost: Callable[[str], None] = lambda node: None
+        """Told at once when a host is lost."""
+        self.on_back: Callable[[str], None] = lambda node: None
+        """Told when a host is heard again."""
+        self._pool, self._sites, self._settings, self._node = pool, sites, settings, node
+        self._context, self._clock = context, clock
+        self._hosts: dict[str, Host] = {}
+        self._known = asyncio.Event()
+
+    def rivals(self) -> frozenset[str]:
+        """Return the hosts whose promise is needed: those that lived when the register was read last."""
+        return frozenset(
+            host.row.node
+            for host in self._hosts.values()
+            if host.row.state == "running" and host.row.silent_s < _GONE_S
+        )
+
+    def instances(self) -> Mapping[str, str]:
+        """Return the recorder process of each host that lives, by its own word."""
+        return {node: host.instance for node, host in self._hosts.items() if host.alive}
+
+    async def wait_until_known(self, limit_s: float) -> None:
+        """Wait until every host of the register has been heard or found lost, or the limit."""
+        deadline = self._clock() + limit_s
+        # Being heard is an event of each host, being lost is none before it was heard.
+        while self._clock() < deadline and any(  # noqa: ASYNC110
+            not host.alive for node, host in self._hosts.items() if node in self.rivals()
+        ):
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def connect(self, node: str, *, service: str) -> Streams:
+        """Open a connection to a service of a host. Raises OSError."""
+        host = self._hosts.get(node)
+        if host is None:
+            raise ConnectionRefusedError(f"host {node} is not in the register")
+        return await reach(host.row.endpoint, self._context, service=service, source=self._source, limit_s=_STARTING_S)
+
+    @property
+    def _source(self) -> str:
+        return self._settings.listen.rpartition(":")[0].strip("[]")
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    async with asyncio.timeout(self._settings.answer_s):
+                        rows = await self._sites.nodes(self._settings.site)
+                except (StorageError, TimeoutError):
+                    # While the register does not answer, everybody is where he was.
+                    rows = []
+                for row in rows:
+                    if row.node == self._node:
+                        continue
+                    if row.node in self._hosts:
+                        self._hosts[row.node].row = row
+                        self._add_writers(self._hosts[row.node], group)
+                    elif row.state == "running" and row.silent_s < _GONE_S:
+                        host = self._hosts[row.node] = Host(row)
+                        group.create_task(self._watch(host), name=f"watch of {row.node}")
+                        self._add_writers(host, group)
+                await asyncio.sleep(_LOOK_S)
+
+    def _add_writers(self, host: Host, group: asyncio.TaskGroup) -> None:
+        for name in host.row.writers:
+            if name in host.clients:
+                continue
+
+            async def connected(name: str = name) -> Streams:
+                if not host.alive:
+                    raise ConnectionRefusedError(f"host {host.row.node} is lost")
+                return await reach(host.row.endpoint, self._context, service="writer", name=name, source=self._source)
+
+            client = host.clients[name] = self._pool.add(qualified(host.row.node, name), connected)
+            group.create_task(client.run(), name=f"client of {client.name}")
+
+    async def _watch(self, host: Host) -> None:
+        while True:
+            try:
+                reader, writer = await reach(
+                    host.row.endpoint, self._context, service="beats", source=self._source, limit_s=self._patience(host)
+                )
+            except ConnectionRefusedError:
+                self._lost(host, "it refuses connections: no recorder runs there")
+            except (OSError, ssl.SSLError) as error:
+                self._lost(host, f"it cannot be reached: {error or type(error).__name__}")
+            else:
+                try:
+                    await self._listen(host, reader)
+                except ChannelLostError:
+                    # Its gateway ended; whether the host did is seen when we connect again.
+                    pass
+                except TimeoutError:
+                    self._lost(host, "it is silent")
+                finally:
+                    writer.transport.abort()
+            await asyncio.sleep(_RECONNECT_S)
+
+    def _patience(self, host: Host) -> float:
+        return _STARTING_S if host.alive else 1.0
+
+    async def _listen(self, host: Host, reader: asyncio.StreamReader) -> None:
+        limit_s = self._settings.lost_after_ms / 1000
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    beat = await receive(reader)
+            except TimeoutError:
+                # If it was this loop that did not run, its beats are waiting already.
+                async with asyncio.timeout(_RECONNECT_S):
+                    beat = await receive(reader)
+            if not isinstance(beat, Beat):
+                raise ChannelLostError("a heartbeat was due")
+            if host.alive and beat.instance != host.instance:
+                self._lost(host, "its recorder was started anew")
+            if not host.alive:
+                self._back(host, beat.instance)
+
+    def _lost(self, host: Host, reason: str) -> None:
+        if not host.alive:
+            return
+        host.alive = False
+        _log.error("host lost", host=host.row.node, reason=reason)
+        for client in host.clients.values():
+            client.drop()
+        self._pool.lost.add(host.row.node)
+        self.on_lost(host.row.node)
+
+    def _back(self, host: Host, instance: str) -> None:
+        host.alive, host.instance = True, instance
+        _log.info("host is heard", host=host.row.node, instance=instance)
+        self._pool.lost.discard(host.row.node)
+        self.on_back(host.row.node)

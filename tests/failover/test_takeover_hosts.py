@@ -1,0 +1,245 @@
+"""Two hosts as network namespaces: one is lost, cut off, or frozen, and the other goes on with its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from typer.testing import CliRunner
+
+from recorder.admin.app import app
+from recorder.admin.control import ask
+from recorder.lab.cluster import CLIENT, FLOATING, SIP_PORT, Cluster
+from recorder.simulator.scenario import ScenarioOptions, plan_calls
+from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls
+from recorder.state_dir import StateDir
+from tests.failover.chaos import oracle
+from tests.kit.namespaces import inside
+
+pytestmark = [
+    pytest.mark.failover,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
+
+CALLS = 4
+SECONDS = 12.0
+AT_S = 4.0
+"""When the fault strikes: all calls talk."""
+PACKETS_PER_S = 50
+SERVED_S = 15.0
+"""For a machine that is busy with other tests; what a quiet one takes is measured by benchmarks.takeover."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    directory = tmp_path_factory.mktemp("cluster")
+    with (
+        Cluster(directory, settings={"ha": {"lost_after_ms": 800.0}}) as running,
+        inside(running.network.namespace(CLIENT)),
+    ):
+        yield running
+    for host in running.hosts.values():
+        text = host.log.read_text()
+        assert "Traceback" not in text, text[text.index("Traceback") - 500 :][:4000]
+
+
+@pytest.fixture
+def ready(cluster: Cluster) -> Cluster:
+    cluster.wait(lambda: whole(cluster), "one active host, one that stands by, and all processes")
+    return cluster
+
+
+def whole(cluster: Cluster) -> bool:
+    working = {"running", "active", "standby", "candidate"}
+    status = [host.status() for host in cluster.hosts.values()]
+    return bool(cluster.active() and cluster.standby()) and all(
+        one["pid"] and one["state"] in working for answer in status for one in answer["processes"]
+    )
+
+
+def under_calls(act: Callable[[], Awaitable[None]]) -> RunOutcome:
+    options = ScenarioOptions(calls=CALLS, seconds=SECONDS, rate=4.0, seed=secrets.randbelow(1 << 31))
+    return asyncio.run(
+        run_calls(
+            plan_calls(options, started_at=datetime.now(UTC), run=secrets.token_hex(8)),
+            Target("udp", FLOATING, SIP_PORT),
+            options=RunOptions(),
+            moments=[Moment(AT_S, act)],
+        )
+    )
+
+
+def assert_declared(outcome: RunOutcome, state_dir: StateDir) -> float:
+    """Fail unless every call was completed and all that is missing is declared; returns the longest loss in seconds."""
+    broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
+    assert not broken
+    judgement = asyncio.run(oracle.judge(outcome.journal, state_dir, cost=round(SERVED_S * PACKETS_PER_S)))
+    assert judgement.faults == ()
+    return max(verdict.sent - verdict.recorded for verdict in judgement.verdicts) / 2 / PACKETS_PER_S
+
+
+def ping() -> bool:
+    """Whether OPTIONS at the floating address is answered 200."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.3)
+        sock.connect((FLOATING, SIP_PORT))
+        host, port = sock.getsockname()
+        sock.send(
+            (
+                f"OPTIONS sip:probe@{FLOATING} SIP/2.0\r\n"
+                f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{secrets.token_hex(6)}\r\n"
+                f"From: <sip:probe@{host}>;tag=1\r\nTo: <sip:probe@{FLOATING}>\r\nCall-ID: {secrets.token_hex(6)}\r\n"
+                "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            ).encode()
+        )
+        try:
+            return sock.recv(4096).startswith(b"SIP/2.0 200 ")
+        except OSError:
+            return False
+
+
+async def served() -> float:
+    """Return the seconds until the floating address answers."""
+    began = time.monotonic()
+    while not await asyncio.to_thread(ping):
+        assert time.monotonic() - began < SERVED_S, "the floating address does not answer"
+    return time.monotonic() - began
+
+
+def keep_sending(connection: socket.socket) -> None:
+    deadline = time.monotonic() + SERVED_S
+    while time.monotonic() < deadline:
+        connection.send(b"\r\n\r\n")
+        time.sleep(0.1)
+
+
+def test_the_host_of_the_active_frontend_is_killed(ready: Cluster) -> None:
+    """Everything of a host at once: signalling, writers, supervisor. Its media go to the other by re-INVITE."""
+    lost, other = ready.active(), ready.standby()
+
+    async def act() -> None:
+        await asyncio.to_thread(ready.kill, lost)
+        await served()
+
+    try:
+        outcome = under_calls(act)
+        assert ready.active() == other
+        assert_declared(outcome, ready.hosts[other].state_dir)
+    finally:
+        ready.launch(lost)
+
+
+def test_a_host_that_is_cut_off_stops_before_the_other_one_starts(ready: Cluster) -> None:
+    lost, other = ready.active(), ready.standby()
+
+    async def act() -> None:
+        ready.network.cut(lost)
+        await served()
+        assert FLOATING not in ready.network.addresses(lost)
+
+    try:
+        outcome = under_calls(act)
+        assert ready.active() == other
+        assert_declared(outcome, ready.hosts[other].state_dir)
+    finally:
+        ready.network.mend(lost)
+    ready.wait(lambda: ready.hosts[lost].frontend == "candidate", "the host that was cut off to stand by")
+    assert ready.active() == other
+
+
+def test_a_frozen_host_can_do_nothing_when_it_thaws(ready: Cluster) -> None:
+    lost, other = ready.active(), ready.standby()
+
+    async def act() -> None:
+        ready.signal(lost, signal.SIGSTOP)
+        await served()
+        # Its kernel lives: the address went by itself, because nobody renewed it.
+        assert FLOATING not in ready.network.addresses(lost)
+        ready.signal(lost, signal.SIGCONT)
+        await served()
+        assert FLOATING not in ready.network.addresses(lost)
+
+    outcome = under_calls(act)
+    assert ready.active() == other
+    assert_declared(outcome, ready.hosts[other].state_dir)
+
+
+def test_a_tcp_connection_to_the_lost_host_is_reset_by_the_other(ready: Cluster) -> None:
+    lost = ready.active()
+    with socket.create_connection((FLOATING, SIP_PORT), timeout=5) as connection:
+        ready.network.cut(lost)
+        try:
+            asyncio.run(served())
+            with pytest.raises(ConnectionResetError):
+                keep_sending(connection)
+        finally:
+            ready.network.mend(lost)
+
+
+def test_the_lease_is_handed_over_and_media_stay_where_they_are(ready: Cluster) -> None:
+    before, after = ready.active(), ready.standby()
+
+    async def act() -> None:
+        answer = await asyncio.to_thread(ask, ready.hosts[before].state_dir, "switchover", away=True)
+        assert answer.get("to") == "another host", answer
+        await served()
+
+    outcome = under_calls(act)
+    assert ready.active() == after
+    broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
+    judgement = asyncio.run(oracle.judge(outcome.journal, ready.hosts[after].state_dir))
+    assert (broken, judgement.faults, judgement.lost) == ([], (), 0)
+
+
+def test_the_writers_of_a_lost_host_are_replaced_by_the_active_one(ready: Cluster) -> None:
+    """Media on the writers of one host, signalling on the other; then the host with the writers is cut off."""
+    signalling, writing = ready.standby(), ready.active()
+
+    async def act() -> None:
+        answer = await asyncio.to_thread(ask, ready.hosts[writing].state_dir, "switchover", away=True)
+        assert answer.get("to") == "another host", answer
+        await served()
+        ready.network.cut(writing)
+
+    try:
+        outcome = under_calls(act)
+        assert ready.active() == signalling
+        assert assert_declared(outcome, ready.hosts[signalling].state_dir) > 0
+    finally:
+        ready.network.mend(writing)
+
+
+def test_the_calls_of_a_host_that_is_stopped_go_on_at_the_other(ready: Cluster) -> None:
+    stopped, other = ready.active(), ready.standby()
+
+    async def act() -> None:
+        process = ready.hosts[stopped].process
+        assert process
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, 60)
+        await served()
+
+    try:
+        outcome = under_calls(act)
+        assert_declared(outcome, ready.hosts[other].state_dir)
+    finally:
+        ready.launch(stopped)
+
+
+def test_status_shows_the_hosts_and_who_has_the_lease(ready: Cluster) -> None:
+    active = ready.active()
+    host = ready.hosts[active]
+    done = CliRunner().invoke(app, ["--config", str(host.config), "status", "--json"])
+    site = json.loads(done.stdout)["site"]
+    assert site["holder"].startswith(f"{active}/")
+    assert site["epoch"] >= 1024
+    assert {row["node"]: row["state"] for row in site["nodes"]} == dict.fromkeys(ready.hosts, "running")

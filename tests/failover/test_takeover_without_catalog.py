@@ -1,0 +1,107 @@
+"""The active frontend dies while PostgreSQL is away: the next one goes on with what it was told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.failover.chaos.faults import REPLACED_S, Target, send
+from tests.kit.call import Call
+from tests.kit.running import RunningRecorder, alive, eventually
+
+pytestmark = pytest.mark.failover
+
+ANSWERED_S = 10.0
+"""A client repeats its request for 32 s; this is for a machine that is busy with other tests."""
+
+
+@pytest.fixture
+def target(recorder: RunningRecorder) -> Target:
+    found = Target(recorder)
+    eventually(found.whole, limit_s=REPLACED_S, what="every process at work")
+    return found
+
+
+@contextmanager
+def postgresql_away(target: Target) -> Iterator[None]:
+    frozen = target.postgres()
+    assert frozen
+    send(frozen, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send((pid for pid in frozen if alive(pid)), signal.SIGCONT)
+
+
+def kill_active(target: Target) -> None:
+    before = target.active()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: target.active() != before, limit_s=ANSWERED_S, what="another active frontend")
+
+
+def all_frontends(target: Target) -> bool:
+    return bool(target.pids("frontend", "active") and target.pids("frontend", "standby"))
+
+
+def test_calls_from_before_and_from_during_the_outage_go_on_in_the_next_frontend(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    with Call(recorder) as before, Call(recorder) as during, Call(recorder) as after:
+        before.start()
+        before.media.talk(0.5)
+        with postgresql_away(target):
+            during.start()
+            during.media.talk(0.5)
+            kill_active(target)
+            assert before.reinvite().status == 200
+            after.start()
+            before.media.talk(0.5)
+            after.media.talk(0.5)
+            before.hang_up()
+        during.hang_up()
+        after.hang_up()
+        eventually(target.whole, limit_s=REPLACED_S, what="a catalog that is complete again", detail=recorder.log_tail)
+        for call in (before, during, after):
+            call.assert_recorded(tmp_path)
+
+
+def test_the_last_answer_is_repeated_by_the_next_frontend(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.5)
+        with postgresql_away(target):
+            call.media.stop()
+            goodbye = call.dialog.request("BYE")
+            call.client.send(goodbye)
+            first = call.client.final("BYE", cseq=call.dialog.cseq, limit_s=ANSWERED_S)
+            kill_active(target)
+            call.client.send(goodbye)
+            again = call.client.final("BYE", cseq=call.dialog.cseq, limit_s=ANSWERED_S)
+            assert (first.status, again.text) == (200, first.text)
+        eventually(target.whole, limit_s=REPLACED_S, what="a catalog that is complete again", detail=recorder.log_tail)
+        call.assert_recorded(tmp_path)
+
+
+def test_two_frontends_in_a_row(recorder: RunningRecorder, target: Target, tmp_path: Path) -> None:
+    """The one that follows the first is followed itself."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with postgresql_away(target):
+            for _ in range(2):
+                kill_active(target)
+                eventually(lambda: all_frontends(target), limit_s=REPLACED_S, what="another standby")
+                # It has to have followed for a moment: only then is there somebody who knows.
+                time.sleep(0.5)
+            assert call.reinvite().status == 200
+        call.hang_up()
+        eventually(target.whole, limit_s=REPLACED_S, what="a catalog that is complete again", detail=recorder.log_tail)
+        call.assert_recorded(tmp_path)

@@ -1,0 +1,93 @@
+"""Feed and follower over a real Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recorder import unix_socket
+from recorder.ha.feed import Feed
+from recorder.ha.follower import Follower, Streams
+from tests.unit.recorder.ha.test_replica import NOW, checkpoint, closing, opening
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def follower_of(path: Path, *, node: str = "b", promise: Callable[[], bool] | None = None) -> Follower:
+    async def connect() -> Streams:
+        sock = unix_socket.connect(path)
+        sock.setblocking(False)
+        return await asyncio.open_unix_connection(sock=sock)
+
+    return Follower(node, connect, wall_clock=wall_clock, promise=promise)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another task
+            await asyncio.sleep(0.01)
+
+
+async def serving(path: Path, epoch: int = 1024) -> tuple[Feed, socket.socket]:
+    listener = unix_socket.listen(path)
+    feed = Feed("a", epoch=epoch, wall_clock=wall_clock)
+    await feed.serve(listener)
+    return feed, listener
+
+
+async def test_a_follower_gets_what_there_is_and_then_every_write(tmp_path: Path) -> None:
+    feed, listener = await serving(tmp_path / "s")
+    feed.publish(opening(), pending=False)
+    follower = follower_of(tmp_path / "s")
+    following = asyncio.ensure_future(follower.run())
+    await until(lambda: follower.replica.epoch == 1024)
+    assert [one.snapshot for one in follower.replica.dialogs()] == [b"opened"]
+    feed.publish(checkpoint(b"changed"), pending=True)
+    await until(lambda: [one.snapshot for one in follower.replica.dialogs()] == [b"changed"])
+    assert len(follower.replica.pending) == 1
+    feed.caught_up()
+    await until(lambda: follower.replica.pending == [])
+    following.cancel()
+    await feed.aclose()
+    listener.close()
+
+
+async def test_what_was_told_outlives_the_one_who_told_it(tmp_path: Path) -> None:
+    feed, listener = await serving(tmp_path / "s")
+    follower = follower_of(tmp_path / "s")
+    following = asyncio.ensure_future(follower.run())
+    await until(lambda: feed.followers() == {"b"})
+    feed.publish(opening(), pending=False)
+    feed.publish(closing(b"answered"), pending=False)
+    await until(lambda: [one.snapshot for one in follower.replica.dialogs()] == [b"answered"])
+    await feed.aclose()
+    await until(lambda: feed.followers() == set())
+    assert follower.replica.epoch == 1024
+    assert follower.replica.dialogs()[0].updated_at >= NOW
+    following.cancel()
+    listener.close()
+
+
+async def test_all_that_are_asked_have_to_promise(tmp_path: Path) -> None:
+    feed, listener = await serving(tmp_path / "s")
+    willing = True
+    tasks = [
+        asyncio.ensure_future(follower_of(tmp_path / "s", node="b", promise=lambda: True).run()),
+        asyncio.ensure_future(follower_of(tmp_path / "s", node="c", promise=lambda: willing).run()),
+    ]
+    await until(lambda: feed.followers() == {"b", "c"})
+    assert await feed.promised({"b", "c"}, limit_s=5)
+    willing = False
+    assert not await feed.promised({"b", "c"}, limit_s=0.1)
+    assert await feed.promised({"b"}, limit_s=5)
+    assert await feed.promised(set(), limit_s=0.1)
+    assert not await feed.promised({"b", "d"}, limit_s=5)
+    for task in tasks:
+        task.cancel()
+    await feed.aclose()
+    listener.close()

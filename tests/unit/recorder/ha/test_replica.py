@@ -1,0 +1,79 @@
+"""Dialogs as the writes of the active frontend leave them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from recorder.ha.replica import Replica
+from storage.catalog.records import CallFacts, DialogCheckpoint, Door, SegmentClosing, SegmentOpening
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SEGMENT = uuid4()
+
+
+def opening(snapshot: bytes = b"opened") -> SegmentOpening:
+    return SegmentOpening(
+        epoch=1, segment_id=SEGMENT, record_identifier="R", door=Door.MSR, call=CallFacts(), opened_at=NOW,
+        writer="writer-1", host="host-a", capture_path="/c", sip_call_id="call", local_tag="l", remote_tag="r",
+        dialog_id="dialog", dialog_snapshot=snapshot, descriptor={}, streams=(),
+    )  # fmt: skip
+
+
+def checkpoint(snapshot: bytes) -> DialogCheckpoint:
+    return DialogCheckpoint(epoch=1, dialog_id="dialog", segment_id=SEGMENT, writer="writer-1", snapshot=snapshot)
+
+
+def closing(snapshot: bytes | None) -> SegmentClosing:
+    return SegmentClosing(epoch=1, segment_id=SEGMENT, closed_at=NOW, cause="bye", dialog_snapshot=snapshot)
+
+
+def test_the_latest_checkpoint_counts() -> None:
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    replica.apply(checkpoint(b"changed"), NOW + timedelta(seconds=5))
+    (dialog,) = replica.dialogs()
+    assert (dialog.dialog_id, dialog.segment_id, dialog.snapshot) == ("dialog", SEGMENT, b"changed")
+    assert dialog.updated_at == NOW + timedelta(seconds=5)
+    assert dialog.ended_at is None
+
+
+def test_a_closed_dialog_is_kept_with_its_last_answer() -> None:
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    replica.apply(closing(b"answered"), NOW)
+    (dialog,) = replica.dialogs()
+    assert (dialog.snapshot, dialog.ended_at) == (b"answered", NOW)
+
+
+def test_a_close_without_an_answer_leaves_the_last_state() -> None:
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    replica.apply(closing(None), NOW)
+    assert replica.dialogs()[0].snapshot == b"opened"
+
+
+def test_what_comes_after_the_end_changes_nothing() -> None:
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    replica.apply(closing(b"answered"), NOW)
+    for late in (checkpoint(b"late"), opening(b"again"), closing(b"other")):
+        replica.apply(late, NOW + timedelta(seconds=1))
+    assert replica.dialogs()[0].snapshot == b"answered"
+
+
+def test_an_ended_dialog_is_forgotten_once_nobody_repeats_its_bye() -> None:
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    replica.apply(closing(b"answered"), NOW)
+    other = uuid4()
+    later = NOW + timedelta(seconds=41)
+    replica.apply(DialogCheckpoint(epoch=1, dialog_id="o", segment_id=other, writer="w", snapshot=b"s"), later)
+    replica.apply(SegmentClosing(epoch=1, segment_id=other, closed_at=later, cause="bye"), later)
+    assert [dialog.dialog_id for dialog in replica.dialogs()] == ["o"]
+
+
+def test_the_end_of_an_unknown_segment_is_no_matter() -> None:
+    replica = Replica()
+    replica.apply(closing(b"x"), NOW)
+    assert replica.dialogs() == []
