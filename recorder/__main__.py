@@ -16,6 +16,7 @@ from recorder.errors import ConfigError, RecorderError
 from recorder.lab.command import lab
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
+from recorder.stores import check_storage
 from recorder.supervisor.supervisor import Supervisor
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ def run(
     """Start the recorder and stay until SIGTERM; the first signal drains, a second one hurries."""
     try:
         settings = load_settings(config, _overrides(state_dir, sip_port, http_port))
+        check_storage(settings)
         configure_logging(settings.log, role="supervisor", name="supervisor")
         asyncio.run(Supervisor(settings).run())
     except RecorderError as error:
@@ -70,6 +72,7 @@ def check_config(config: ConfigPath = None) -> None:
     try:
         settings = load_settings(config)
         read_files(settings)
+        check_storage(settings)
     except ConfigError as error:
         _fail(error)
     print(f"settings are valid; state directory {settings.state_dir}")

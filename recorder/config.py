@@ -24,6 +24,7 @@ from recorder.ha.settings import HaSettings
 from recorder.retention_settings import RetentionSettings
 from recorder.settings_kit import AbsolutePath, IpAddress, NetworkText, NodeName, OptionalFile, OptionalIpAddress
 from recorder.settings_kit import Table as _Table
+from storage.files.layout import DEFAULT_TEMPLATE, Layout
 
 
 def default_state_dir() -> Path:
@@ -221,6 +222,46 @@ class RecordingSettings(_Table):
     format: Literal["g711", "pcm16", "flac", "opus"] = Field(
         "g711", description="g711 keeps the received bytes in a mu-law or A-law stereo WAV"
     )
+    layout: str = Field(
+        DEFAULT_TEMPLATE, description="template of folders and names, such as {year}/{month}/{day}/{identifier}"
+    )
+    store: Literal["local", "s3"] = Field("local", description="where finished files are kept: here, or in [s3]")
+    encrypt_to: list[OptionalFile] = Field(
+        [], description="PEM files of certificates or X25519 public keys that audio is encrypted to; empty: in clear"
+    )
+
+    @field_validator("layout")
+    @classmethod
+    def _layout_is_usable(cls, value: str) -> str:
+        Layout(value)
+        return value
+
+
+class S3Settings(_Table):
+    """The S3-compatible object store of finished files, with recordings.store = "s3"."""
+
+    bucket: str = Field("", description="name of the bucket")
+    endpoint: str = Field("", pattern=r"^(https?://.+)?$", description="https://host:port; empty: Amazon S3")
+    region: str = Field("us-east-1", min_length=1, description="region of the bucket")
+    prefix: str = Field("", description="folder inside the bucket; empty: its top")
+    access_key_id: str = Field("", description="access key; empty: AWS_* variables or the machine's role")
+    secret_access_key: str = Field(
+        "", repr=False, description="its secret; better given as RECORDER_S3_SECRET_ACCESS_KEY than in a file"
+    )
+    part_mb: int = Field(16, ge=5, le=1024, description="MiB of a part of a multipart upload")
+    timeout_s: float = Field(30.0, gt=0, le=600, description="time of one request with its retries")
+    lock: Literal["none", "governance", "compliance"] = Field(
+        "none", description="object lock of stored files; the bucket must have been made with it"
+    )
+    lock_days: int = Field(
+        0, ge=0, le=36500, description="days for which a stored file is locked; 0: the bucket's own rule"
+    )
+
+    @model_validator(mode="after")
+    def _lock_is_whole(self) -> S3Settings:
+        if self.lock_days and self.lock == "none":
+            raise ValueError(f"lock_days = {self.lock_days} needs lock = 'governance' or 'compliance'")
+        return self
 
 
 class CopySettings(_Table):
@@ -287,6 +328,7 @@ class Settings(BaseSettings):
     ha: HaSettings = HaSettings()
     http: HttpSettings = HttpSettings()
     recordings: RecordingSettings = RecordingSettings()
+    s3: S3Settings = S3Settings()
     curator: CuratorSettings = CuratorSettings()
     copies: CopySettings = CopySettings()
     retention: RetentionSettings = RetentionSettings()
@@ -322,6 +364,12 @@ class Settings(BaseSettings):
         for key, port in (("sip.port", self.sip.port), ("sip.tls_port", self.sip.tls_port)):
             if self.media.first_port <= port <= self.media.last_port:
                 raise ValueError(f"{key} = {port} lies inside the RTP range; move one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _bucket_is_named(self) -> Settings:
+        if self.recordings.store == "s3" and not self.s3.bucket:
+            raise ValueError("recordings.store = 's3' needs s3.bucket: name the bucket")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import msgspec
 
 from recorder.config import Settings
 from recorder.errors import SetupError
+from storage.files.object_store import S3Options
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     retention: dict[str, Any] = {}
     """The `[retention]` table that it runs with."""
     node: str = ""
+    object_store: S3Options | None = None
+    """With its secret: the run file is readable by its owner only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """The PostgreSQL catalog, durable files and the administrator's commands. Knows nothing of SIP or RTP.
 
 `postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli`;
-`integrity` (hash chain, signatures) lies below them and needs no database.
+`integrity` (hash chain, signatures) and `encryption` lie below them and need no database.
 """

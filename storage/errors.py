@@ -6,7 +6,8 @@ be served, or that its outcome is not known.
     StorageError
         StorageMisused          we were called wrongly; a defect or a wrong argument
         StorageRefused          resource: full, forbidden, not ready
-            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, UnderLegalHold, RecordingErased
+            StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, WrongKey
+            UnderLegalHold, RecordingErased
             SchemaMismatch, EmbeddedPostgresFailed
         StorageLost             lease or connection is gone
             StaleEpoch, CatalogUnreachable, StoreUnreachable
@@ -53,6 +54,10 @@ class UnderLegalHold(StorageRefused):
 
 class RecordingErased(StorageRefused):
     """The recording, or what it would take, is deleted: no way leads back."""
+
+
+class WrongKey(StorageRefused):
+    """The private key is none of those to which the recording is encrypted."""
 
 
 class SchemaMismatch(StorageRefused):

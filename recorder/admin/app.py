@@ -15,7 +15,17 @@ from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
 from recorder.errors import ConfigError
-from storage.cli import audit_app, jobs_app, recordings_app, report_app, retention_app, show_segments, storage_app
+from storage.cli import (
+    audit_app,
+    jobs_app,
+    keys_app,
+    recordings_app,
+    report_app,
+    retention_app,
+    show_segments,
+    storage_app,
+    verify_recordings,
+)
 
 app = typer.Typer(
     name="recorder-admin",
@@ -27,12 +37,14 @@ app.add_typer(recordings_app, name="recordings")
 app.add_typer(copies_app, name="copies")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 app.add_typer(report_app, name="report")
 app.add_typer(retention_app, name="retention")
 app.add_typer(storage_app, name="storage")
 app.add_typer(writers_app, name="writers")
 app.add_typer(captures_app, name="captures")
 app.command("segments")(show_segments)
+app.command("verify")(verify_recordings)
 app.command()(status)
 app.command()(switchover)
 

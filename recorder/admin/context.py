@@ -11,6 +11,7 @@ from recorder.config import Settings
 from recorder.errors import NotRunningError
 from recorder.retention_settings import RetentionSettings
 from recorder.state_dir import StateDir, recordings_root
+from recorder.stores import s3_options
 from storage.cli.context import CliContext
 
 
@@ -45,6 +46,7 @@ class AdminContext:
                 files_root=Path(running.recordings_root),
                 state_dir=self.state_dir.root,
                 retention=RetentionSettings.model_validate(running.retention).policy(),
+                object_store=running.object_store,
             )
         if self.settings.database.dsn:
             return CliContext(
@@ -52,6 +54,7 @@ class AdminContext:
                 files_root=recordings_root(self.settings),
                 state_dir=self.state_dir.root,
                 retention=self.settings.retention.policy(),
+                object_store=s3_options(self.settings),
             )
         raise NotRunningError(
             f"no recorder runs on {self.state_dir.root}:"

@@ -12,9 +12,11 @@ from uuid import UUID
 
 import structlog
 
+from recorder.depot import ENCRYPTED
 from storage.catalog import Catalog
 from storage.catalog.deletions import Erasure
 from storage.catalog.records import ClaimedJob
+from storage.encryption.envelope import SUFFIX as KEYS_SUFFIX
 from storage.errors import StorageMisused
 from storage.files import FileStore, Store
 
@@ -71,6 +73,8 @@ class Eraser:
             self._captures.delete(path)
         for store, path in due.files:
             self._stores[store].delete(path)
+            if path.endswith(ENCRYPTED):
+                self._stores[store].delete(path + KEYS_SUFFIX)
 
 
 def _inside(store: FileStore, path: str) -> str:

@@ -1,12 +1,12 @@
 """Finalise one recording: captures of its segments to one published file and its rows in the catalog.
 
-Order of truth: audio durable under its name, then the catalog's transaction, then the removal of what it replaced.
+Order of truth: intent in the catalog, audio durable under its name, then the catalog's transaction, which also queues
+the removal of what it replaced and the manifest of the new result.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from media.pipeline import OutputFormat, Rendering, RenderOptions, render
 from media.pipeline.report import RenderingKind
 from recorder.config import Settings
 from recorder.curator.accounting import ledger_of
-from recorder.state_dir import recordings_root
+from recorder.depot import Depot, Draft, Subject
 from storage.catalog import Catalog
 from storage.catalog.records import (
     ClaimedJob,
@@ -33,7 +33,7 @@ from storage.catalog.records import (
     RenderedRecording,
     RenderedStream,
 )
-from storage.files import FileStore, PublishedFile, directory_of, file_name
+from storage.files import PublishedFile
 
 _log = structlog.get_logger()
 
@@ -75,10 +75,10 @@ def suffix_of(format_: OutputFormat) -> str:
 class Finaliser:
     """Does the finalise jobs of one curator."""
 
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, depot: Depot) -> None:
         self._catalog = catalog
         self._options = RenderOptions(format=master_format(settings))
-        self._store = FileStore(recordings_root(settings))
+        self._depot = depot
 
     async def finalise(self, job: ClaimedJob) -> None:
         """Do one job; a recording that has changed meanwhile is left to the job that follows the change."""
@@ -87,16 +87,19 @@ class Finaliser:
         if recording is None:
             await self._catalog.complete_job(job)
             return
-        rendered, rendering = await asyncio.to_thread(self._render, recording)
+        subject = Subject(recording.recording_id, recording.started_at, recording.facts)
+        with await asyncio.to_thread(self._depot.draft, subject) as draft:
+            rendering, missing = await asyncio.to_thread(self._render, recording, draft)
+            files: tuple[RenderedFile, ...] = ()
+            if rendering.kind is RenderingKind.AUDIO:
+                files = (rendered_file(await self._depot.publish(draft), rendering),)
+        rendered = _rendered(recording, rendering, files, missing)
         publication = await self._catalog.publish(rendered, job=job)
         log = _log.bind(record_identifier=recording.record_identifier, recording=str(recording_id))
         if publication.refused:
             log.info("rendering not published", reason=publication.refused.value)
             await self._catalog.complete_job(job)
             return
-        for store, path in publication.superseded:
-            if store == self._store.name:
-                await asyncio.to_thread(self._store.delete, path)
         log.info(
             "recording finalised",
             state=rendered.state.value,
@@ -106,7 +109,8 @@ class Finaliser:
             warnings=rendering.warnings,
         )
 
-    def _render(self, recording: RecordingSegments) -> tuple[RenderedRecording, Rendering]:
+    def _render(self, recording: RecordingSegments, draft: Draft) -> tuple[Rendering, list[str]]:
+        """Render into the draft and seal it; returns also which captures are missing."""
         captures = {
             Path(capture.path): number
             for number, segment in enumerate(recording.segments)
@@ -114,22 +118,15 @@ class Finaliser:
         }
         present = [path for path in captures if path.exists()]
         missing = [f"capture missing: {path}" for path in captures if path not in present]
-        with self._store.begin(directory_of(recording.started_at)) as pending:
-            # Rendering makes its own file; the pending one only reserves the name.
-            pending.path.unlink()
-            options = msgspec.structs.replace(
-                self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
-            )
-            rendering = render(present, pending.path, options, sessions=[captures[path] for path in present])
-            files: tuple[RenderedFile, ...] = ()
-            if rendering.kind is RenderingKind.AUDIO:
-                suffix = suffix_of(rendering.format)
-                published = pending.publish(
-                    lambda digest: file_name(recording.record_identifier, recording.recording_id, digest, suffix),
-                    expected_bytes=os.stat(pending.path).st_size,
-                )
-                files = (rendered_file(published, rendering),)
-        return _rendered(recording, rendering, files, missing), rendering
+        # Rendering makes its own file; the draft only reserves the name.
+        draft.path.unlink()
+        options = msgspec.structs.replace(
+            self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
+        )
+        rendering = render(present, draft.path, options, sessions=[captures[path] for path in present])
+        if rendering.kind is RenderingKind.AUDIO:
+            draft.seal(suffix_of(rendering.format))
+        return rendering, missing
 
 
 def _rendered(

@@ -15,6 +15,7 @@ from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
 from recorder.curator.work import CHORES, JOBS, NODE, Chore, JobHandler, Tools
+from recorder.depot import Depot
 from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
@@ -60,7 +61,8 @@ class _Process:
         catalog = await open_catalog(self._assignment.dsn, self._loop, max_size=3, application="tandem-curator")
         if catalog is None:
             return
-        tools = Tools(catalog, self._assignment.settings)
+        settings = self._assignment.settings
+        tools = Tools(catalog, settings, Depot(catalog, settings))
         async with catalog:
             self._loop.ready()
             async with asyncio.TaskGroup() as group:

@@ -18,12 +18,15 @@ from recorder.curator.copies.remove import CopyRemover
 from recorder.curator.copies.seek import Seeker
 from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
+from recorder.curator.keeping import Keeping
 from recorder.curator.retention import RetentionKeeper
-from recorder.state_dir import StateDir, recordings_root
+from recorder.curator.stating import Stating
+from recorder.depot import Depot
+from recorder.state_dir import StateDir
 from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR
 from storage.catalog.deletions import ERASE
-from storage.catalog.records import FINALISE, ClaimedJob
+from storage.catalog.records import DISCARD, FINALISE, MANIFEST, UPLOAD, ClaimedJob
 from storage.files import FileStore
 
 
@@ -33,6 +36,7 @@ class Tools:
 
     catalog: Catalog
     settings: Settings
+    depot: Depot
 
 
 NODE: Final = "{node}"
@@ -54,26 +58,23 @@ class Chore:
 
 
 def _eraser(tools: Tools, host: str) -> JobHandler:
-    settings = tools.settings
-    local = FileStore(recordings_root(settings))
-    captures = FileStore(StateDir(settings.state_dir).captures, name="captures")
-    keep = settings.retention.keep_facts
-    return Eraser(tools.catalog, host=host, captures=captures, stores={local.name: local}, keep=keep).erase
-
-
-def _store(tools: Tools) -> FileStore:
-    return FileStore(recordings_root(tools.settings))
+    captures = FileStore(StateDir(tools.settings.state_dir).captures, name="captures")
+    keep = tools.settings.retention.keep_facts
+    return Eraser(tools.catalog, host=host, captures=captures, stores=tools.depot.stores, keep=keep).erase
 
 
 _SEARCH_S: Final = 1.0
 """A search brings its index up to date by itself; this keeps what it then has to do small."""
 
 JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
-    FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings).finalise,
     ERASE: lambda tools: _eraser(tools, ""),
     ERASE + NODE: lambda tools: _eraser(tools, tools.settings.node),
-    PAIR: lambda tools: PairDecider(tools.catalog, _store(tools)).decide,
-    HEAL: lambda tools: Healer(tools.catalog, tools.settings, _store(tools)).heal,
+    PAIR: lambda tools: PairDecider(tools.catalog, tools.depot.local).decide,
+    HEAL: lambda tools: Healer(tools.catalog, tools.settings, tools.depot).heal,
+    FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings, tools.depot).finalise,
+    MANIFEST: lambda tools: Stating(tools.catalog, tools.settings, tools.depot).state,
+    UPLOAD: lambda tools: Keeping(tools.catalog, tools.depot).upload,
+    DISCARD: lambda tools: Keeping(tools.catalog, tools.depot).discard,
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 
@@ -91,12 +92,13 @@ CHORES: Final[tuple[Chore, ...]] = (
         lambda settings: 0.0 if settings.copies.policy == "keep" else 600.0,
         lambda tools: CopyRemover(tools.catalog, tools.settings.copies).remove,
     ),
-    Chore("clear-scratch", lambda settings: 600.0, lambda tools: ScratchSweeper(_store(tools)).sweep),
     Chore(
         "retention",
         lambda settings: settings.retention.every_minutes * 60 if settings.retention.enabled else 0.0,
         _retention,
     ),
+    Chore("clear-scratch", lambda settings: 600.0, lambda tools: ScratchSweeper(tools.depot.local).sweep),
+    Chore("withdraw-intents", lambda _: 600.0, lambda tools: Keeping(tools.catalog, tools.depot).withdraw),
 )
 
 

@@ -111,6 +111,9 @@ SELECT enqueue_finalise_v1($1)
 -- name: recording_segments
 -- One row for each segment of a recording, streams aggregated.
 SELECT r.id AS recording_id, r.record_identifier, r.state AS recording_state, r.started_at,
+    jsonb_build_object('identifier', r.record_identifier, 'door', r.door, 'call_uuid', r.call_uuid,
+        'conn_id', r.conn_id, 'ani', r.ani, 'dnis', r.dnis, 'dn', r.dn, 'other_dn', r.other_dn,
+        'record_dn', r.record_dn, 'agent_id', r.agent_id, 'sips_app_name', r.sips_app_name, 'tenant', r.tenant) AS facts,
     s.id AS segment_id, s.ordinal, s.state, s.interrupted, s.writer, s.host, s.capture_path, s.earlier_captures,
     s.opened_at, s.closed_at, s.end_cause,
     coalesce((

@@ -103,6 +103,7 @@ async def recording_segments(database: Database, recording_id: UUID) -> Recordin
         record_identifier=rows[0]["record_identifier"],
         state=RecordingState(rows[0]["recording_state"]),
         started_at=rows[0]["started_at"],
+        facts=rows[0]["facts"],
         segments=tuple(
             RecordedSegment(
                 segment_id=UUID(str(row["segment_id"])),

@@ -22,6 +22,15 @@ FRONTEND_LEASE: Final = "frontend"
 FINALISE: Final = "finalise"
 """Job kind: turn the captures of one recording into its master file; dedupe key is the recording id."""
 
+MANIFEST: Final = "manifest"
+"""Job kind: state and sign what a recording is; dedupe key is the recording id."""
+
+UPLOAD: Final = "upload"
+"""Job kind: bring the files of a recording to the object store; dedupe key is the recording id."""
+
+DISCARD: Final = "discard"
+"""Job kind: remove a file that nothing claims; dedupe key is store:path."""
+
 
 class Door(enum.StrEnum):
     """How the recording session came in."""
@@ -358,6 +367,8 @@ class RecordingSegments:
     started_at: datetime
     segments: tuple[RecordedSegment, ...]
     """By ordinal."""
+    facts: Mapping[str, str | None] = field(default_factory=dict)
+    """Call data by the names of `storage.files.layout.FACTS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from storage.catalog.captures import Captures
 from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
 from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
+from storage.catalog.file_lives import FileLives
 from storage.catalog.holds import Holds
 from storage.catalog.jobs import JobQueue
 from storage.catalog.ledger import PartyLedger
@@ -73,6 +74,8 @@ class Catalog:
         self._database = Database(pool, _statements())
         self.audit = AuditLog(self._database)
         """Who did what, and why."""
+        self.files = FileLives(self._database)
+        """What files there are besides those of results, and what becomes of them."""
         self._jobs = JobQueue(self._database, dsn, timeout_s=timeout_s)
         self.holds = Holds(self._database)
         self.captures = Captures(self._database)

@@ -9,6 +9,7 @@ from storage.cli.audit_list import list_audit
 from storage.cli.audit_verify import verify_audit
 from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
+from storage.cli.keys import export_key, rewrap_keys, rotate_key, show_keys
 from storage.cli.recordings_annotate import annotate_recording
 from storage.cli.recordings_delete import delete_recordings
 from storage.cli.recordings_erase import erase_person
@@ -52,6 +53,12 @@ audit_app.command("list")(list_audit)
 audit_app.command("verify")(verify_audit)
 audit_app.command("anchor")(write_anchor)
 audit_app.command("export")(export_audit)
+
+keys_app = typer.Typer(no_args_is_help=True, help="Keys that sign manifests, and keys that audio is encrypted to.")
+keys_app.command("show")(show_keys)
+keys_app.command("export")(export_key)
+keys_app.command("rotate")(rotate_key)
+keys_app.command("rewrap")(rewrap_keys)
 
 report_app = typer.Typer(no_args_is_help=True, help="What was lost and why, how much was recorded, is all there.")
 report_app.command("completeness")(report_completeness)

@@ -19,6 +19,9 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import StorageError
+from storage.files import FileStore, Store
+from storage.files.object_lock import ObjectLock
+from storage.files.object_store import S3Options, S3Store
 from storage.integrity import keys
 from storage.retention import Policy
 
@@ -45,6 +48,25 @@ class CliContext:
     """For messages to people, and where the signing keys are."""
     retention: Policy = field(default_factory=Policy)
     """Of the recorder; its minimum retention binds commands as well."""
+    object_store: S3Options | None = None
+    """The store named "s3", if there is one."""
+
+    def stores(self) -> dict[str, Store]:
+        """Return the stores by the names that the catalog has for them."""
+        stores: list[Store] = [FileStore(self.files_root)]
+        if self.object_store is not None:
+            lock = ObjectLock(self.object_store) if self.object_store.lock != "none" else None
+            stores.append(S3Store(self.object_store, lock=lock))
+        return {store.name: store for store in stores}
+
+    def store(self, name: str) -> Store:
+        """Return a store by its name; `CommandFailed` when this host does not know it."""
+        store = self.stores().get(name)
+        if store is None:
+            raise CommandFailed(
+                f"store {name!r} is not known here: name the recorder's settings with --config", ExitCode.REFUSED
+            )
+        return store
 
     @property
     def keys_directory(self) -> Path:

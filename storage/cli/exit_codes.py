@@ -16,6 +16,7 @@ from storage.errors import (
     StoreFull,
     StoreUnreachable,
     UnderLegalHold,
+    WrongKey,
 )
 
 
@@ -47,6 +48,7 @@ _CODES: dict[type[StorageError], ExitCode] = {
     AlreadyPublished: ExitCode.REFUSED,
     StoreForbidden: ExitCode.REFUSED,
     StoreFull: ExitCode.REFUSED,
+    WrongKey: ExitCode.REFUSED,
     UnderLegalHold: ExitCode.REFUSED,
     RecordingErased: ExitCode.REFUSED,
     StorageMisused: ExitCode.USAGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -14,15 +14,13 @@ from storage.catalog import Catalog
 from storage.catalog.audit import AuditEntry
 from storage.catalog.records import RecordingState
 from storage.catalog.views import FileView, RecordingDetail
+from storage.cli.audio_source import AudioSource, open_audio
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
 from storage.errors import AlreadyPublished
-from storage.files import FileStore, copy_durably
-
-LOCAL_STORE: Final = "local"
 
 _NOT_READY: Final = {
     RecordingState.RECORDING: "it is still being recorded; export it after the call has ended",
@@ -44,6 +42,7 @@ class ExportOptions:
     party: int | None = None
     format: str = "master"
     reason: str = ""
+    key: Path | None = None
     as_json: bool = False
 
 
@@ -61,18 +60,14 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
         )
     recording = await find_recording(catalog, options.reference)
     master = _master_of(recording)
-    if master.store != LOCAL_STORE:
-        raise CommandFailed(f"store {printable(master.store)} cannot be read by this version", ExitCode.REFUSED)
+    source = await open_audio(catalog, context, master, options.key)
     await catalog.audit.append(_entry(recording, master, options))
-    source = FileStore(context.files_root).locate(master.path)
-    target = options.out / PurePosixPath(master.path).name if options.out.is_dir() else options.out
+    target = options.out / source.file_name if options.out.is_dir() else options.out
     try:
-        await asyncio.to_thread(
-            copy_durably, source, target, size_bytes=master.size_bytes, sha256=master.sha256, replace=options.force
-        )
+        await asyncio.to_thread(source.write, target, replace=options.force)
     except AlreadyPublished as error:
         raise CommandFailed(f"{error}: use --force to replace it", ExitCode.REFUSED) from error
-    _report(recording, master, target, console, as_json=options.as_json)
+    _report(recording, master, source, target, console, as_json=options.as_json)
     return ExitCode.OK
 
 
@@ -89,6 +84,9 @@ def export_recording(
         str, typer.Option("--format", help="Audio format; `master` is the stored file.")
     ] = "master",
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="PEM", help="Private key that encrypted audio is decrypted with.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
     """Write a verified copy of a recording's audio.
@@ -96,7 +94,14 @@ def export_recording(
     Example: recorder-admin recordings export 3f2a91c0 --out call.wav
     """
     options = ExportOptions(
-        reference=reference, out=out, force=force, party=party, format=audio_format, reason=reason, as_json=as_json
+        reference=reference,
+        out=out,
+        force=force,
+        party=party,
+        format=audio_format,
+        reason=reason,
+        key=key,
+        as_json=as_json,
     )
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:
@@ -117,6 +122,7 @@ def _entry(recording: RecordingDetail, master: FileView, options: ExportOptions)
             "out": str(options.out.absolute()),
             "format": options.format,
             "sha256": master.sha256.hex(),
+            "decrypted": options.key is not None,
         },
     )
 
@@ -137,15 +143,17 @@ def _master_of(recording: RecordingDetail) -> FileView:
     )
 
 
-def _report(recording: RecordingDetail, master: FileView, target: Path, console: Console, *, as_json: bool) -> None:
+def _report(
+    recording: RecordingDetail, master: FileView, source: AudioSource, target: Path, console: Console, *, as_json: bool
+) -> None:
     if as_json:
         facts = {
             "id": str(recording.summary.recording_id),
             "out": str(target),
             "format": master.format,
-            "size_bytes": master.size_bytes,
-            "sha256": master.sha256.hex(),
+            "size_bytes": source.size_bytes,
+            "sha256": source.sha256.hex(),
         }
         write_json(console, facts)
         return
-    console.print(f"{printable(target)}: {master.size_bytes} bytes, {master.format}, SHA-256 verified", soft_wrap=True)
+    console.print(f"{printable(target)}: {source.size_bytes} bytes, {master.format}, SHA-256 verified", soft_wrap=True)

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -243,34 +243,52 @@ class PendingFile:
 
 
 def copy_durably(source: Path, target: Path, *, size_bytes: int, sha256: bytes, replace: bool = False) -> None:
-    """Copy a published file to a place of the user's choice, verified while copying.
+    """Copy a published file to a place of the user's choice, verified while copying; see `write_durably`."""
+    with file_errors(source):
+        try:
+            reader = source.open("rb")
+        except FileNotFoundError:
+            raise IntegrityBroken(f"{source} is missing, but the catalog claims it") from None
+    with reader:
+        blocks = iter(lambda: reader.read(BLOCK), b"")
+        write_durably(blocks, target, name=str(source), size_bytes=size_bytes, sha256=sha256, replace=replace)
 
-    Errors: `AlreadyPublished` when the target exists and `replace` is false, `IntegrityBroken` when the source is
-    missing or is not what the catalog says (the target is then not made), and the errors of the file system.
+
+def write_durably(
+    blocks: Iterable[bytes], target: Path, *, name: str, size_bytes: int, sha256: bytes, replace: bool = False
+) -> None:
+    """Write what is read from elsewhere to a place of the user's choice, verified while it is written.
+
+    Args:
+        blocks: the content.
+        target: the file to make.
+        name: of the source, for messages.
+        size_bytes: what the content must be, as `sha256`.
+        sha256: see `size_bytes`.
+        replace: whether a target that is there is replaced.
+
+    Errors: `AlreadyPublished` when the target exists and `replace` is false, `IntegrityBroken` when the content is not
+    what the catalog says (the target is then not made), and the errors of source and file system.
+
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     try:
-        with file_errors(source):
-            try:
-                reader = source.open("rb")
-            except FileNotFoundError:
-                raise IntegrityBroken(f"{source} is missing, but the catalog claims it") from None
-        with reader, file_errors(target):
+        with file_errors(target):
             if not target.parent.is_dir():
                 raise StoreForbidden(f"{target.parent} is not a directory")
             if target.is_dir():
                 raise AlreadyPublished(f"{target} is a directory: name the file to write")
             hasher = hashlib.sha256()
-            copied = 0
+            written = 0
             with temporary.open("xb") as writer:
-                while block := reader.read(BLOCK):
+                for block in blocks:
                     hasher.update(block)
-                    copied += writer.write(block)
+                    written += writer.write(block)
                 writer.flush()
                 os.fsync(writer.fileno())
-            if (copied, hasher.digest()) != (size_bytes, sha256):
+            if (written, hasher.digest()) != (size_bytes, sha256):
                 raise IntegrityBroken(
-                    f"{source} is not what the catalog says: {copied} bytes, SHA-256 {hasher.hexdigest()}, expected "
+                    f"{name} is not what the catalog says: {written} bytes, SHA-256 {hasher.hexdigest()}, expected "
                     f"{size_bytes} bytes, {sha256.hex()}; nothing was exported"
                 )
             if replace:

@@ -212,7 +212,7 @@ async def test_when_everybody_keeps_working_everything_gets_finished(catalog: Ca
             await walk.publish()
         states = await database.fetch("SELECT DISTINCT state FROM recordings")
         assert [row["state"] for row in states] == ["complete"]
-        assert await catalog.list_jobs() == []
+        assert {job.kind for job in await catalog.list_jobs()} <= {"manifest"}
         assert await catalog.load_dialogs() == []
     finally:
         await database.close()

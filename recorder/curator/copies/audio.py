@@ -14,6 +14,7 @@ from media.healing import Sound, SoundUnreadable, open_sound
 from media.pipeline import OutputFormat, render
 from media.pipeline.output import WavEncoding, WavFile
 from media.pipeline.report import Gap, GapCause, GapKind, RenderingKind
+from recorder.depot import ENCRYPTED
 from storage.catalog import Catalog
 from storage.catalog.copy_records import FinishedAudio
 from storage.catalog.records import RecordingSegments
@@ -59,15 +60,16 @@ class AudioReader:
         if audio is None:
             raise SoundUnreadable(str(recording_id), "it has no audio")
         path = self._store.locate(audio.path)
-        if audio.store == self._store.name and audio.format in _MAPPED and path.exists():
+        here = audio.store == self._store.name and not audio.path.endswith(ENCRYPTED) and path.exists()
+        if here and audio.format in _MAPPED:
             return await asyncio.to_thread(_open, path, audio)
         segments = await self._catalog.recording_segments(recording_id)
         captures = [Path(capture.path) for one in segments.segments for capture in one.captures] if segments else []
         if segments and captures and all(capture.exists() for capture in captures):
             return await asyncio.to_thread(self._render, segments, audio)
-        if audio.store == self._store.name and audio.format == _LOSSLESS and path.exists():
+        if here and audio.format == _LOSSLESS:
             return await asyncio.to_thread(self._decode, path, audio)
-        raise SoundUnreadable(audio.path, "neither a lossless file nor all captures of it are here")
+        raise SoundUnreadable(audio.path, "neither a lossless file in clear nor all captures of it are here")
 
     def _render(self, recording: RecordingSegments, audio: FinishedAudio) -> Sound:
         captures = {

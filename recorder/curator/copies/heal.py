@@ -7,7 +7,6 @@ and a master whose copies have not changed is left alone.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -32,6 +31,7 @@ from recorder.curator.accounting import ledger_of_master
 from recorder.curator.copies.audio import AudioReader
 from recorder.curator.copies.comparing import alike, best_first, compare_sounds
 from recorder.curator.finalise import master_format, rendered_file, suffix_of
+from recorder.depot import Depot, Draft, Subject
 from recorder.pairing.components import components, masters
 from storage.catalog import Catalog
 from storage.catalog.copy_records import (
@@ -43,7 +43,7 @@ from storage.catalog.copy_records import (
     ProvenanceInterval,
 )
 from storage.catalog.records import ClaimedJob, GapKind, RecordingState, RenderedFile, RenderedGap, Role
-from storage.files import FileStore, directory_of, file_name
+from storage.files import FileStore
 
 _log = structlog.get_logger()
 
@@ -51,12 +51,13 @@ _log = structlog.get_logger()
 class Healer:
     """Does the heal jobs of one curator."""
 
-    def __init__(self, catalog: Catalog, settings: Settings, store: FileStore) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, depot: Depot) -> None:
         self._catalog = catalog
         self._policy = settings.copies.policy
         self._format = master_format(settings)
-        self._store = store
-        self._reader = AudioReader(catalog, store)
+        self._depot = depot
+        self._store = depot.local
+        self._reader = AudioReader(catalog, depot.local)
 
     async def heal(self, job: ClaimedJob) -> None:
         """Do one job."""
@@ -104,17 +105,27 @@ class Healer:
                 await self._catalog.copies.stand_for(best, list(present))
             return
         if order:
-            healed = await asyncio.to_thread(self._make, group, master, members, {one: sounds[one] for one in order})
+            subject = await self._subject(master, members)
+            with await asyncio.to_thread(self._depot.draft, subject) as draft:
+                healed = await asyncio.to_thread(
+                    self._make, group, master, members, {one: sounds[one] for one in order}, draft
+                )
+                await self._depot.publish(draft)
             await self._publish(healed, job)
+
+    async def _subject(self, master: UUID, members: Sequence[CopyMember]) -> Subject:
+        """Put a master where its first copy would go: it is of the same call."""
+        first = min(members, key=lambda member: (member.started_at, member.recording_id))
+        recording = await self._catalog.recording_segments(first.recording_id)
+        facts = recording.facts if recording else {}
+        return Subject(master, first.started_at, {**facts, "identifier": first.record_identifier})
 
     async def _publish(self, healed: HealedRecording, job: ClaimedJob) -> None:
         publication = await self._catalog.copies.publish_master(healed, job=job)
-        for store, path in publication.superseded:
-            if store == self._store.name:
-                await asyncio.to_thread(self._store.delete, path)
         log = _log.bind(master=str(healed.recording_id), copies=[str(one.recording_id) for one in healed.sources])
         if publication.refused:
-            # A copy has changed; its end queues this job again.
+            # A copy has changed; its end queues this job again. The file is nobody's.
+            await self._catalog.files.withdraw(healed.recording_id)
             log.info("healed master not published", reason=publication.refused.value)
             return
         log.info(
@@ -126,19 +137,20 @@ class Healer:
         )
 
     def _make(
-        self, group: CopyGroup, master: UUID, members: Sequence[CopyMember], sounds: Mapping[UUID, Sound]
+        self,
+        group: CopyGroup,
+        master: UUID,
+        members: Sequence[CopyMember],
+        sounds: Mapping[UUID, Sound],
+        draft: Draft,
     ) -> HealedRecording:
+        """Heal into the draft and seal it."""
         ids = list(sounds)
         same = dict(zip(ids, alike(list(sounds.values()), self._store), strict=True))
         strands, warnings = place(group, same, self._store)
-        first = min(members, key=lambda member: (member.started_at, member.recording_id))
-        with self._store.begin(directory_of(first.started_at)) as pending:
-            pending.path.unlink()
-            healing = heal(list(strands.values()), pending.path, format_=self._format)
-            published = pending.publish(
-                lambda digest: file_name(first.record_identifier, master, digest, suffix_of(healing.format)),
-                expected_bytes=os.stat(pending.path).st_size,
-            )
+        draft.path.unlink()
+        healing = heal(list(strands.values()), draft.path, format_=self._format)
+        draft.seal(suffix_of(healing.format))
         order = list(strands)
         given = shares(healing.provenance, healing.sample_rate)
         placed = [
@@ -160,7 +172,7 @@ class Healer:
             members,
             (*placed, *without_audio),
             healing,
-            rendered_file(published, healing),
+            rendered_file(draft.sealed, healing),
             order=order,
             warnings=warnings,
         )

@@ -1,0 +1,56 @@
+"""The object store of the settings, as the storage package takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recorder.config import Settings
+from recorder.errors import ConfigError
+from storage.encryption import load_recipients
+from storage.errors import StorageMisused
+from storage.files import Store
+from storage.files.object_lock import ObjectLock
+from storage.files.object_store import S3Options, S3Store
+
+
+def s3_options(settings: Settings) -> S3Options | None:
+    """Return how to reach the bucket; None when none is configured."""
+    table = settings.s3
+    if not table.bucket:
+        return None
+    return S3Options(
+        bucket=table.bucket,
+        endpoint=table.endpoint,
+        region=table.region,
+        prefix=table.prefix,
+        access_key_id=table.access_key_id,
+        secret_access_key=table.secret_access_key,
+        part_mb=table.part_mb,
+        timeout_s=table.timeout_s,
+        lock=table.lock,
+        lock_days=table.lock_days,
+    )
+
+
+def open_remote(options: S3Options | None) -> Store | None:
+    """Return the object store; `StorageMisused` when it needs a library that is not installed."""
+    if options is None:
+        return None
+    return S3Store(options, lock=ObjectLock(options) if options.lock != "none" else None)
+
+
+def check_storage(settings: Settings) -> None:
+    """Prove that the settings of finished files can be used: recipients read, libraries installed.
+
+    Raises:
+        ConfigError: names the faulty key and the remedy.
+
+    """
+    try:
+        load_recipients([Path(path) for path in settings.recordings.encrypt_to])
+    except StorageMisused as error:
+        raise ConfigError([f"recordings.encrypt_to: {error}"]) from None
+    try:
+        open_remote(s3_options(settings))
+    except StorageMisused as error:
+        raise ConfigError([f"s3: {error}"]) from None

@@ -1,0 +1,190 @@
+"""The life of files in the catalog: intents, manifests, uploads, what is doomed, and envelopes of encrypted audio.
+
+The rules are in `migrations/0017_file_lives.sql`. Rows of `files` themselves are written by publications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from uuid import UUID
+
+from storage.catalog.connection import Database
+from storage.catalog.sql import load_statements
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FileClaim:
+    """Bytes that the catalog claims."""
+
+    path: str
+    size_bytes: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeRow:
+    """What is known of encrypted audio."""
+
+    clear_sha256: bytes
+    clear_bytes: int
+    keys: bytes
+    """Content of the file of wrapped keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocatedEnvelope(EnvelopeRow):
+    """An envelope, and where its audio is."""
+
+    sha256: bytes
+    recording_id: UUID
+    store: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """A manifest that was sealed."""
+
+    version: int
+    store: str
+    path: str
+    size_bytes: int
+    sha256: bytes
+    root: bytes
+    key_id: str
+    finalised_at: datetime
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataDigest:
+    """A metadata document of a segment."""
+
+    segment_id: UUID
+    received_at: datetime
+    content_type: str
+    sha256: bytes
+
+
+class FileLives:
+    """Intents, dooms, manifests and envelopes of one catalog; use it through `Catalog.files`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = Database(database.pool, _statements())
+
+    async def intend(
+        self, recording_id: UUID, store: str, path: str, sha256: bytes, envelope: EnvelopeRow | None = None
+    ) -> bool:
+        """Say that a file is about to get its name. False while a former file of that name is being removed."""
+        encrypted = (None, None, None)
+        if envelope is not None:
+            encrypted = (envelope.clear_sha256, envelope.clear_bytes, envelope.keys)  # type: ignore[assignment]
+        return bool(await self._database.value("intend_file", recording_id, store, path, sha256, *encrypted))
+
+    async def withdraw(self, recording_id: UUID | None, *, older_than: timedelta = timedelta()) -> int:
+        """Doom what was intended (of all recordings: None) and is not claimed; returns how many files."""
+        return int(await self._database.value("withdraw_intents", recording_id, older_than))
+
+    async def is_doomed(self, store: str, path: str) -> bool:
+        """Whether a file waits for its removal."""
+        return bool(await self._database.value("doomed", store, path))
+
+    async def discarded(self, store: str, path: str) -> None:
+        """Say that a doomed file is gone; its name may be used again."""
+        await self._database.rows("discarded", store, path)
+
+    async def manifests(self, recording_id: UUID) -> list[ManifestRow]:
+        """Return the manifests of a recording, oldest first."""
+        return [ManifestRow(**dict(row)) for row in await self._database.rows("manifests_of", recording_id)]
+
+    async def record_manifest(
+        self,
+        recording_id: UUID,
+        finalised_at: datetime,
+        *,
+        version: int,
+        previous: bytes | None,
+        store: str,
+        claim: FileClaim,
+        root: bytes,
+        key_id: str,
+    ) -> str | None:
+        """Keep a manifest whose file is durable; returns the race that was lost, None on success."""
+        refused = await self._database.value(
+            "record_manifest",
+            recording_id,
+            finalised_at,
+            version,
+            previous,
+            store,
+            claim.path,
+            claim.size_bytes,
+            claim.sha256,
+            root,
+            key_id,
+        )
+        return None if refused is None else str(refused)
+
+    async def in_store(self, recording_id: UUID, store: str) -> list[FileClaim]:
+        """Return what a recording has in a store: audio and manifests."""
+        rows = await self._database.rows("files_in_store", recording_id, store)
+        return [FileClaim(row["path"], row["size_bytes"], row["sha256"]) for row in rows]
+
+    async def move(self, recording_id: UUID, claim: FileClaim, *, source: str, target: str) -> bool:
+        """Say that a file's bytes are in another store; False when nothing claims them any more."""
+        return bool(await self._database.value("move_file", recording_id, source, target, claim.path, claim.sha256))
+
+    async def enqueue_upload(self, recording_id: UUID) -> None:
+        """Queue the job that brings a recording's files to the object store."""
+        await self._database.rows("enqueue_upload", recording_id)
+
+    async def envelope(self, sha256: bytes) -> EnvelopeRow | None:
+        """Return what is known of encrypted audio; None when the file is in clear."""
+        row = await self._database.optional_row("envelope_of", sha256)
+        return None if row is None else EnvelopeRow(**dict(row))
+
+    async def envelopes(self) -> AsyncIterator[LocatedEnvelope]:
+        """Yield the envelopes of all encrypted audio, in the order of its digests."""
+        after = b""
+        while rows := await self._database.rows("envelopes", after, PAGE):
+            for row in rows:
+                yield LocatedEnvelope(**{**row, "recording_id": UUID(str(row["recording_id"]))})
+            after = rows[-1]["sha256"]
+
+    async def replace_keys(self, sha256: bytes, former: bytes, keys: bytes) -> bool:
+        """Keep the data key wrapped for other recipients; False when somebody else was faster."""
+        return await self._database.optional_row("replace_keys", sha256, former, keys) is not None
+
+    async def known_paths(self, store: str, paths: Sequence[str]) -> set[str]:
+        """Return those of the paths that the catalog knows: claimed, intended or doomed."""
+        return {row["path"] for row in await self._database.rows("known_paths", store, list(paths))}
+
+    async def finalised_at(self, recording_id: UUID) -> datetime | None:
+        """Return when the present result of a recording was published."""
+        row = await self._database.optional_row("finalised_at", recording_id)
+        return None if row is None else row["finalised_at"]
+
+    async def metadata_digests(self, recording_id: UUID) -> list[MetadataDigest]:
+        """Return the metadata documents of all segments, in their order."""
+        return [
+            MetadataDigest(UUID(str(row["segment_id"])), row["received_at"], row["content_type"], row["sha256"])
+            for row in await self._database.rows("metadata_digests", recording_id)
+        ]
+
+    async def finished_recordings(self) -> AsyncIterator[UUID]:
+        """Yield the ids of all finished recordings, in order."""
+        after = UUID(int=0)
+        while rows := await self._database.rows("sealed_recordings", after, PAGE):
+            for row in rows:
+                yield UUID(str(row["id"]))
+            after = rows[-1]["id"]
+
+
+@cache
+def _statements() -> dict[str, str]:
+    return load_statements("files.sql")

@@ -1,0 +1,66 @@
+-- name: intend_file
+SELECT intend_file_v1($1, $2, $3, $4, $5, $6, $7)
+
+-- name: withdraw_intents
+SELECT withdraw_intents_v1($1, $2)
+
+-- name: discarded
+-- The bytes are gone.
+DELETE FROM doomed_files WHERE store = $1 AND path = $2
+
+-- name: doomed
+SELECT EXISTS (SELECT FROM doomed_files WHERE store = $1 AND path = $2)
+
+-- name: record_manifest
+SELECT record_manifest_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: manifests_of
+-- Oldest first.
+SELECT version, store, path, size_bytes, sha256, root, key_id, finalised_at, sealed_at
+FROM manifests WHERE recording_id = $1 ORDER BY version
+
+-- name: move_file
+SELECT move_file_v1($1, $2, $3, $4, $5)
+
+-- name: files_in_store
+-- What a recording has in one store: audio and manifests.
+SELECT path, size_bytes, sha256 FROM files WHERE recording_id = $1 AND store = $2
+UNION ALL
+SELECT path, size_bytes, sha256 FROM manifests WHERE recording_id = $1 AND store = $2
+ORDER BY path
+
+-- name: enqueue_upload
+SELECT enqueue_patient_job_v1('upload', $1::uuid::text, jsonb_build_object('recording_id', $1::uuid))
+
+-- name: envelope_of
+SELECT clear_sha256, clear_bytes, keys FROM envelopes WHERE sha256 = $1
+
+-- name: envelopes
+-- Envelopes after digest $1, in its order.
+SELECT e.sha256, e.recording_id, e.clear_sha256, e.clear_bytes, e.keys, f.store, f.path
+FROM envelopes e JOIN files f ON f.sha256 = e.sha256 AND f.recording_id = e.recording_id
+WHERE e.sha256 > $1 ORDER BY e.sha256 LIMIT $2
+
+-- name: replace_keys
+-- The same data key for other recipients; null when the envelope has been changed meanwhile ($2 is the former one).
+UPDATE envelopes SET keys = $3 WHERE sha256 = $1 AND keys = $2 RETURNING true
+
+-- name: known_paths
+-- Which of these paths of a store are claimed, intended or doomed.
+SELECT p.path FROM unnest($2::text[]) AS p (path)
+WHERE EXISTS (SELECT FROM files f WHERE f.store = $1 AND f.path = p.path)
+    OR EXISTS (SELECT FROM manifests m WHERE m.store = $1 AND m.path = p.path)
+    OR EXISTS (SELECT FROM intended_files i WHERE i.store = $1 AND i.path = p.path)
+    OR EXISTS (SELECT FROM doomed_files d WHERE d.store = $1 AND d.path = p.path)
+
+-- name: finalised_at
+SELECT finalised_at FROM recordings WHERE id = $1
+
+-- name: metadata_digests
+SELECT m.segment_id, m.received_at, m.content_type, m.sha256
+FROM metadata_revisions m JOIN segments s ON s.id = m.segment_id
+WHERE s.recording_id = $1 ORDER BY s.ordinal, m.received_at, m.id
+
+-- name: sealed_recordings
+-- Finished recordings after $1 in the order of ids.
+SELECT id FROM recordings WHERE id > $1 AND state IN ('complete', 'interrupted', 'no-media') ORDER BY id LIMIT $2
