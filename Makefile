@@ -1,7 +1,7 @@
 # The only entry: `make run` starts the recorder, `make test` runs the whole suite. Both set up what they need.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: bench-capture  run demo test check bench chaos codecs lock clean
+.PHONY: bench-capture bench-peers  run demo test check bench chaos codecs lock clean
 
 run: $(VENV)/runtime
 	$(BIN)/recorder run --config config/recorder.toml $(ARGS)
@@ -31,6 +31,11 @@ bench: $(VENV)/development
 # More: make bench-capture ARGS="--source ring", ARGS="--growth --seconds 20"; see benchmarks/capture/README.md.
 bench-capture: $(VENV)/development
 	@$(BIN)/python -m benchmarks.capture --short $(ARGS)
+
+# Calls per core next to rtpengine and a plain asyncio recorder; as root (benchmarks/peers/README.md).
+bench-peers: $(VENV)/development
+	@command -v rtpengine >/dev/null || apt-get install -y -qq --no-install-recommends rtpengine-daemon >/dev/null
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 # Compiles pyproject.toml's ranges into hashed locks that hold for every supported Python.
 lock: $(VENV)/development

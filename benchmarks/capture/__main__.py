@@ -38,12 +38,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="one round below 50 s")
     parser.add_argument("--growth", action="store_true", help="cost per packet from 100 to 4,000 calls")
+    parser.add_argument("--flush", action="store_true", help="what the group flush costs: with it, and without any")
     parser.add_argument("--source", choices=("sockets", "ring"), default="sockets", help="the writer's packet source")
     parser.add_argument("--streams", type=int, default=2000, help="RTP streams, two to a call")
     parser.add_argument("--seconds", type=float, default=20.0, help="of load in each run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--visit-ms", type=float, default=400.0, help="the writer's visit interval")
-    parser.add_argument("--sync-ms", type=float, default=500.0, help="the writer's sync interval")
+    parser.add_argument("--sync-ms", type=float, default=500.0, help="the writer's sync interval; 0: never")
     parser.add_argument("--ring-mb", type=int, default=128, help="memory of the ring")
     parser.add_argument("--jitter-ms", type=float, default=5.0)
     parser.add_argument("--reorder", type=int, default=3, help="packets per thousand that come 25 to 45 ms late")
@@ -63,6 +64,8 @@ def main() -> int:
         generator = compile_c(directory, "generator")
         if told.growth:
             return _growth(directory, generator, load, settings)
+        if told.flush:
+            return _flush(directory, generator, load, settings, rounds=rounds)
         reference = compile_c(directory, "reference")
         return _ratio(directory, generator, reference, load, settings, rounds=rounds)
 
@@ -99,6 +102,20 @@ def _growth(directory: Path, generator: Path, load: Load, settings: WriterSettin
     for calls, cost in costs.items():
         print(f"{calls:5} calls: {cost:.3f} us/packet, {cost * calls * _PACKETS_PER_CALL / 1e4:5.1f} % of a core")
     print(f"growth from 200 to 3000 calls {costs[3000] / costs[200]:.2f} x linear, lost {faults}")
+    return 0
+
+
+def _flush(directory: Path, generator: Path, load: Load, settings: WriterSettings, *, rounds: int) -> int:
+    never = dataclasses.replace(settings, sync_ms=0)
+    synced: list[Result] = []
+    unsynced: list[Result] = []
+    for _ in range(rounds):
+        unsynced.append(_shown(run_writer(directory, generator, load, never)))
+        synced.append(_shown(run_writer(directory, generator, load, settings)))
+    costs = [statistics.median(one.microseconds for one in several) for several in (synced, unsynced)]
+    faults = sum(one.faults for one in synced + unsynced)
+    share = 100 * (costs[0] / costs[1] - 1)
+    print(f"a flush every {settings.sync_ms:.0f} ms costs {share:.1f} % of capture, lost {faults}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Packet source B: one memory-mapped ring for all ports of a writer (docs/adr/0010). No commands, no files.
+"""Packet source B: one memory-mapped ring for all ports of a writer (docs/adr/0014). No commands, no files.
 
 A visit reads every frame once: it sorts the packets by session, appends them in parts, and gives the frames back when
 all of it is appended. So what a killed writer had not finished is still in the ring, and its successor finds it. While
