@@ -64,8 +64,9 @@ class PacketRing:
         self._size = self._blocks * FRAMES_PER_BLOCK
         self._frames = np.ndarray((self._blocks, FRAMES_PER_BLOCK, FRAME), np.uint8, self.memory, 0, (BLOCK, FRAME, 1))
         self._status = self._frames[:, :, :4].view(np.uint32)[:, :, 0]
-        self.drops = 0
-        """Packets that found the ring full since start."""
+        self._arrived = False
+        """The kernel has counted a packet since start."""
+        self._untold = 0
         self._held = 0
         """Frames given out and not released: behind them a full ring would begin again."""
         self._next = self._oldest()
@@ -84,7 +85,9 @@ class PacketRing:
     def filled(self, limit: int) -> Iterator[Run]:
         """Yield what waits, oldest first, and move behind it; about `limit` frames at most. Release each later."""
         if self._next < 0:
-            self._next = self._oldest()
+            self._ask_statistics()
+            # Looking through all frames is not for every visit of an idle ring.
+            self._next = self._oldest() if self._arrived else -1
         while limit > 0 and self._next >= 0:
             block, slot = divmod(self._next, FRAMES_PER_BLOCK)
             waiting = self._status[block, slot : slot + self._size - self._held] & STATUS_USER
@@ -105,9 +108,15 @@ class PacketRing:
 
     def untold_drops(self) -> int:
         """Return how many packets found the ring full since the last call."""
-        _, dropped = struct.unpack("=2I", self.sock.getsockopt(SOL_PACKET, _PACKET_STATISTICS, 8))
-        self.drops += int(dropped)
-        return int(dropped)
+        self._ask_statistics()
+        untold, self._untold = self._untold, 0
+        return untold
+
+    def _ask_statistics(self) -> None:
+        # The kernel counts from zero again after each question.
+        arrived, dropped = struct.unpack("=2I", self.sock.getsockopt(SOL_PACKET, _PACKET_STATISTICS, 8))
+        self._arrived |= arrived > 0
+        self._untold += dropped
 
 
 def _protocol(sock: socket.socket) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Final
 
 import pytest
 
+from tests.failover.chaos.literal import offered, reply
+from tests.failover.chaos.moves import moved, writer_of
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, hear
 from tests.kit.running import RunningRecorder, eventually
@@ -20,6 +23,8 @@ from tests.kit.sip_client import SipClient
 pytestmark = pytest.mark.failover
 
 SIZE_MB: Final = 8
+_LIMIT: Final = 120_000
+"""Bytes of a capture after some six seconds of a call; more than the log has."""
 
 
 def mounted(directory: Path) -> None:
@@ -123,6 +128,33 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
         after.media.talk(0.5)
         after.hang_up()
         after.assert_recorded(tmp_path)
+
+
+def test_the_calls_of_a_writer_whose_disk_fails_move_to_another(recorder: RunningRecorder, tmp_path: Path) -> None:
+    """The first error is the writer's last. A limit on the size of its files fails one writer and leaves the other."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.5)
+        failing = writer_of(recorder, call)
+        (pid,) = [one["pid"] for one in recorder.status()["processes"] if one["name"] == failing]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
+        request = offered(call, limit_s=30)
+        before = call.media.count
+        reply(call, request, 200)
+        moved(recorder, call)
+        after = call.media.count
+        call.media.talk(0.5)
+        call.hang_up()
+        assert "writer failed" in recorder.log()
+        entry = call.finished()
+        assert entry["state"] == "complete"
+        wav = call.exported(tmp_path)
+        for party, channel in enumerate(wav.channels):
+            heard = hear(channel, call.sent[party], silence=SILENCE[MU_LAW])
+            assert heard.stray == 0
+            # What the failed write held is lost, and what came until the move; nothing before, nothing after.
+            assert all(before - 150 < frame <= after for frame in heard.missing), heard.missing
+        assert {gap["kind"] for gap in entry["gaps"]} <= {"lost"}, entry["gaps"]
 
 
 def test_recordings_that_find_no_room_are_finished_when_there_is_room(
