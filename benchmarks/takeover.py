@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from benchmarks import takeover_hosts
 from benchmarks.machine import machine_facts
 from recorder.simulator.scenario import ScenarioOptions, plan_calls
 from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls
@@ -44,6 +45,9 @@ _EACH_S: Final = 4.0
 _SPARE: Final = {"RECORDER_SIP_FRONTENDS": "5", "RECORDER_MEDIA_WRITERS": "6"}
 """More processes than anybody runs: the supervisor waits up to 5 s before it restarts one that dies again and again,
 which no figure here is about."""
+_KNOWN_AWAY_S: Final = 2.5
+"""By then a write has found that PostgreSQL does not answer, or nothing is written."""
+_HOSTS: Final = ("host-lost", "writer-host-lost")
 _TAKEOVER: Final = re.compile(r"active dialogs=(\d+) .*takeover_ms=([\d.]+)")
 
 
@@ -63,9 +67,16 @@ class Figures:
 
     def times(self) -> str:
         """Return p50, p99 and the largest, in milliseconds."""
-        ordered = sorted(self.times_s)
-        p99 = ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))]
-        return f"p50 {statistics.median(ordered) * 1e3:.0f}, p99 {p99 * 1e3:.0f}, max {ordered[-1] * 1e3:.0f} ms"
+        return percentiles(self.times_s)
+
+
+def percentiles(times_s: Sequence[float]) -> str:
+    """Return p50, p99 and the largest, in milliseconds."""
+    if not times_s:
+        return "none"
+    ordered = sorted(times_s)
+    p99 = ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))]
+    return f"p50 {statistics.median(ordered) * 1e3:.0f}, p99 {p99 * 1e3:.0f}, max {ordered[-1] * 1e3:.0f} ms"
 
 
 class Probe:
@@ -218,7 +229,11 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--dialogs", type=int, default=1000)
     parser.add_argument("--away", type=float, default=60.0, help="seconds without PostgreSQL")
-    parser.add_argument("--only", choices=["frontend", "writer", "postgresql", "dialogs"])
+    parser.add_argument(
+        "--only",
+        choices=["frontend", "writer", "postgresql", "dialogs", "frontend-with-postgresql-away", *_HOSTS],
+        help="the last two need root and are not among what runs without --only",
+    )
     options = parser.parse_args()
     print(machine_facts(), flush=True)
     broken: list[str] = []
@@ -229,6 +244,11 @@ def main() -> int:
                 broken += _report_deaths(directory, role, options)
         if options.only in {None, "postgresql"}:
             broken += _report_database(directory, options)
+        if options.only in {None, "frontend-with-postgresql-away"}:
+            broken += _report_blind_takeovers(directory, options)
+        if options.only in _HOSTS:
+            figures = takeover_hosts.measure(directory, options.only, faults=options.faults, calls=options.calls)
+            broken += takeover_hosts.report(figures, options.only, options.calls, percentiles)
         if options.only in {None, "dialogs"}:
             for count, ms in many_dialogs(directory, options.dialogs, 5):
                 print(f"{count} dialogs taken over in {ms:.0f} ms", flush=True)
@@ -250,6 +270,46 @@ def _report_deaths(directory: Path, role: str, options: argparse.Namespace) -> S
     print(f"  {what}: {figures.times()}")
     print(f"  packets lost: {figures.lost} of {figures.packets:,}; longest gap {figures.longest_gap_s * 1e3:.0f} ms")
     print(f"  requests of the recorder: {figures.messages}; broken promises: {len(figures.broken)}", flush=True)
+    return figures.broken
+
+
+async def _blind_takeovers(recorder: RunningRecorder, figures: Figures, count: int, calls: int) -> None:
+    """Freeze PostgreSQL, kill the active frontend, and let both come back; `count` times under one set of calls."""
+    target = faults.Target(recorder)
+    await target.recovered()
+    probe = Probe(recorder)
+
+    async def act() -> None:
+        for _ in range(count):
+            away = asyncio.ensure_future(
+                faults.frozen(await asyncio.to_thread(target.postgres), _KNOWN_AWAY_S + _SETTLED_S)
+            )
+            await asyncio.sleep(_KNOWN_AWAY_S)
+            os.kill(await asyncio.to_thread(target.active), signal.SIGKILL)
+            figures.times_s.append(await asyncio.to_thread(probe.answered))
+            figures.faults += 1
+            await away
+            await target.recovered()
+
+    outcome = await under_calls(recorder, calls, count * 4 * _EACH_S + 4, act, rate=_RATE, at_s=calls / _RATE + 1)
+    await target.recovered()
+    probe.close()
+    judgement = await oracle.judge(outcome.journal, StateDir(recorder.state_dir), patience_s=120)
+    figures.packets += sum(verdict.sent for verdict in judgement.verdicts)
+    figures.lost += judgement.lost
+    figures.broken += [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
+    figures.broken += judgement.faults
+
+
+def _report_blind_takeovers(directory: Path, options: argparse.Namespace) -> Sequence[str]:
+    figures = Figures()
+    while figures.faults < options.faults:
+        count = min(_PER_RUN // 4, options.faults - figures.faults)
+        with RunningRecorder(directory / f"blind-{figures.faults}", environment=_SPARE) as recorder:
+            asyncio.run(_blind_takeovers(recorder, figures, count, options.calls))
+    print(f"frontend killed {figures.faults} times while PostgreSQL was frozen, under {options.calls} calls")
+    print(f"  next request answered: {figures.times()}")
+    print(f"  packets lost: {figures.lost} of {figures.packets:,}; broken promises: {len(figures.broken)}", flush=True)
     return figures.broken
 
 

@@ -2,5 +2,6 @@
 
 `session` is one recording session as plain state; `setup`, `changes` and `ending` are its life; `recovery` takes it
 over from a dead process; `ability` is the truth behind OPTIONS and 503; `dispatcher` gives each event to its flow,
-one at a time per dialog; `frontend` holds what they share; `process` wires sockets to all of it.
+one at a time per dialog; `frontend` holds what they share; `standby` waits for the lease; `process` wires sockets to
+all of it.
 """

@@ -65,7 +65,6 @@ class Standby:
                 settings.ha,
                 node=settings.node,
                 context=site_context(settings.ha, server=False),
-                clock=time.monotonic,
             )
         self.candidate = Candidate(
             sites=catalog.sites,

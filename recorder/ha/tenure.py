@@ -16,7 +16,7 @@ import structlog
 
 from recorder.errors import LeaseExpiredError
 from recorder.ha.feed import Feed
-from recorder.ha.lease import Lease, LeaseSight
+from recorder.ha.lease import Lease, LeaseSight, State
 from recorder.ha.replica import Replica
 from recorder.ha.settings import HaSettings
 from storage.catalog.sites import LeaseRow, Sites
@@ -40,6 +40,7 @@ class Candidate:
         rivals: hosts that lived when the catalog was heard last, without this one.
         clock: monotonic seconds.
         wall_clock: for the age of dialogs.
+        lease: its view of the lease.
 
     """
 
@@ -139,7 +140,8 @@ class Tenure:
         """
         candidate, settings = self._candidate, self._candidate.settings
         while True:
-            await asyncio.sleep(settings.renew_s)
+            # Where nobody watches, now and then is enough: for whoever is put beside it by mistake.
+            await asyncio.sleep(settings.renew_s if candidate.limited else settings.lease_s / 2)
             asked_at = candidate.clock()
             renewed = await self._renewed()
             if renewed is False:
@@ -161,7 +163,7 @@ class Tenure:
     async def release(self) -> None:
         """Give the lease back: whoever is next need not wait for its end."""
         candidate = self._candidate
-        if self._lease.state.name != "HOLDER":
+        if self._lease.state is not State.HOLDER:
             return
         self._lease.released()
         try:

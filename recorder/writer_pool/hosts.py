@@ -54,7 +54,6 @@ class SiteHosts:
         settings: of the site.
         node: this host.
         context: see `recorder.gateway.link.site_context`.
-        clock: monotonic seconds.
 
     """
 
@@ -66,16 +65,12 @@ class SiteHosts:
         *,
         node: str,
         context: ssl.SSLContext,
-        clock: Callable[[], float],
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda node: None
         """Told at once when a host is lost."""
-        self.on_back: Callable[[str], None] = lambda node: None
-        """Told when a host is heard again."""
         self._pool, self._sites, self._settings, self._node = pool, sites, settings, node
-        self._context, self._clock = context, clock
+        self._context = context
         self._hosts: dict[str, Host] = {}
-        self._known = asyncio.Event()
 
     def rivals(self) -> frozenset[str]:
         """Return the hosts whose promise is needed: those that lived when the register was read last."""
@@ -88,15 +83,6 @@ class SiteHosts:
     def instances(self) -> Mapping[str, str]:
         """Return the recorder process of each host that lives, by its own word."""
         return {node: host.instance for node, host in self._hosts.items() if host.alive}
-
-    async def wait_until_known(self, limit_s: float) -> None:
-        """Wait until every host of the register has been heard or found lost, or the limit."""
-        deadline = self._clock() + limit_s
-        # Being heard is an event of each host, being lost is none before it was heard.
-        while self._clock() < deadline and any(  # noqa: ASYNC110
-            not host.alive for node, host in self._hosts.items() if node in self.rivals()
-        ):
-            await asyncio.sleep(_RECONNECT_S)
 
     async def connect(self, node: str, *, service: str) -> Streams:
         """Open a connection to a service of a host. Raises OSError."""
@@ -200,4 +186,3 @@ class SiteHosts:
         host.alive, host.instance = True, instance
         _log.info("host is heard", host=host.row.node, instance=instance)
         self._pool.lost.discard(host.row.node)
-        self.on_back(host.row.node)

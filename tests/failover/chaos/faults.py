@@ -157,6 +157,14 @@ def _freeze_postgres(shortest_s: float, longest_s: float) -> Strike:
     return strike
 
 
+async def _kill_active_blind(target: Target, rng: random.Random) -> None:
+    """Kill the active frontend while PostgreSQL is away: the next one has what it was told."""
+    away = asyncio.ensure_future(frozen(await asyncio.to_thread(target.postgres), 4.0))
+    await asyncio.sleep(rng.uniform(0.2, 2.5))
+    await _kill_active(target, rng)
+    await away
+
+
 async def _switchover(target: Target, _: random.Random) -> None:
     await asyncio.to_thread(target.command, "switchover")
 
@@ -188,6 +196,7 @@ FAULTS: Final = {
         Fault("all-but-postgresql-killed", _kill("frontend", "writer", "curator", "api"), cost=1),
         Fault("postgresql-killed", _kill_postgres),
         Fault("postgresql-frozen", _freeze_postgres(1.0, 4.0)),
+        Fault("frontend-killed-while-postgresql-frozen", _kill_active_blind),
         Fault("switchover", _switchover),
         Fault("writer-drained", _drain_writer),
     )
