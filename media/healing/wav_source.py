@@ -35,6 +35,8 @@ class WavSource:
     sample_rate: int
     channels: int
     frames: int
+    data_offset: int
+    """Bytes in front of the samples."""
     _samples: NDArray[np.uint8 | np.int16]
 
     def read(self, channel: int, start: int, end: int) -> Rows:
@@ -67,8 +69,9 @@ def _open(path: Path, file: BinaryIO) -> WavSource:
             frames = octets // (channels * width)
             shape = (frames, channels)
             dtype = np.dtype("<i2") if law is None else np.dtype("u1")
-            samples = np.memmap(path, dtype, "r", file.tell(), shape) if frames else np.zeros(shape, dtype)
-            return WavSource(path, law, sample_rate, channels, frames, samples)
+            begin = file.tell()
+            samples = np.memmap(path, dtype, "r", begin, shape) if frames else np.zeros(shape, dtype)
+            return WavSource(path, law, sample_rate, channels, frames, begin, samples)
         body = file.read(size + size % 2)
         if name == b"ds64":
             large = struct.unpack_from("<Q", body, 8)[0]

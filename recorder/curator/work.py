@@ -19,6 +19,7 @@ from recorder.curator.copies.seek import Seeker
 from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
 from recorder.curator.keeping import Keeping
+from recorder.curator.redact import Redactor
 from recorder.curator.retention import RetentionKeeper
 from recorder.curator.stating import Stating
 from recorder.depot import Depot
@@ -27,6 +28,7 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR
 from storage.catalog.deletions import ERASE
 from storage.catalog.records import DISCARD, FINALISE, MANIFEST, UPLOAD, ClaimedJob
+from storage.catalog.redactions import REDACT
 from storage.files import FileStore
 
 
@@ -75,6 +77,7 @@ JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     MANIFEST: lambda tools: Stating(tools.catalog, tools.settings, tools.depot).state,
     UPLOAD: lambda tools: Keeping(tools.catalog, tools.depot).upload,
     DISCARD: lambda tools: Keeping(tools.catalog, tools.depot).discard,
+    REDACT: lambda tools: Redactor(tools.catalog, tools.depot.local).redact,
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 

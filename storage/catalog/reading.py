@@ -23,6 +23,7 @@ from storage.catalog.records import (
     Role,
     SegmentState,
 )
+from storage.catalog.redactions import redaction_of
 from storage.catalog.search import search
 from storage.catalog.text import key
 from storage.catalog.views import (
@@ -78,6 +79,7 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
             segments = await connection.fetch(statements["segments_of"], found)
             files = await connection.fetch(statements["files_of"], found)
             holds = await connection.fetch(statements["holds_of"], [found])
+            redactions = await connection.fetch(statements["redactions_of"], found)
             tombstone = await connection.fetchrow(statements["tombstone_of"], found)
             annotations = await connection.fetch(statements["annotations_of"], found)
     return RecordingDetail(
@@ -89,6 +91,7 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
         annotations=tuple(Annotation(**dict(one)) for one in annotations),
         holds=tuple(hold_of(row) for row in holds),
         captures_kept=row["captures"] == "kept",
+        redactions=tuple(redaction_of(row) for row in redactions),
         tombstone=tombstone_of(tombstone) if tombstone else None,
     )
 

@@ -9,9 +9,7 @@ CREATE TABLE leases (
     name text COLLATE "C" CONSTRAINT leases_pkey PRIMARY KEY,
     holder text NOT NULL,
     epoch bigint NOT NULL CONSTRAINT leases_epoch_positive CHECK (epoch > 0),
-    acquired_at timestamptz NOT NULL DEFAULT now(),
-    node text NOT NULL DEFAULT '',
-    renewals bigint NOT NULL DEFAULT 0
+    acquired_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- One row for each record identifier; all sessions that bear it are its segments.
@@ -308,7 +306,7 @@ BEGIN
     END IF;
     UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
         attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
-        run_after = now() + make_interval(secs => least(2 ^ least(v_job.attempts, 10), 900) * (0.75 + random() / 2))
+        run_after = now() + make_interval(secs => least(2 ^ v_job.attempts, 900) * (0.75 + random() / 2))
     WHERE id = p_id;
     RETURN 'retry';
 END $$;
@@ -2333,6 +2331,10 @@ CREATE TRIGGER recordings_forget_copies AFTER UPDATE OF state ON recordings
 
 -- `node` is the holder's host, empty when it gave the lease back. Whoever wants the lease watches `renewals` on a clock
 -- of his own; no time stamp says when it ends.
+ALTER TABLE leases
+    ADD COLUMN node text NOT NULL DEFAULT '',
+    ADD COLUMN renewals bigint NOT NULL DEFAULT 0;
+
 -- Take the lease if it still is as it was seen, or if it is this host's already; null when it is not, or when the
 -- statement comes to be executed later than its sender allows. Epochs given here are multiples of 1024: a host that
 -- replaces its frontend while the database is away counts on by one, and is below whatever is given afterwards.
@@ -2464,6 +2466,30 @@ DECLARE
     v_id bigint := enqueue_job_v1(p_kind, p_key, p_payload);
 BEGIN
     UPDATE jobs SET max_attempts = 1000000 WHERE id = v_id;
+END $$;
+
+-- Give a job back: 'retry' with back-off 2, 4, 8 ... seconds up to 15 minutes (spread by a quarter), 'dead', or 'lost'.
+CREATE OR REPLACE FUNCTION fail_job_v1(p_id bigint, p_worker text, p_claim bigint, p_error text, p_retry boolean)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_job jobs;
+BEGIN
+    PERFORM lock_subject_v1(p_id);
+    SELECT * INTO v_job FROM jobs
+    WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    -- One that was asked for again meanwhile has new input: it starts afresh.
+    IF NOT v_job.again AND (NOT p_retry OR v_job.attempts >= v_job.max_attempts) THEN
+        PERFORM bury_job_v1(p_id, p_error);
+        RETURN 'dead';
+    END IF;
+    UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
+        attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
+        run_after = now() + make_interval(secs => least(2 ^ least(v_job.attempts, 10), 900) * (0.75 + random() / 2))
+    WHERE id = p_id;
+    RETURN 'retry';
 END $$;
 
 -- Say that a file of a recording is about to get its name. False while a former file of that name is being removed.
@@ -2637,4 +2663,102 @@ BEGIN
     PERFORM append_audit_v1(NULL, 'curator', 'upload', p_recording::text, '',
         jsonb_build_object('from', p_from, 'to', p_to, 'file', file_label_v1(p_path), 'sha256', encode(p_sha256, 'hex')));
     RETURN true;
+END $$;
+
+-- Redaction: a stretch of a recording is silenced for good. The audio is made anew without it, the captures go whole
+-- (they are never changed), and a row says what was taken out, by whom and why.
+
+CREATE TABLE redactions (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT redactions_pkey PRIMARY KEY,
+    recording_id uuid NOT NULL CONSTRAINT redactions_recording_fkey REFERENCES recordings (id),
+    party integer,                    -- null: all parties
+    start_s double precision NOT NULL CONSTRAINT redactions_start_not_negative CHECK (start_s >= 0),
+    end_s double precision NOT NULL,
+    reason text NOT NULL CONSTRAINT redactions_reason_given CHECK (reason <> ''),
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    done_at timestamptz,
+    CONSTRAINT redactions_not_empty CHECK (end_s > start_s)
+);
+CREATE INDEX redactions_recording_idx ON redactions (recording_id, id);
+
+-- Decide to redact. `refused` is null on success, else why not.
+CREATE FUNCTION begin_redaction_v1(
+    p_recording uuid, p_party integer, p_start_s double precision, p_end_s double precision, p_reason text, p_by text,
+    OUT refused text, OUT redaction bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_recording recordings;
+    v_file files;
+BEGIN
+    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
+    SELECT * INTO v_file FROM files WHERE recording_id = p_recording AND kind = 'master' ORDER BY id LIMIT 1;
+    refused := CASE
+        WHEN v_recording.id IS NULL THEN 'unknown-recording'
+        WHEN v_recording.state NOT IN ('complete', 'interrupted') THEN v_recording.state
+        WHEN is_held_v1(p_recording) THEN 'legal-hold'
+        -- What one copy loses the others and the master still have.
+        WHEN v_recording.role <> 'recording' THEN 'copies'
+        WHEN v_file.id IS NULL THEN 'no-audio'
+        WHEN v_file.path LIKE '%.enc' THEN 'encrypted'
+        WHEN v_file.store <> 'local' THEN 'store'
+        WHEN v_file.format NOT LIKE 'wav%' THEN 'format'
+        WHEN p_start_s >= v_recording.duration_s OR p_party >= v_file.channels THEN 'outside' END;
+    IF refused IS NOT NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO redactions (recording_id, party, start_s, end_s, reason, requested_by)
+    VALUES (p_recording, p_party, p_start_s, p_end_s, p_reason, p_by) RETURNING id INTO redaction;
+    IF v_recording.captures <> 'erased' THEN
+        UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
+        PERFORM enqueue_erasures_v1(p_recording);
+    END IF;
+    PERFORM enqueue_job_v1('redact', p_recording::text, jsonb_build_object('recording_id', p_recording));
+    PERFORM append_audit_v1(NULL, p_by, 'redact', p_recording::text, p_reason, jsonb_build_object(
+        'redaction', redaction, 'party', p_party, 'start_s', p_start_s, 'end_s', p_end_s));
+END $$;
+
+-- Put the redacted file in the place of the master; the old one stays claimed, as `to-erase`, until it is gone.
+-- `refused` names the race that was lost.
+CREATE FUNCTION swap_redacted_v1(
+    p_recording uuid, p_old_sha256 bytea, p_file jsonb, p_gaps jsonb, p_ledger jsonb, p_job bigint, p_worker text,
+    p_claim bigint
+) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
+    IF NOT EXISTS (
+        SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
+        RETURN 'job-lost';
+    END IF;
+    PERFORM require_no_hold_v1(p_recording);
+    UPDATE files SET kind = 'to-erase' WHERE recording_id = p_recording AND kind = 'master' AND sha256 = p_old_sha256;
+    IF NOT FOUND THEN
+        RETURN 'file-changed';
+    END IF;
+    -- An earlier file that a hold kept has the stretch as well.
+    UPDATE files SET kind = 'to-erase' WHERE recording_id = p_recording AND kind = 'superseded';
+    INSERT INTO files (recording_id, kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256)
+    SELECT p_recording, 'master', n.store, n.path, n.format, n.sample_rate, n.channels, n.frames, n.size_bytes,
+        decode(n.sha256, 'hex')
+    FROM jsonb_to_record(p_file) AS n (store text, path text, format text, sample_rate integer, channels integer,
+        frames bigint, size_bytes bigint, sha256 text);
+    DELETE FROM gaps WHERE recording_id = p_recording;
+    INSERT INTO gaps (recording_id, segment_id, party, start_s, duration_s, kind, cause)
+    SELECT p_recording, n.segment_id, n.party, n.start_s, n.duration_s, n.kind, n.cause
+    FROM jsonb_to_recordset(p_gaps) AS n (segment_id uuid, party integer, start_s double precision,
+        duration_s double precision, kind text, cause text);
+    PERFORM write_ledger_v1(p_recording, p_ledger);
+    -- Another result: it is stated and signed anew.
+    UPDATE recordings SET finalised_at = now() WHERE id = p_recording;
+    RETURN NULL;
+END $$;
+
+-- The old file is gone: the redactions that the present one holds are done.
+CREATE FUNCTION finish_redactions_v1(p_recording uuid, p_redactions bigint[], p_job bigint, p_worker text, p_claim bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
+    DELETE FROM files WHERE recording_id = p_recording AND kind = 'to-erase';
+    UPDATE redactions SET done_at = now() WHERE recording_id = p_recording AND id = ANY (p_redactions) AND done_at IS NULL;
+    PERFORM complete_job_v1(p_job, p_worker, p_claim);
 END $$;

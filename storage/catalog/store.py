@@ -53,6 +53,7 @@ from storage.catalog.records import (
     StreamOpening,
     StreamsChange,
 )
+from storage.catalog.redactions import Redactions
 from storage.catalog.reports import Reports
 from storage.catalog.retention import Retention
 from storage.catalog.sites import Sites
@@ -80,6 +81,7 @@ class Catalog:
         self.holds = Holds(self._database)
         self.captures = Captures(self._database)
         self.persons = Persons(self._database)
+        self.redactions = Redactions(self._database)
         self.usage = Usage(self._database)
         self.reports = Reports(self._database)
         self.deletions = Deletions(self._database)
@@ -493,6 +495,7 @@ def _statements() -> dict[str, str]:
         "copies.sql",
         "captures.sql",
         "erasure.sql",
+        "redactions.sql",
     )
     return {name: text for file in names for name, text in load_statements(file).items()}
 

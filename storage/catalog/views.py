@@ -13,6 +13,7 @@ from uuid import UUID
 from storage.catalog.deletions import Tombstone
 from storage.catalog.holds import Hold
 from storage.catalog.records import CaptureLocation, Door, GapKind, RecordingState, Role, SegmentState
+from storage.catalog.redactions import Redaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,8 @@ class RecordingDetail:
     """All that were ever placed on it, released ones included."""
     captures_kept: bool = True
     """False: its captures are erased, or will be; it cannot be rendered again and takes no further session."""
+    redactions: tuple[Redaction, ...] = ()
+    """Everything that was silenced in it afterwards."""
     tombstone: Tombstone | None = None
     """Of a recording that is deleted, or being deleted."""
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from storage.catalog.deletions import Tombstone
 from storage.catalog.holds import Hold
+from storage.catalog.redactions import Redaction
 from storage.catalog.views import (
     FileView,
     GapView,
@@ -131,6 +132,7 @@ def detail_json(recording: RecordingDetail) -> dict[str, object]:
         "files": [_file_json(file) for file in recording.files],
         "holds": [hold_json(hold) for hold in recording.holds],
         "captures_kept": recording.captures_kept,
+        "redactions": [_redaction_json(redaction) for redaction in recording.redactions],
         "deletion": tombstone_json(recording.tombstone) if recording.tombstone else None,
     }
 
@@ -177,6 +179,19 @@ def tombstone_json(tombstone: Tombstone) -> dict[str, object]:
         "deleted_at": iso_utc(tombstone.deleted_at),
         "files": list(tombstone.files),
         "captures": tombstone.captures,
+    }
+
+
+def _redaction_json(redaction: Redaction) -> dict[str, object]:
+    return {
+        "redaction": redaction.redaction_id,
+        "party": redaction.party,
+        "from_s": redaction.start_s,
+        "to_s": redaction.end_s,
+        "reason": redaction.reason,
+        "requested_by": redaction.requested_by,
+        "requested_at": iso_utc(redaction.requested_at),
+        "done_at": iso_utc(redaction.done_at),
     }
 
 

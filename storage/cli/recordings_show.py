@@ -120,6 +120,12 @@ def _fate(recording: RecordingDetail) -> Iterator[str]:
                 f"  LEGAL HOLD  {hold.hold_id}, case {or_dash(hold.matter)}, by {printable(hold.placed_by)}, "
                 f"{moment(hold.placed_at)} UTC: {printable(hold.reason)}"
             )
+    for one in recording.redactions:
+        who = "all parties" if one.party is None else channel_of(one.party) or f"party {one.party}"
+        yield (
+            f"  redact{'ed  ' if one.done_at else 'ing '}  {clock(one.start_s)} to {clock(one.end_s)}, {who}, by "
+            f"{printable(one.requested_by)}: {printable(one.reason)}"
+        )
     if (tombstone := recording.tombstone) is not None:
         yield f"  deletion    {moment(tombstone.requested_at)} UTC by {printable(tombstone.requested_by)}"
         yield f"  reason      {printable(tombstone.reason)}"
