@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from media.writer.protocol import SessionOpened, StreamSpec
+from recorder.doors.client_clock import with_date
 from recorder.doors.entrance import Refused, read_invite
 from recorder.doors.request import RecordingRequest, well_formed
 from recorder.edge.profile import PeerProfile
@@ -119,6 +120,7 @@ class SessionSetup:
         log: Any,
     ) -> None:
         frontend = self._frontend
+        request = with_date(request, event.request, frontend.wall_clock())
         if media:
             request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
         keys = own_keys(media.streams) if media else {}
