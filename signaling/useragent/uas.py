@@ -69,7 +69,8 @@ def receive_request(core: Core, request: Request, flow: Flow, now: float) -> Non
 def refuse_malformed(core: Core, error: SipSyntaxError, flow: Flow) -> None:
     """Answer a request that does not parse, without state, if it can be answered; discard it otherwise.
 
-    Over a connection the answer goes back even without a usable Via; a datagram's source is not trusted without one.
+    With a Via that cannot be read the answer goes where the request came from; over UDP at least one must be there,
+    because what has none is no SIP.
     """
     salvage = error.salvage
     top = "" if salvage is None else next((value for name, value in salvage.headers if name == "Via"), "")
@@ -79,7 +80,7 @@ def refuse_malformed(core: Core, error: SipSyntaxError, flow: Flow) -> None:
     except SipSyntaxError:
         via = None
     response = None
-    if via is not None or flow.reliable:
+    if top or flow.reliable:
         tag = core.identity.tag(core.token())
         response = reject_malformed(error, to_tag=tag, headers=[("Server", core.identity.product)])
     core.discard(flow, error.reason, error.header or str(error.status))
