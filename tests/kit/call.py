@@ -33,18 +33,24 @@ class Call:
         payload_type: int = 0,
         seed: str = "",
         audio: Sequence[Sequence[bytes]] = (),
+        host: str = LOOPBACK,
     ) -> None:
         self.recorder = recorder
         self.identifier = identifier or new_identifier()
         self.door = door
-        self.client = SipClient(recorder.sip_port, transport)
+        self.host = host
+        self.client = SipClient(recorder.sip_port, transport, host=host)
         frames = audio or [frames_of(f"{self.identifier}{seed}/{party}", _FRAMES) for party in range(parties)]
         self.media = RtpSource(
-            RtpStream(target=(LOOPBACK, _DISCARD), frames=one, payload_type=payload_type, ssrc=0x7A000001 + party)
+            RtpStream(
+                host=host, target=(host, _DISCARD), frames=one, payload_type=payload_type, ssrc=0x7A000001 + party
+            )
             for party, one in enumerate(frames)
         )
         uri = (
-            msr_uri(self.identifier, recorder.sip_port) if door == "msr" else f"sip:srs@{LOOPBACK}:{recorder.sip_port}"
+            msr_uri(self.identifier, recorder.sip_port, host=self.client.shown)
+            if door == "msr"
+            else f"sip:srs@{self.client.shown}:{recorder.sip_port}"
         )
         self.dialog = Dialog(client=self.client, uri=uri)
         self.version = 0
@@ -79,6 +85,7 @@ class Call:
         if self.siprec:
             options.setdefault("labels", [str(1 + index) for index in range(len(self.media.streams))])
         options.setdefault("payload", self._payload_type)
+        options.setdefault("host", self.host)
         return offer([stream.port for stream in self.media.streams], version=self.version, **options)
 
     def body(self) -> tuple[bytes, str]:
@@ -92,7 +99,7 @@ class Call:
         if body is None:
             body, content_type = self.body()
         if self.siprec:
-            self.dialog.contact = f"<sip:src@{LOOPBACK}:{self.client.local_port}>;+sip.src"
+            self.dialog.contact = f"<sip:src@{self.client.shown}:{self.client.local_port}>;+sip.src"
             headers = headers or "Require: siprec"
         answer = self.dialog.send("INVITE", body, content_type=content_type, headers=headers)
         assert answer.status == 200, answer.text

@@ -38,6 +38,8 @@ class RtpStream:
     target: tuple[str, int]
     frames: Sequence[bytes]
     """What to send, in order; a sender that runs longer begins again."""
+    host: str = "127.0.0.1"
+    """Source address."""
     port: int = 0
     """Source port; 0 takes any free one."""
     payload_type: int = 0
@@ -55,8 +57,8 @@ class RtpStream:
     socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", self.port))
+        self.socket = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((self.host, self.port))
         self.port = self.socket.getsockname()[1]
 
     def packet(self, number: int) -> bytes:

@@ -96,9 +96,11 @@ class SipClient:
     def __init__(self, port: int, transport: Transport = "udp", *, host: str = LOOPBACK) -> None:
         self.transport: Transport = transport
         self.target = (host, port)
+        self.shown = f"[{host}]" if ":" in host else host
+        """The client's own address, as URIs name it."""
         self._buffer = b""
         if transport == "udp":
-            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
             self.socket.bind((host, 0))
         else:
             self.socket = socket.create_connection(self.target, timeout=ANSWER_LIMIT_S)
@@ -175,13 +177,13 @@ class SipClient:
     def via(self, *, branch: str | None = None) -> str:
         """A Via value of this socket."""
         chosen = branch or f"z9hG4bK{secrets.token_hex(8)}"
-        return f"SIP/2.0/{self.transport.upper()} {LOOPBACK}:{self.local_port};branch={chosen};rport"
+        return f"SIP/2.0/{self.transport.upper()} {self.shown}:{self.local_port};branch={chosen};rport"
 
     def options(self, *, limit_s: float = ANSWER_LIMIT_S) -> Message:
         """Probe as the Resource Manager does: To without angle brackets, large CSeq (genesys-msr)."""
         self.send(
             compose(f"""
-                OPTIONS sip:{LOOPBACK}:{self.target[1]} SIP/2.0
+                OPTIONS sip:{self.shown}:{self.target[1]} SIP/2.0
                 Via: {self.via()}
                 Max-Forwards: 70
                 From: <sip:GVP@{LOOPBACK}:{self.local_port}>;tag={secrets.token_hex(4)}
@@ -219,7 +221,7 @@ class Dialog:
 
     def __post_init__(self) -> None:
         self.remote = self.remote or f"<{self.uri.partition(';')[0]}>"
-        self.contact = self.contact or f"<sip:Genesys@{LOOPBACK}:{self.client.local_port}>"
+        self.contact = self.contact or f"<sip:Genesys@{self.client.shown}:{self.client.local_port}>"
 
     def request(
         self,
@@ -307,7 +309,7 @@ class Dialog:
             interval = min(2 * interval, 4.0)
 
 
-def msr_uri(identifier: str, port: int, parameters: Callable[[str], str] | None = None) -> str:
+def msr_uri(identifier: str, port: int, parameters: Callable[[str], str] | None = None, *, host: str = LOOPBACK) -> str:
     """Return a Request-URI as the Genesys Media Server writes it, for a record identifier."""
     call_uuid = identifier.partition("_")[0]
     chosen = (
@@ -317,7 +319,7 @@ def msr_uri(identifier: str, port: int, parameters: Callable[[str], str] | None 
         "datetime=2030-01-15T09:30:00Z;dnis=5550199;gvp-tenant-id=[Environment].record;recorddn=5550100;"
         f"sipsappname=SIP_Example;media-id={call_uuid}"
     )
-    return f"sip:record={identifier}@{LOOPBACK}:{port};{chosen}"
+    return f"sip:record={identifier}@{host}:{port};{chosen}"
 
 
 def new_identifier() -> str:
@@ -338,7 +340,8 @@ def offer(
     """Return the offer of a client: one audio m-line per port. `extra` is put at the end of every section."""
     names = {0: "pcmu/8000", 8: "pcma/8000", 18: "g729/8000", 101: "telephone-event/8000"}
     payloads = payload if isinstance(payload, list) else [payload, 101]
-    lines = ["v=0", f"o=- 1 {version} IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
+    family = "IP6" if ":" in host else "IP4"
+    lines = ["v=0", f"o=- 1 {version} IN {family} {host}", "s=-", f"c=IN {family} {host}", "t=0 0"]
     for index, port in enumerate(ports):
         lines.append(f"m=audio {port} RTP/AVP {' '.join(map(str, payloads))}")
         lines += [f"a=rtpmap:{number} {names[number]}" for number in payloads if number in names]
