@@ -31,7 +31,7 @@ from storage.catalog.records import (
     StoredDialog,
     StreamsChange,
 )
-from storage.errors import CatalogUnreachable, StaleEpoch, StorageError
+from storage.errors import CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
 
 _log = structlog.get_logger()
 
@@ -87,6 +87,8 @@ class DurableCatalog:
         self._pending: list[bytes] = []
         self._standbys = standbys
         self._sole_since = sole_since
+        self._withdrawn: list[SegmentClosing] = []
+        """Ends of sessions that were never promised and that the catalog may know of."""
         self._apply: dict[type[Write], Callable[[Any], Awaitable[object]]] = {
             SegmentOpening: catalog.open_segment,
             DialogCheckpoint: catalog.save_dialog,
@@ -131,8 +133,27 @@ class DurableCatalog:
         except OSError as error:
             _log.critical("journal refused a checkpoint", reason=str(error))
             self.journal_failed = True
+            self._withdraw(write, record)
             raise
         self.journal_failed = False
+
+    def _withdraw(self, write: Write, record: bytes) -> None:
+        """Forget a write that is not durable, as whoever asked is told: it must not turn up in the catalog later.
+
+        The catalog may have got it all the same, and only its answer was lost. A session is then closed.
+        """
+        self._pending[:] = [kept for kept in self._pending if kept is not record]
+        if isinstance(write, SegmentOpening):
+            self._withdrawn.append(
+                SegmentClosing(
+                    epoch=self.epoch,
+                    lease=self.lease,
+                    segment_id=write.segment_id,
+                    closed_at=write.opened_at,
+                    cause="refused",
+                    interrupted=True,
+                )
+            )
 
     def _sealed(self, write: Write) -> Write:
         """Return a write whose snapshot nobody reads in the catalog or the journal: it may hold SRTP keys."""
@@ -214,8 +235,17 @@ class DurableCatalog:
                     raise
                 # One bad record must not keep the others out; its capture is on disk and salvage finds it.
                 _log.error("journaled write refused by the catalog", reason=str(error))
-            self._pending.pop(0)
+            if self._pending and self._pending[0] is record:  # else the journal has refused it meanwhile
+                self._pending.pop(0)
             taken += 1
+        while self._withdrawn:
+            try:
+                await self._apply[SegmentClosing](self._withdrawn[0])
+            except CatalogUnreachable:
+                return
+            except StorageMisused:
+                pass  # it never got there
+            self._withdrawn.pop(0)
         self._journal.clear()
         self.behind = False
         if self._standbys:
