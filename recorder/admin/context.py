@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from recorder.admin.conversion import MediaConverter
 from recorder.config import Settings
 from recorder.errors import NotRunningError
 from recorder.retention_settings import RetentionSettings
@@ -47,6 +48,7 @@ class AdminContext:
                 state_dir=self.state_dir.root,
                 retention=RetentionSettings.model_validate(running.retention).policy(),
                 object_store=running.object_store,
+                converter=MediaConverter(),
             )
         if self.settings.database.dsn:
             return CliContext(
@@ -55,6 +57,7 @@ class AdminContext:
                 state_dir=self.state_dir.root,
                 retention=self.settings.retention.policy(),
                 object_store=s3_options(self.settings),
+                converter=MediaConverter(),
             )
         raise NotRunningError(
             f"no recorder runs on {self.state_dir.root}:"

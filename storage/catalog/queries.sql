@@ -160,6 +160,11 @@ SELECT greatest(min(started_at), $1) AS oldest, least(max(started_at), $2) AS ne
 -- name: index_recordings
 SELECT index_recordings_v1($1)
 
+-- name: metadata_of
+SELECT s.ordinal, m.received_at, m.content_type, m.body, m.sha256
+FROM segments s JOIN metadata_revisions m ON m.segment_id = s.id
+WHERE s.recording_id = $1 ORDER BY m.received_at, m.id
+
 -- name: annotate
 -- How many annotations are new; null for an unknown recording.
 SELECT annotate_v1($1, $2, $3, $4, $5)

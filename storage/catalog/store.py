@@ -60,7 +60,15 @@ from storage.catalog.sites import Sites
 from storage.catalog.sql import load_statements
 from storage.catalog.text import key, optional_key, storable
 from storage.catalog.usage import Usage
-from storage.catalog.views import Ambiguous, JobView, RecordingDetail, RecordingFilter, RecordingSummary, TracedMessage
+from storage.catalog.views import (
+    Ambiguous,
+    JobView,
+    MetadataView,
+    RecordingDetail,
+    RecordingFilter,
+    RecordingSummary,
+    TracedMessage,
+)
 from storage.errors import StaleEpoch, StorageMisused
 
 
@@ -448,6 +456,10 @@ class Catalog:
     async def get_recording(self, reference: str | UUID) -> RecordingDetail | Ambiguous | None:
         """Find one recording by id, unique beginning of its id (4 characters or more) or record identifier."""
         return await reading.get_recording(self._database, reference)
+
+    async def read_metadata(self, recording_id: UUID) -> tuple[MetadataView, ...]:
+        """Return the metadata documents of a recording, by time; empty when none came."""
+        return tuple(MetadataView(**row) for row in await self._database.rows("metadata_of", recording_id))
 
     async def read_trace(self, recording_id: UUID) -> tuple[TracedMessage, ...]:
         """Return the SIP messages of a recording, by segment and time; empty when none were kept."""

@@ -215,6 +215,19 @@ class TracedMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataView:
+    """A metadata document as it came."""
+
+    ordinal: int
+    """Of its segment."""
+    received_at: datetime
+    content_type: str
+    body: bytes | None
+    """None where policy kept its digest only."""
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous:
     """A shortened id fits more than one recording."""
 

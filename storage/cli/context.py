@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.cli.conversion import Converter
 from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import StorageError
 from storage.files import FileStore, Store
@@ -67,6 +68,9 @@ class CliContext:
                 f"store {name!r} is not known here: name the recorder's settings with --config", ExitCode.REFUSED
             )
         return store
+
+    converter: Converter | None = None
+    """Makes other forms of audio; None where nothing does."""
 
     @property
     def keys_directory(self) -> Path:

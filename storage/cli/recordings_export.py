@@ -1,14 +1,16 @@
-"""`recorder-admin recordings export`: a verified copy of the master file."""
+"""`recorder-admin recordings export`: a verified copy of the master file, or another form of the recording."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from storage.catalog import Catalog
 from storage.catalog.audit import AuditEntry
@@ -16,10 +18,13 @@ from storage.catalog.records import RecordingState
 from storage.catalog.views import FileView, RecordingDetail
 from storage.cli.audio_source import AudioSource, open_audio
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
+from storage.cli.conversion import SUFFIXES, Converter, ExportFormat, ExportParty, SoundWanted
 from storage.cli.exit_codes import ExitCode
+from storage.cli.export_forms import ExportJob, export_form
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
+from storage.cli.times import parse_length
 from storage.errors import AlreadyPublished
 
 _NOT_READY: Final = {
@@ -39,29 +44,32 @@ class ExportOptions:
     reference: str
     out: Path
     force: bool = False
-    party: int | None = None
-    format: str = "master"
+    wanted: SoundWanted = field(default_factory=lambda: SoundWanted(format=ExportFormat.MASTER))
     reason: str = ""
     key: Path | None = None
     as_json: bool = False
 
 
 async def run(options: ExportOptions, catalog: Catalog, context: CliContext, console: Console) -> ExitCode:
-    """Copy the master file of a finished recording; it is compared with the catalog while it is copied."""
-    if options.party is not None:
-        raise CommandFailed(
-            "single parties are not offered yet: export the two-channel master and take its left or right channel",
-            ExitCode.REFUSED,
-        )
-    if options.format != "master":
-        raise CommandFailed(
-            f"format {printable(options.format)} is not offered yet: only `master`, the file as it is stored",
-            ExitCode.REFUSED,
-        )
+    """Export a finished recording; its master is compared with the catalog while it is read."""
     recording = await find_recording(catalog, options.reference)
     master = _master_of(recording)
+    _check(options, context)
     source = await open_audio(catalog, context, master, options.key)
     await catalog.audit.append(_entry(recording, master, options))
+    if options.wanted.format is not ExportFormat.MASTER:
+        job = ExportJob(
+            recording=recording,
+            revisions=await catalog.read_metadata(recording.summary.recording_id),
+            file_name=source.file_name,
+            channels=master.channels,
+            copy=source.write,
+            converter=_converter(context),
+            wanted=options.wanted,
+            now=datetime.now(UTC),
+        )
+        await _export_form(options, job, console)
+        return ExitCode.OK
     target = options.out / source.file_name if options.out.is_dir() else options.out
     try:
         await asyncio.to_thread(source.write, target, replace=options.force)
@@ -69,6 +77,58 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
         raise CommandFailed(f"{error}: use --force to replace it", ExitCode.REFUSED) from error
     _report(recording, master, source, target, console, as_json=options.as_json)
     return ExitCode.OK
+
+
+def _check(options: ExportOptions, context: CliContext) -> None:
+    """Refuse what does not go together before anybody is entered in the audit log."""
+    wanted = options.wanted
+    if wanted.format is not ExportFormat.MASTER:
+        _converter(context)
+    whole = wanted.party is ExportParty.BOTH and wanted.start_s == 0.0 and wanted.end_s is None
+    if not whole and wanted.format in (
+        ExportFormat.MASTER,
+        ExportFormat.PNG,
+        ExportFormat.GIR,
+        ExportFormat.VCON,
+        ExportFormat.BUNDLE,
+    ):
+        raise CommandFailed(
+            f"--party, --from and --to need an audio format such as --format wav, not {wanted.format.value}",
+            ExitCode.USAGE,
+        )
+
+
+def _converter(context: CliContext) -> Converter:
+    if context.converter is None:
+        raise CommandFailed("only `master` can be exported here", ExitCode.REFUSED)
+    return context.converter
+
+
+async def _export_form(options: ExportOptions, job: ExportJob, console: Console) -> None:
+    wanted, target = options.wanted, options.out
+    if target.is_dir() and not (wanted.format is ExportFormat.BUNDLE and (target / "recording.json").is_file()):
+        target /= f"{PurePosixPath(job.file_name).stem}{SUFFIXES[wanted.format]}"
+    # On standard error, and only for people: standard output is the answer.
+    with Progress(console=Console(stderr=True), transient=True, disable=options.as_json) as progress:
+        task = progress.add_task("exporting", total=1.0)
+        size = await asyncio.to_thread(
+            export_form,
+            job,
+            target,
+            force=options.force,
+            progress=lambda share: progress.update(task, completed=share),
+        )
+    if options.as_json:
+        facts = {
+            "id": str(job.recording.summary.recording_id),
+            "out": str(target),
+            "format": wanted.format.value,
+            "party": wanted.party.value,
+            "size_bytes": size,
+        }
+        write_json(console, facts)
+    else:
+        console.print(f"{printable(target)}: {size} bytes, {wanted.format.value}", soft_wrap=True)
 
 
 def export_recording(
@@ -79,32 +139,48 @@ def export_recording(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write; or an existing directory.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    party: Annotated[int | None, typer.Option("--party", min=0, max=1, help="Only this party (not yet).")] = None,
     audio_format: Annotated[
-        str, typer.Option("--format", help="Audio format; `master` is the stored file.")
-    ] = "master",
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="`master`: the stored file. wav, pcm16, mulaw, alaw, flac, opus: audio. png: waveform. gir, vcon: "
+            "metadata. bundle: all of it, as directory or .zip.",
+        ),
+    ] = ExportFormat.MASTER,
+    party: Annotated[ExportParty, typer.Option("--party", help="One party alone, or both mixed into one channel.")] = (
+        ExportParty.BOTH
+    ),
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="LENGTH", help="Begin so long after the start: 90s, 1.5m.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="LENGTH", help="End so long after the start of the recording.")
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
     key: Annotated[
         Path | None, typer.Option("--key", metavar="PEM", help="Private key that encrypted audio is decrypted with.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
-    """Write a verified copy of a recording's audio.
+    """Write a verified copy of a recording's audio, or another form of it. Nothing is overwritten without --force.
 
     Example: recorder-admin recordings export 3f2a91c0 --out call.wav
+
+    Example: recorder-admin recordings export 3f2a91c0 --format flac --party left --from 90s --to 2m --out left.flac
+
+    Example: recorder-admin recordings export 3f2a91c0 --format bundle --out case-4711.zip --reason "court order"
     """
-    options = ExportOptions(
-        reference=reference,
-        out=out,
-        force=force,
-        party=party,
-        format=audio_format,
-        reason=reason,
-        key=key,
-        as_json=as_json,
-    )
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:
+        wanted = SoundWanted(
+            format=audio_format,
+            party=party,
+            start_s=parse_length(start) if start else 0.0,
+            end_s=parse_length(end) if end else None,
+        )
+        options = ExportOptions(
+            reference=reference, out=out, force=force, wanted=wanted, reason=reason, key=key, as_json=as_json
+        )
         return await run(options, catalog, context, make_console())
 
     run_command(ctx, as_json=as_json, command=command)
@@ -120,7 +196,8 @@ def _entry(recording: RecordingDetail, master: FileView, options: ExportOptions)
         details={
             "record_identifier": recording.summary.record_identifier,
             "out": str(options.out.absolute()),
-            "format": options.format,
+            "format": options.wanted.format.value,
+            "party": options.wanted.party.value,
             "sha256": master.sha256.hex(),
             "decrypted": options.key is not None,
         },
