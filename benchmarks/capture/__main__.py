@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.capture.load import Load, compile_c, isolate, sender_cores
+from benchmarks.capture.protection import seal_load
 from benchmarks.capture.runs import Result, WriterSettings, run_reference, run_writer
 from benchmarks.machine import machine_facts
+from media.srtp import SUITES
 
 _GROWTH_CALLS: Final = (100, 200, 1000, 2000, 3000, 4000)
 _USE: Final = 0.7
@@ -50,6 +52,8 @@ def main() -> int:
     parser.add_argument("--reorder", type=int, default=3, help="packets per thousand that come 25 to 45 ms late")
     parser.add_argument("--loss", type=int, default=0, help="packets per thousand that are not sent")
     parser.add_argument("--receive-buffer", type=int, default=0, help="SO_RCVBUF, 0 for the system's default")
+    parser.add_argument("--srtp", choices=tuple(SUITES), help="the writer alone: plain RTP, then SRTP")
+    parser.add_argument("--reports", action="store_true", help="the writer alone: without and with receiver reports")
     parser.add_argument("--directory", type=Path, default=None, help="where to write the captures")
     told = parser.parse_args()
     isolate("benchmarks.capture")
@@ -62,6 +66,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="capture-bench-", dir=told.directory) as scratch:
         directory = Path(scratch)
         generator = compile_c(directory, "generator")
+        if told.srtp or told.reports:
+            return _variant(directory, generator, load, settings, rounds=rounds, srtp=told.srtp or "")
         if told.growth:
             return _growth(directory, generator, load, settings)
         if told.flush:
@@ -89,6 +95,23 @@ def _ratio(
         + f"; {on_disk * _PACKETS_PER_CALL * 3600 / 1e6:.1f} MB of disk per call and hour"
     )
     print(f"ratio {cost / yardstick:.2f}, lost {sum(one.faults for one in writers)}, streams {load.streams}")
+    return 0
+
+
+def _variant(directory: Path, generator: Path, load: Load, settings: WriterSettings, *, rounds: int, srtp: str) -> int:
+    """Compare the writer with itself: plain RTP without reports, and SRTP or reports."""
+    other = dataclasses.replace(load, reports=not srtp, srtp=srtp)
+    if srtp:
+        path = directory / "sealed"
+        other = dataclasses.replace(other, sealed=(str(path), seal_load(path, srtp, load.streams, load.seconds)))
+    plain: list[Result] = []
+    varied: list[Result] = []
+    for _ in range(rounds):
+        plain.append(_shown(run_writer(directory, generator, load, settings)))
+        varied.append(_shown(run_writer(directory, generator, other, settings)))
+    ratio = statistics.median(one.microseconds for one in varied) / statistics.median(one.microseconds for one in plain)
+    faults = sum(one.faults for one in (*plain, *varied))
+    print(f"{srtp or 'receiver reports'}: {ratio:.2f} x plain, lost {faults}, streams {load.streams}")
     return 0
 
 

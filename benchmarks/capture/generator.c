@@ -1,27 +1,30 @@
 /* RTP load for the capture benchmark: real-time G.711-like streams whose payload says what they are.
  *
- * usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART < ports
+ * usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART [SEALED SIZE] < ports
  *
  * Standard input names the port of each stream. 50 packets per second of 12 + 160 bytes go to each; streams 2k and 2k+1
  * belong to call k. Of PARTS processes this one, PART, sends every call whose number modulo PARTS is its own.
  * A payload is 40 words of 32 bits, little-endian: call, stream, sequence, then word i = mix(stream, sequence) + i.
  * Jitter delays a packet by 0..JITTER_MS; a reordered packet is delayed by 25..45 ms; a lost one is not sent.
+ * SEALED is a file of packets of SIZE bytes, those of stream 0 first, which are sent in place of plain ones: SRTP.
  * Prints one line: packets sent, packets left out on purpose, send errors, worst lateness in ms, CPU seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PAYLOAD = 160, HEADER = 12, SIZE = HEADER + PAYLOAD, BATCH = 64, SENDERS = 16, SLOT_US = 500, WHEEL = 256 };
+enum { PAYLOAD = 160, HEADER = 12, SIZE = HEADER + PAYLOAD, LONGEST = SIZE + 32, BATCH = 64, SENDERS = 16, SLOT_US = 500, WHEEL = 256 };
 
 static uint32_t mix(uint32_t stream, uint32_t sequence)
 {
@@ -51,6 +54,9 @@ static struct slot wheel[WHEEL];
 static struct sockaddr_in host;
 static int *ports, senders[SENDERS];
 static uint64_t sent, errors;
+static const unsigned char *sealed;
+static size_t size = SIZE;
+static uint32_t per_stream;
 
 static void schedule(int64_t slot, struct due item)
 {
@@ -66,6 +72,10 @@ static void schedule(int64_t slot, struct due item)
 
 static void compose(unsigned char *packet, struct due item)
 {
+    if (sealed) {
+        memcpy(packet, sealed + ((size_t)item.stream * per_stream + item.sequence) * size, size);
+        return;
+    }
     uint32_t *words = (uint32_t *)(packet + HEADER), base = mix(item.stream, item.sequence);
     uint32_t timestamp = htonl(item.sequence * PAYLOAD), ssrc = htonl(0x10000000u + item.stream);
     packet[0] = 0x80;
@@ -99,7 +109,7 @@ static void flush(int sender, struct mmsghdr *messages, int count)
 
 static void send_slot(struct slot *s)
 {
-    static unsigned char packets[SENDERS][BATCH][SIZE] __attribute__((aligned(64)));
+    static unsigned char packets[SENDERS][BATCH][LONGEST] __attribute__((aligned(64)));
     static struct sockaddr_in names[SENDERS][BATCH];
     static struct iovec vectors[SENDERS][BATCH];
     static struct mmsghdr messages[SENDERS][BATCH];
@@ -109,7 +119,7 @@ static void send_slot(struct slot *s)
         compose(packets[sender][k], s->items[i]);
         names[sender][k] = host;
         names[sender][k].sin_port = htons(ports[s->items[i].stream]);
-        vectors[sender][k] = (struct iovec){packets[sender][k], SIZE};
+        vectors[sender][k] = (struct iovec){packets[sender][k], size};
         memset(&messages[sender][k], 0, sizeof messages[sender][k]);
         messages[sender][k].msg_hdr.msg_name = &names[sender][k];
         messages[sender][k].msg_hdr.msg_namelen = sizeof names[sender][k];
@@ -128,8 +138,8 @@ static void send_slot(struct slot *s)
 
 int main(int argc, char **argv)
 {
-    if (argc != 9) {
-        fprintf(stderr, "usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART < ports\n");
+    if (argc != 9 && argc != 11) {
+        fprintf(stderr, "usage: generator HOST STREAMS SECONDS JITTER_MS REORDER_PERMILLE LOSS_PERMILLE PARTS PART [SEALED SIZE] < ports\n");
         return 2;
     }
     host.sin_family = AF_INET;
@@ -150,7 +160,14 @@ int main(int argc, char **argv)
         if (senders[i] < 0 || bind(senders[i], (struct sockaddr *)&any, sizeof any))
             return 1;
     }
-    uint32_t per_stream = (uint32_t)(seconds * 50);
+    per_stream = (uint32_t)(seconds * 50);
+    if (argc == 11) {
+        int file = open(argv[9], O_RDONLY);
+        size = atoi(argv[10]);
+        sealed = mmap(NULL, size * per_stream * streams, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
+        if (size > LONGEST || sealed == MAP_FAILED)
+            return 1;
+    }
     uint64_t left_out = 0;
     int64_t start = now_us(), worst = 0, last = (int64_t)per_stream * 20000 / SLOT_US + WHEEL;
     for (int64_t slot = 0; slot < last; slot++) {

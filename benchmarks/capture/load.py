@@ -33,6 +33,12 @@ class Load:
     """Packets per thousand that are not sent."""
     receive_buffer: int = 0
     """SO_RCVBUF; 0 for what the recorder asks for."""
+    srtp: str = ""
+    """Crypto-suite; empty for plain RTP."""
+    reports: bool = False
+    """Whether the writer sends receiver reports, to a port that nobody reads."""
+    sealed: tuple[str, int] | None = None
+    """File of the sealed packets and the size of one."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Generator:
         values = (HOST, load.streams, load.seconds, load.jitter_ms, load.reorder, load.loss, len(cores))
         self.processes = [
             subprocess.Popen(
-                ["taskset", "-c", str(core), str(binary), *map(str, values), str(part)],
+                ["taskset", "-c", str(core), str(binary), *map(str, values), str(part), *map(str, load.sealed or ())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.capture.content import Found, check_captures
 from benchmarks.capture.load import FIRST_PORT, HOST, RECEIVER_CPU, STEP, WARM_S, Generator, Load, Offered
+from benchmarks.capture.protection import protection_of
 from media.writer.framing import FrameBuffer, decode_reply, encode_frame
 from media.writer.protocol import (
     CloseSession,
@@ -22,11 +23,13 @@ from media.writer.protocol import (
     Heartbeat,
     OpenSession,
     Reply,
+    Reports,
     SessionClosed,
     SessionOpened,
     StreamSpec,
 )
 
+_DISCARD = 9
 PCMU = {0: Codec(name="PCMU", clock_rate=8000)}
 
 
@@ -103,11 +106,21 @@ class Control:
         assert not beat.failed, beat.failed
         return beat
 
-    def open(self, calls: int, names: list[str]) -> dict[int, Path]:
+    def open(self, calls: int, names: list[str], load: Load) -> dict[int, Path]:
         """Open calls of two streams; return their captures."""
         for call, name in enumerate(names):
             streams = [
-                StreamSpec(index=side, party=side, payload_types=PCMU, port=FIRST_PORT + (2 * call + side) * STEP)
+                StreamSpec(
+                    index=side,
+                    party=side,
+                    payload_types=PCMU,
+                    port=FIRST_PORT + (2 * call + side) * STEP,
+                    rtcp_mux=load.reports,
+                    protection=protection_of(load.srtp, 2 * call + side) if load.srtp else None,
+                    reports=Reports(ssrc=2 * call + side + 1, cname=name, host=HOST, port=_DISCARD)
+                    if load.reports
+                    else None,
+                )
                 for side in (0, 1)
             ]
             self.send(OpenSession(request=call, epoch=1, session=name, descriptor={"call": call}, streams=streams))
@@ -155,7 +168,7 @@ def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSet
         names = [uuid.uuid4().hex for _ in range(calls)]
         control.heartbeat()
         empty_kb = private_kb(process.pid)
-        paths = control.open(calls, names)
+        paths = control.open(calls, names, load)
         running = Generator(generator, load)
         time.sleep(WARM_S)
         before = control.heartbeat()
@@ -174,7 +187,7 @@ def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSet
     cost = (after.cpu_seconds - before.cpu_seconds) / (after.packets - before.packets) * 1e6
     found = check_captures(paths)
     result = Result(
-        f"writer, {settings.source}, {calls} calls",
+        f"writer, {settings.source}, {calls} calls{f', {load.srtp}' if load.srtp else ''}{', RR' * load.reports}",
         offered,
         cost,
         found,

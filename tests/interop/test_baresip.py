@@ -36,7 +36,7 @@ ALLOWED_LOSS_S: Final = 0.04
 class Telephone:
     """A baresip process; use as a context manager."""
 
-    def __init__(self, directory: Path, *, seed: int) -> None:
+    def __init__(self, directory: Path, *, seed: int, encryption: str = "") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         generator = np.random.default_rng(seed)
         # Both octets that stand for zero are left out: what a telephone encodes cannot tell them apart.
@@ -64,7 +64,7 @@ class Telephone:
         }.items():
             text = text.replace(f"@{name}@", str(value))
         (directory / "config").write_text(text)
-        (directory / "accounts").write_text(f"<sip:agent@{LOOPBACK}>;regint=0;audio_codecs=PCMU\n")
+        (directory / "accounts").write_text(f"<sip:agent@{LOOPBACK}>;regint=0;audio_codecs=PCMU{encryption}\n")
         (directory / "contacts").write_text("")
         self._directory = directory
         self._log = directory / "baresip.log"
@@ -115,6 +115,12 @@ class Telephone:
         """Return the media port of each re-INVITE that it got, in order."""
         pattern = rf"-> {LOOPBACK}:{self._sip_port}\nINVITE (?:[^\n]+\n)*\n(?:[a-z]=[^\n]*\n)*?m=audio (\d+) "
         return [int(port) for port in re.findall(pattern, self.log())]
+
+    def protocols_received(self) -> list[str]:
+        """Return the transport protocol of each audio m-line that it got, in order."""
+        return re.findall(
+            rf"-> {LOOPBACK}:{self._sip_port}\n(?:[^\n]+\n)*\n(?:[a-z]=[^\n]*\n)*?m=audio \d+ (\S+)", self.log()
+        )
 
     def answers_to(self, method: str) -> list[str]:
         """Return the start lines of what it answered to requests of this method."""
@@ -218,3 +224,28 @@ def test_rtp_follows_our_reinvite_to_another_writer_without_loss(recorder: Runni
     assert len(heard.missing) * FRAME_S <= ALLOWED_LOSS_S, heard.missing
     assert heard.present.size >= 2 * TALK_S / FRAME_S
     assert "media do not follow" not in recorder.log()
+
+
+def test_s26_r13_srtp_of_a_telephone_is_recorded_and_follows_our_reinvite(
+    recorder: RunningRecorder, tmp_path: Path
+) -> None:
+    """baresip brings an SRTP of its own (libre), without libsrtp; each offer and answer of it brings a new key."""
+    with Telephone(tmp_path / "telephone", seed=3, encryption=";mediaenc=srtp-mand") as telephone:
+        call_id = telephone.dial(recorder)
+        before = writer_of(recorder, "recording", call_id)
+        talk(TALK_S)
+        drained = recorder.invoke("writers", "drain", before)
+        try:
+            assert drained.exit_code == 0, drained.stdout
+            after = writer_of(recorder, "media moved", call_id)
+            talk(TALK_S)
+            telephone.hang_up()
+        finally:
+            recorder.invoke("writers", "undrain", before)
+        entry, heard = recorded(recorder, call_id, telephone, tmp_path)
+    assert after != before
+    assert telephone.protocols_received() == ["RTP/SAVP", "RTP/SAVP"]
+    assert entry["state"] == "complete"
+    assert sum(gap["duration_s"] for gap in entry["gaps"]) <= ALLOWED_LOSS_S, entry["gaps"]
+    assert len(heard.missing) * FRAME_S <= ALLOWED_LOSS_S, heard.missing
+    assert heard.present.size >= 2 * TALK_S / FRAME_S
