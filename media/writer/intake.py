@@ -169,7 +169,7 @@ class Intake:
         some = batch.counts > 0
         rows, counts = batch.calls[some], batch.counts[some]
         if self._reporter and self._reporter.waiting:
-            self._reporter.observe(batch, None, batch.rows())
+            self._reporter.observe(batch, None, rows, counts)
         self._count(rows, counts, batch.lengths, batch.arrival_ns, batch.words[:, 0])
         self._write(kind, packed, rows, counts)
 
@@ -185,7 +185,7 @@ class Intake:
         if self._reporter and kind is BlockType.RTCP:
             self._reporter.statistics.sender_report(batch, chosen, spread)
         elif self._reporter and self._reporter.waiting:
-            self._reporter.observe(batch, chosen, spread)
+            self._reporter.observe(batch, chosen, rows, counts)
         if kind is BlockType.PACKETS:
             self._count(rows, counts, lengths, arrival_ns, batch.words[chosen, 0])
         self._write(kind, packed, rows, counts)

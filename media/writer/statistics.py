@@ -1,7 +1,7 @@
 """What receiver reports say of each port's source, as numpy columns: RFC 3550 §6.4.1, A.3 and A.8.
 
-Looked at only when a report is due: highest number and jitter come from the packets of that visit, counts from the
-port table. The jitter is so an estimate from one visit in a dozen. Lives where a successor finds it. Sends nothing.
+Looked at only when a report is due: jitter comes from the packets of one visit, so from one in a dozen, the rest from
+the port table. Lives where a successor finds it. Sends nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ STATE: Final = np.dtype(
 )
 """First and highest extended sequence number, packets received; the same at the report before; arrival and middle 32
 bits of the last SR; SSRC in network order as in memory; jitter in timestamp units; 1 once a source was heard."""
-_KEEP: Final = 15 / 16
+_WEIGHTS: Final = (15 / 16) ** np.arange(1 << 14) / 16
+"""Of a packet by how many came after it, up to as many as a visit can bring."""
 _MOST_LOST: Final = (1 << 23) - 1
 
 
@@ -81,50 +82,32 @@ class Statistics:
         # What was discarded in a pause was received as well.
         return int(self._table.packets[row] + self._table.paused[row])
 
-    def observe(self, batch: Batch, chosen: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        """Take highest number and jitter from accepted packets.
+    def observe(
+        self, batch: Batch, chosen: NDArray[np.int64], ports: NDArray[np.int64], many: NDArray[np.int64]
+    ) -> None:
+        """Advance the jitter by accepted packets: J += (|D| - J)/16 for each packet and the one before it (A.8).
 
         Args:
             batch: where they are.
-            chosen: their positions, port by port, in order of arrival; at least one for each port.
-            rows: port row of each of them.
+            chosen: their positions, port by port, in order of arrival.
+            ports: the ports, none twice.
+            many: packets of each port, at least one.
 
         """
-        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-        ports = rows[starts]
-        state = self._state
         words = batch.words[chosen]
-        sequence = (words[:, 0].byteswap() & 0xFFFF).astype(np.int64)
-        ahead = _ahead(sequence, state["highest"][rows])
-        own = words[:, 2] == state["source"][rows]
-        furthest = np.maximum.reduceat(np.where(own, ahead, 0), starts)
-        state["highest"][ports] += np.maximum(furthest, 0)
-        self._advance_jitter(batch.arrival_ns[chosen], words[:, 1].byteswap(), rows, starts, own)
-
-    def _advance_jitter(
-        self,
-        arrival_ns: NDArray[np.int64],
-        timestamps: NDArray[np.uint32],
-        rows: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        own: NDArray[np.bool_],
-    ) -> None:
-        """Apply J += (|D| - J)/16 for each packet and the one before it (RFC 3550 A.8)."""
-        counts = np.diff(starts, append=len(rows))
-        difference = np.zeros(len(rows))
-        units = (timestamps[1:] - timestamps[:-1]).view(np.int32)
-        difference[1:] = np.abs(np.diff(arrival_ns) * self.clock_rate[rows[1:]] / 1e9 - units)
-        usable = np.zeros(len(rows), np.bool_)
+        units = np.diff(words[:, 1].byteswap()).view(np.int32)
+        rates = np.repeat(self.clock_rate[ports] / 1e9, many)[1:]
+        difference = np.abs(np.diff(batch.arrival_ns[chosen]) * rates - units)
         # The same timestamp twice is an event that goes on (RFC 4733 §2.5.1.3), not a late packet.
-        usable[1:] = own[1:] & own[:-1] & (units != 0)
-        usable[starts] = False
-        later = np.repeat(starts + counts - 1, counts) - np.arange(len(rows))
-        weights = np.where(usable, _KEEP**later / 16, 0.0)
-        ports = rows[starts]
+        usable = (units != 0) & (words[1:, 2] == words[:-1, 2])
+        stops = np.cumsum(many)
+        usable[stops[:-1] - 1] = False
+        weights = np.zeros(len(words))
+        weights[1:] = np.where(usable, _WEIGHTS[np.repeat(stops, many)[1:] - np.arange(2, len(words) + 1)], 0.0)
+        starts = stops - many
         kept = 1.0 - np.add.reduceat(weights, starts)
-        self._state["jitter"][ports] = kept * self._state["jitter"][ports] + np.add.reduceat(
-            weights * difference, starts
-        )
+        weights[1:] *= difference
+        self._state["jitter"][ports] = kept * self._state["jitter"][ports] + np.add.reduceat(weights, starts)
 
     def sender_report(self, batch: Batch, chosen: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
         """Take note of sender reports among RTCP packets: for LSR and DLSR."""

@@ -42,7 +42,7 @@ class Port:
             self.statistics.began(1, AS_IN_MEMORY, int.from_bytes(packets[0][1][2:4], "big"))
             self.started = True
         if observe:
-            self.statistics.observe(batch, np.arange(len(packets)), np.ones(len(packets), np.int64))
+            self.statistics.observe(batch, np.arange(len(packets)), np.array([1]), np.array([len(packets)]))
         self.table.packets[1] += len(packets)
         self.table.last_word[1] = columns.words[-1, 0]
 
