@@ -12,6 +12,7 @@ _MEASUREMENTS: Final = (
     ("benchmarks.finalise",),
     ("benchmarks.signalling", "--short"),
     ("benchmarks.catalog", "--rows", "200000"),
+    ("benchmarks.copies",),
 )
 
 

@@ -10,6 +10,7 @@ import typer
 from recorder.admin.captures import app as captures_app
 from recorder.admin.context import AdminContext
 from recorder.admin.copies import app as copies_app
+from recorder.admin.recordings_import import import_recordings
 from recorder.admin.status import status
 from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
@@ -33,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+recordings_app.command("import")(import_recordings)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(copies_app, name="copies")
 app.add_typer(jobs_app, name="jobs")

@@ -117,3 +117,6 @@ WHERE c.role = 'copy' AND c.state IN ('complete', 'interrupted', 'no-media')
             AND (p.one IN (c.id, m.id) OR p.other IN (c.id, m.id)))
     AND NOT is_held_v1(c.id)
 ORDER BY m.finalised_at LIMIT $2
+
+-- name: import_recording
+SELECT import_recording_v1($1, $2, $3, $4, $5, $6, $7, $8)

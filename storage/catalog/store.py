@@ -26,6 +26,7 @@ from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
 from storage.catalog.file_lives import FileLives
 from storage.catalog.holds import Holds
+from storage.catalog.imports import Imports
 from storage.catalog.jobs import JobQueue
 from storage.catalog.ledger import PartyLedger
 from storage.catalog.migrate import check_schema
@@ -93,6 +94,7 @@ class Catalog:
         self.usage = Usage(self._database)
         self.reports = Reports(self._database)
         self.deletions = Deletions(self._database)
+        self.imports = Imports(self._database)
         self.copies = Copies(self._database)
         """What is known of copies of one call."""
         self.retention = Retention(self._database, self.holds, self.deletions)

@@ -11,6 +11,7 @@ from storage.cli.jobs_list import list_jobs
 from storage.cli.jobs_retry import retry_job
 from storage.cli.keys import export_key, rewrap_keys, rotate_key, show_keys
 from storage.cli.recordings_annotate import annotate_recording
+from storage.cli.recordings_bundle import bundle_recordings
 from storage.cli.recordings_delete import delete_recordings
 from storage.cli.recordings_erase import erase_person
 from storage.cli.recordings_export import export_recording
@@ -30,6 +31,7 @@ recordings_app = typer.Typer(no_args_is_help=True, help="Find, explain, export, 
 recordings_app.command("list")(list_recordings)
 recordings_app.command("show")(show_recording)
 recordings_app.command("export")(export_recording)
+recordings_app.command("bundle")(bundle_recordings)
 recordings_app.command("trace")(trace_recording)
 recordings_app.command("annotate")(annotate_recording)
 recordings_app.command("hold")(hold_recordings)

@@ -13,7 +13,7 @@ from storage.catalog.records import Role
 from storage.catalog.views import iso_utc
 from storage.cli.presentation import channel_of, clock, moment, printable, span
 
-STRETCHES_SHOWN: Final = 40
+STRETCHES_SHOWN: Final = 12
 """Lines; the rest is in --json."""
 
 
@@ -132,7 +132,7 @@ def describe_copies(recording_id: UUID, copies: CopiesOfRecording) -> Iterator[s
     for taken in copies.provenance[:STRETCHES_SHOWN]:
         how = "" if taken.exact else ", fitted"
         yield (
-            f"  {clock(taken.start_s):>17}{span(taken.duration_s):>10}  {channel_of(taken.party) or taken.party}"
+            f"  {taken.start_s:>15.3f} s{span(taken.duration_s):>10}  {channel_of(taken.party) or taken.party}"
             f"  copy {taken.copy_id.hex[:8]} at {clock(taken.copy_start_s)}{how}"
         )
     if len(copies.provenance) > STRETCHES_SHOWN:
@@ -165,5 +165,9 @@ def _member(member: CopyMember, pairs: Sequence[CopyPair], shown: UUID) -> Itera
         f"{printable(member.record_identifier)}{mine}"
     )
     if member.given_s is not None:
-        place = "without audio" if member.offset_s is None else f"begins {member.offset_s:+.3f} s from the master"
+        place = (
+            "without audio"
+            if member.offset_s is None
+            else f"begins {round(member.offset_s, 3) + 0:+.3f} s from the master"
+        )
         yield f"          {place}, gave {span(member.given_s)} of audio"

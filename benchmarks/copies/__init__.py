@@ -1,0 +1,1 @@
+"""How fast captures become audio files."""
