@@ -177,8 +177,8 @@ async def sizes(dsn: str, rows: int) -> None:
         print(f"\n{'table':24} {'heap MB':>9} {'index MB':>9} {'at 50 million, GB':>18}")
         for table in TABLES:
             heap, index = await connection.fetchrow(
-                "SELECT sum(pg_table_size(relid))::bigint, sum(pg_indexes_size(relid))::bigint"
-                " FROM pg_partition_tree($1::regclass) WHERE isleaf",
+                "SELECT sum(pg_table_size(t.oid))::bigint, sum(pg_indexes_size(t.oid))::bigint FROM"
+                " (SELECT relid AS oid FROM pg_partition_tree($1::regclass) UNION SELECT $1::regclass) AS t",
                 table,
             )
             print(f"{table:24} {heap / 1e6:9.0f} {index / 1e6:9.0f} {(heap + index) / 1e9 * 50_000_000 / rows:18.0f}")
