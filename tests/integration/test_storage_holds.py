@@ -162,7 +162,7 @@ class TestHolds:
         placed = await catalog.holds.place(opened.recording_id, reason="court order", by="anna", matter="4711")
         await catalog.holds.place(opened.recording_id, reason="court order", by="anna", matter="4711")
         await catalog.holds.release(placed.hold_id or 0, reason="case closed", by="ben")
-        entries = [entry async for entry in catalog.audit.read()]
+        entries = [entry async for entry in catalog.audit.read() if entry.action in ("hold", "release")]
         assert [(entry.actor, entry.action, entry.subject, entry.reason) for entry in entries] == [
             ("anna", "hold", str(opened.recording_id), "court order"),
             ("ben", "release", str(opened.recording_id), "case closed"),
