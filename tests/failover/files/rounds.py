@@ -1,0 +1,153 @@
+"""Rounds of deaths, and the question at the end: is everything there, once, known, sealed and in the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from storage.catalog import Catalog, migrate
+from storage.catalog.records import RecordingState
+from storage.catalog.views import RecordingDetail, RecordingFilter
+from storage.cli.recording_check import check_recording, orphans_of
+from storage.integrity import ChainCheck, PublicKeys
+from storage.postgres import EmbeddedPostgres
+from tests.failover.files.victim import Sentence
+from tests.failover.files.victim import run as run_victim
+from tests.kit.curating import Curating
+
+LAST_STEP = 45
+"""What one recording takes; a later death is a curator that lived."""
+
+
+async def run_rounds(
+    folder: Path, rounds: int, seed: int, tables: dict[str, Any], tell: Callable[[str], None] = print
+) -> list[str]:
+    """Let a curator die `rounds` times; return what is wrong afterwards."""
+    dice = random.Random(seed)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.failover.files.victim"])
+    server = EmbeddedPostgres(folder / "postgres")
+    await server.start()
+    await migrate(server.dsn)
+    state = folder / "state"
+    deaths = {"curator": 0, "postgresql": 0, "none": 0}
+    try:
+        for number in range(rounds):
+            await _record(server.dsn, state, tables, f"CALL{dice.randrange(1 + number // 3):04d}", number)
+            await _hurry(server.dsn)
+            process = server.process
+            assert process is not None
+            hit_database = dice.random() < 0.15
+            victim = context.Process(
+                target=run_victim,
+                args=(
+                    server.dsn,
+                    str(state),
+                    tables,
+                    Sentence(dice.randint(1, LAST_STEP), dice.random() < 0.5, process.pid if hit_database else 0),
+                ),
+            )
+            victim.start()
+            await asyncio.to_thread(victim.join, 60)
+            if victim.is_alive():
+                victim.kill()
+                return [f"round {number} (seed {seed}): the curator hangs"]
+            deaths["curator"] += victim.exitcode == -9
+            if hit_database and process.returncode is None:
+                # Killed or not: asyncio learns of it in a moment.
+                deaths["none"] += not await _ended(process)
+            if process.returncode is not None:
+                deaths["postgresql"] += 1
+                await server.start()
+            if number % 50 == 49:
+                tell(f"{number + 1} rounds, {deaths}")
+        await _settle(server.dsn, context, state, tables)
+        faults = await _faults(server.dsn, state, tables)
+        tell(f"{rounds} rounds with seed {seed}: {deaths}, {len(faults)} faults")
+        return faults
+    finally:
+        await server.stop()
+
+
+async def _record(dsn: str, state: Path, tables: dict[str, Any], identifier: str, number: int) -> None:
+    async with await Catalog.connect(dsn, max_size=1) as catalog:
+        await Curating(catalog, state, **tables).record(identifier, seconds=0.1, seed=number % 250 + 1)
+
+
+async def _hurry(dsn: str) -> None:
+    """Let time pass: leases of the dead run out, back-off is over."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("UPDATE jobs SET run_after = now() WHERE state = 'queued'")
+        await connection.execute("UPDATE jobs SET locked_until = now() - interval '1 s' WHERE state = 'running'")
+        # The dead are many here; a real one gets eight attempts.
+        await connection.execute("UPDATE jobs SET attempts = 0")
+    finally:
+        await connection.close()
+
+
+async def _settle(dsn: str, context: Any, state: Path, tables: dict[str, Any]) -> None:
+    """Let curators live until nothing is left to do, and forgotten intents come of age."""
+    for _ in range(6):
+        await _hurry(dsn)
+        survivor = context.Process(target=run_victim, args=(dsn, str(state), tables, Sentence()))
+        survivor.start()
+        await asyncio.to_thread(survivor.join, 300)
+        async with await Catalog.connect(dsn, max_size=1) as catalog:
+            await catalog.files.withdraw(None)
+            if not await catalog.list_jobs():
+                return
+
+
+async def _ended(process: asyncio.subprocess.Process) -> bool:
+    try:
+        await asyncio.wait_for(process.wait(), 0.5)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _faults(dsn: str, state: Path, tables: dict[str, Any]) -> list[str]:
+    faults: list[str] = []
+    async with await Catalog.connect(dsn, max_size=2) as catalog:
+        curator = Curating(catalog, state, **tables)
+        trusted = PublicKeys.read([state / "keys" / "public"])
+        recordings = await catalog.list_recordings(RecordingFilter(limit=10_000))
+        for summary in recordings:
+            found = await catalog.get_recording(summary.recording_id)
+            assert isinstance(found, RecordingDetail)
+            name = summary.record_identifier
+            if summary.state is not RecordingState.COMPLETE:
+                faults.append(f"{name} is {summary.state}")
+            if [file.kind for file in found.files] != ["master"]:
+                faults.append(f"{name} has files {[file.path for file in found.files]}")
+            expected = round(0.1 * len(found.segments), 3)
+            if summary.duration_s is None or summary.duration_s <= 0:
+                faults.append(f"{name} lasts {summary.duration_s} s instead of {expected}")
+            check = await check_recording(found, catalog, curator.depot.stores, trusted)
+            faults += [f"{name}: {fault}" for fault in check.faults]
+            if not check.sealed:
+                faults.append(f"{name} is not sealed")
+        for store in curator.depot.stores.values():
+            faults += [f"{store.name}:{path} is an orphan" async for path in orphans_of(catalog, store)]
+        faults += [f"job left: {job.kind} {job.state} {job.last_error}" for job in await catalog.list_jobs()]
+        chain = ChainCheck()
+        async for entry in catalog.audit.read():
+            chain.feed(entry)
+        head = await catalog.audit.head()
+        chain.ends_at(head.number, head.digest)
+        faults += [f"audit log: {fault.what}" for fault in chain.faults]
+    connection = await asyncpg.connect(dsn)
+    try:
+        for table in ("intended_files", "doomed_files"):
+            if left := await connection.fetchval(f"SELECT count(*) FROM {table}"):
+                faults.append(f"{left} rows left in {table}")
+    finally:
+        await connection.close()
+    return faults
