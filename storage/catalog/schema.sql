@@ -2589,17 +2589,18 @@ END $$;
 CREATE TRIGGER recordings_forget_manifests AFTER UPDATE OF state ON recordings
     FOR EACH ROW WHEN (NEW.state = 'deleted' AND OLD.state <> 'deleted') EXECUTE FUNCTION forget_manifests_v1();
 
--- A new result: what else was intended for it is void, and it has to be stated and signed.
+-- A new result: what else was intended for it is void, and it has to be stated and signed. Deferred, because a result
+-- may enter the catalog before its files do.
 CREATE FUNCTION result_changed_v1() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM withdraw_intents_v1(NEW.id, interval '0');
     PERFORM enqueue_patient_job_v1('manifest', NEW.id::text, jsonb_build_object('recording_id', NEW.id));
     RETURN NULL;
 END $$;
-CREATE TRIGGER recordings_result_inserted AFTER INSERT ON recordings
-    FOR EACH ROW WHEN (NEW.finalised_at IS NOT NULL) EXECUTE FUNCTION result_changed_v1();
-CREATE TRIGGER recordings_result_changed AFTER UPDATE OF finalised_at ON recordings
-    FOR EACH ROW WHEN (NEW.finalised_at IS DISTINCT FROM OLD.finalised_at) EXECUTE FUNCTION result_changed_v1();
+CREATE CONSTRAINT TRIGGER recordings_result_inserted AFTER INSERT ON recordings
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.finalised_at IS NOT NULL) EXECUTE FUNCTION result_changed_v1();
+CREATE CONSTRAINT TRIGGER recordings_result_changed AFTER UPDATE OF finalised_at ON recordings
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.finalised_at IS DISTINCT FROM OLD.finalised_at) EXECUTE FUNCTION result_changed_v1();
 
 -- The audit log's entries of the recorder itself. Deferred to the end of the transaction, because they lock the log.
 CREATE FUNCTION audit_result_v1() RETURNS trigger LANGUAGE plpgsql AS $$

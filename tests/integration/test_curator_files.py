@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -386,3 +387,31 @@ async def test_a_rotated_key_leaves_old_manifests_verifiable(
     verified = json.loads((await desk.type("verify", "--all", "--json")).stdout)
     assert (verified["sealed"], verified["intact"]) == (2, True)
     assert "rotate-key" in await actions(catalog)
+
+
+async def test_a_result_may_enter_the_catalog_before_its_file(
+    curating: Callable[..., Curating], catalog: Catalog, catalog_dsn: str
+) -> None:
+    """As a healed master does: its row has to be there before the row of its file."""
+    await curating().record("CALL0001")
+    connection = await asyncpg.connect(catalog_dsn)
+    master_id, path = uuid.uuid4(), "2026/03/01/master.wav"
+    try:
+        assert await catalog.files.intend(master_id, "local", path, bytes(32))
+        async with connection.transaction():
+            await connection.execute(
+                "INSERT INTO recordings (id, record_identifier, door, state, started_at, parameters, warnings, "
+                "finalised_at) VALUES ($1, 'healed', 'msr', 'complete', now(), '[]', '[]', now())",
+                master_id,
+            )
+            await connection.execute(
+                "INSERT INTO files (recording_id, kind, store, path, format, sample_rate, channels, frames, "
+                "size_bytes, sha256) VALUES ($1, 'master', 'local', $2, 'wav-mulaw', 8000, 2, 1, 1, $3)",
+                master_id,
+                path,
+                bytes(32),
+            )
+        assert not await catalog.files.is_doomed("local", path)
+        assert await connection.fetchval("SELECT count(*) FROM intended_files") == 0
+    finally:
+        await connection.close()
