@@ -65,7 +65,7 @@ def _setup(directory: Path, cost: CoreCost, *, calls: int) -> list[str]:
         for door in DOORS:
             load = bench.place(door, calls, 300)
             hung_up = bench.hang_up(load.dialogs, 300)
-            faults += _faults(f"set-up {door}", load, calls) + hung_up.faults
+            faults += _faults(f"set-up {door}", load, calls) + hung_up.faults + bench.refusals()
             print(
                 f"set-up, {door}: {load.cpu_ms:.2f} ms CPU of the frontend, {load.cpu_ms * 1e3 / cost.parse:.1f} times"
                 f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered 300/s: {load.rate:.0f}/s,"
@@ -89,7 +89,7 @@ def _latency(directory: Path, *, seconds: int) -> list[str]:
             f" {load.repeated} requests repeated)",
             flush=True,
         )
-        return _faults("open", base, opened) + _faults("latency", load, calls)
+        return _faults("open", base, opened) + _faults("latency", load, calls) + bench.refusals()
 
 
 def _dialogs(directory: Path, *, dialogs: int) -> list[str]:

@@ -77,7 +77,7 @@ def invite(
     if door == "msr":
         uri = (
             f"sip:record={call.upper()}_2030-01-15_09-30-00@{target};calluuid={call.upper()};dn=5550100;otherdn=5550111;"
-            "agentid=agent-0001;ani=5550111;connid=00ff00ff00ff0001;dnis=5550199;recorddn=5550100;sipsappname=SIP_Example"
+            "agentid=agent-0001;ani=5550111;connid={call[:16]};dnis=5550199;recorddn=5550100;sipsappname=SIP_Example"
         )
         kind, extra = "application/sdp", ""
     else:

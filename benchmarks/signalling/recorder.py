@@ -13,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from benchmarks.signalling.messages import Door
 from tests.failover.chaos.faults import Target
 from tests.kit.running import RunningRecorder, eventually
 
+_REFUSED: Final = re.compile(r"session refused .*?reason=('[^']*'|\"[^\"]*\"|\S+)")
 _RESTORED_S: Final = 60.0
 _OTHER_DESCRIPTORS: Final = 600
 _TAKEOVER: Final = re.compile(r"active dialogs=(\d+) .*takeover_ms=([\d.]+)")
@@ -100,6 +102,11 @@ class Bench:
     def durable_dialogs(self) -> int:
         """Return how many sessions the catalog holds as open."""
         return len(self.recorder.recordings("--state", "recording", "--limit", "10000"))
+
+    def refusals(self) -> list[str]:
+        """Return why sessions were refused, most frequent first, from the recorder's log."""
+        reasons = Counter(_REFUSED.findall(self.recorder.log()))
+        return [f"refused {count} times: {reason}" for reason, count in reasons.most_common(5)]
 
     def restore(self) -> tuple[int, float]:
         """Kill the active frontend; return how many dialogs its successor restored, and in how many milliseconds."""
