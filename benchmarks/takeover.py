@@ -277,10 +277,11 @@ async def _blind_takeovers(recorder: RunningRecorder, figures: Figures, count: i
     """Freeze PostgreSQL, kill the active frontend, and let both come back; `count` times under one set of calls."""
     target = faults.Target(recorder)
     await target.recovered()
-    probe = Probe(recorder)
 
     async def act() -> None:
         for _ in range(count):
+            # Anew each time: without media, the next frontend gives a dialog up whose ACK only the dead one has seen.
+            probe = await asyncio.to_thread(Probe, recorder)
             away = asyncio.ensure_future(
                 faults.frozen(await asyncio.to_thread(target.postgres), _KNOWN_AWAY_S + _SETTLED_S)
             )
@@ -290,10 +291,10 @@ async def _blind_takeovers(recorder: RunningRecorder, figures: Figures, count: i
             figures.faults += 1
             await away
             await target.recovered()
+            await asyncio.to_thread(probe.close)
 
     outcome = await under_calls(recorder, calls, count * 4 * _EACH_S + 4, act, rate=_RATE, at_s=calls / _RATE + 1)
     await target.recovered()
-    probe.close()
     judgement = await oracle.judge(outcome.journal, StateDir(recorder.state_dir), patience_s=120)
     figures.packets += sum(verdict.sent for verdict in judgement.verdicts)
     figures.lost += judgement.lost
