@@ -1,5 +1,6 @@
 """The PostgreSQL catalog, durable files and the administrator's commands. Knows nothing of SIP or RTP.
 
-`postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli`;
-`integrity` (hash chain, signatures) and `encryption` lie below them and need no database.
+`postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli` and
+`verify` (the offline verifier); `integrity` (hash chain, signatures), `encryption` and `retention` (rules) lie below
+them and need no database.
 """

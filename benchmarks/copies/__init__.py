@@ -1,1 +1,1 @@
-"""How fast captures become audio files."""
+"""How fast copies of a call become one healed master."""

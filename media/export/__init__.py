@@ -1,6 +1,7 @@
 """Finished files in other forms: another format, one party, a mix, a stretch, a picture. File to file, nothing else.
 
-May import `media.healing` (the reader of our WAV files) and `media.pipeline` (formats). Knows nothing of the catalog.
+`convert` makes audio, `waveform` the picture, `sound` reads whatever format. May import `media.healing` (the reader of
+our WAV files) and `media.pipeline` (formats). Knows nothing of the catalog.
 """
 
 from media.export.convert import Channels, Conversion, convert

@@ -43,7 +43,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     """`recording.json`, checked."""
 
     origin: str
-    """Node that wrote the bundle."""
+    """Node that recorded it."""
     id: UUID
     record_identifier: str
     door: Door
