@@ -31,6 +31,7 @@ KIND_OF: Final[dict[GapCause, GapKind]] = {
     GapCause.NO_SESSION: GapKind.LOST,
     GapCause.PAUSED: GapKind.PAUSED,
     GapCause.MASKED: GapKind.PAUSED,
+    GapCause.REDACTED: GapKind.PAUSED,
     GapCause.COMFORT_NOISE: GapKind.SILENT,
     GapCause.TELEPHONE_EVENT: GapKind.SILENT,
     GapCause.NOT_SENT: GapKind.SILENT,
@@ -57,6 +58,7 @@ STRENGTH: Final = (
     GapCause.UNDECODABLE,
     GapCause.MASKED,
     GapCause.PAUSED,
+    GapCause.REDACTED,
 )
 """Causes, weakest first. What a source's own numbers say outweighs what is concluded from captures."""
 

@@ -72,6 +72,8 @@ class GapCause(enum.StrEnum):
     """The stream table said not to record."""
     MASKED = "masked"
     """Keys were pressed, and policy has them masked: neither event nor tone was recorded."""
+    REDACTED = "redacted"
+    """It was recorded, and silenced for good afterwards."""
     COMFORT_NOISE = "comfort-noise"
     """After a comfort noise packet (RFC 3389)."""
     TELEPHONE_EVENT = "telephone-event"

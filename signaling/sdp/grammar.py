@@ -7,6 +7,7 @@ attributes (see `payloads`, `crypto`, `offer_answer`).
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -45,12 +46,16 @@ _KNOWN: Final = frozenset(
     }
 )  # fmt: skip
 
+_KEYS: Final = re.compile(rb"crypto|key-mgmt|ice-pwd|k\s*=", re.IGNORECASE)
+"""Wherever it stands: what is forgiven may be written in many ways, and a body too many is only read again."""
+
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def parse_sdp(body: bytes) -> SessionDescription:
     """Read a session description. The latest ones are remembered: several parts of the recorder ask for the same.
+
+    Those with keys (`a=crypto`, RFC 4568; `k=`, RFC 8866 §5.12) are not: keys live no longer than their session.
 
     Raises:
         SdpSyntaxError: the body is too large, holds no SDP line at all, or has an m-line that cannot be answered.
@@ -58,7 +63,14 @@ def parse_sdp(body: bytes) -> SessionDescription:
     """
     if len(body) > MAX_BYTES:
         raise SdpSyntaxError("session description too large", offset=MAX_BYTES)
+    return _read(body) if _KEYS.search(body) else _remembered(body)
+
+
+def _read(body: bytes) -> SessionDescription:
     return _Reader(body).read()
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
 def number(text: str, maximum: int) -> int | None:

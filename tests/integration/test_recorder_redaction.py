@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import asyncpg
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from media.pipeline.output.wav import WavEncoding, WavFile
+from media.pipeline.report import GapCause, GapKind
+from recorder.curator.copies.audio import AudioReader
 from recorder.curator.redact import Redactor
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
 from storage.catalog.records import OpenedSegment
@@ -131,6 +134,26 @@ async def test_a_hold_forbids_it_also_in_between(desk: Desk) -> None:
     result = await desk.type(*WORDS, "--from", "1", "--to", "2")
     assert result.exit_code == ExitCode.REFUSED
     assert "legal hold" in result.stderr
+
+
+async def test_a_redacted_recording_can_still_be_compared(desk: Desk) -> None:
+    opened, store, _ = await recorded(desk)
+    await desk.json(*WORDS, "--from", "1", "--to", "2", "--party", "0")
+    await redact(desk, store)
+    sound = await AudioReader(desk.catalog, store).open(opened.recording_id)
+    assert [(gap.kind, gap.cause) for gap in sound.voices[0].gaps] == [(GapKind.PAUSED, GapCause.REDACTED)]
+    assert sound.voices[0].paused.pairs() == [(8000, 16_000)]
+
+
+async def test_a_cause_that_is_not_known_counts_by_its_kind(desk: Desk, catalog_dsn: str) -> None:
+    opened, store, _ = await recorded(desk)
+    connection = await asyncpg.connect(catalog_dsn)
+    try:
+        await connection.execute("UPDATE gaps SET cause = 'of-a-later-recorder'")
+    finally:
+        await connection.close()
+    sound = await AudioReader(desk.catalog, store).open(opened.recording_id)
+    assert [(gap.kind, gap.cause) for gap in sound.voices[1].gaps] == [(GapKind.LOST, GapCause.NETWORK)]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from recorder.depot import ENCRYPTED
 from storage.catalog import Catalog
 from storage.catalog.copy_records import FinishedAudio
 from storage.catalog.records import RecordingSegments
+from storage.catalog.views import GapView
 from storage.files import FileStore
 
 SCRATCH: Final = PurePosixPath(".unfinished")
@@ -26,6 +27,12 @@ SCRATCH: Final = PurePosixPath(".unfinished")
 _MAPPED: Final = (OutputFormat.WAV_MULAW, OutputFormat.WAV_ALAW, OutputFormat.WAV_PCM16)
 """Formats whose samples are read where they lie."""
 _LOSSLESS: Final = OutputFormat.FLAC
+_UNKNOWN: Final = {
+    GapKind.LOST: GapCause.NETWORK,
+    GapKind.SILENT: GapCause.NOT_SENT,
+    GapKind.PAUSED: GapCause.PAUSED,
+}
+"""What a cause that a later or another recorder wrote counts as: what matters for copies is the kind."""
 _BLOCK: Final = 1 << 16
 _ABANDONED_S: Final = 6 * 3600.0
 
@@ -108,7 +115,7 @@ def _open(path: Path, audio: FinishedAudio) -> Sound:
             start_frame=round(gap.start_s * audio.sample_rate),
             frames=round(gap.duration_s * audio.sample_rate),
             kind=GapKind(gap.kind.value),
-            cause=GapCause(gap.cause),
+            cause=_cause(gap),
         )
         for gap in audio.gaps
     ]
@@ -118,3 +125,11 @@ def _open(path: Path, audio: FinishedAudio) -> Sound:
         coverage=audio.recorded,
         gaps=gaps,
     )
+
+
+def _cause(gap: GapView) -> GapCause:
+    """Return the cause of a gap as the catalog has it; of one that is not known here, the plainest of its kind."""
+    try:
+        return GapCause(gap.cause)
+    except ValueError:
+        return _UNKNOWN[GapKind(gap.kind.value)]

@@ -267,3 +267,24 @@ def test_an_error_shows_place_and_reason_and_nothing_of_the_body() -> None:
 )
 def test_numbers(text: str, expected: int | None) -> None:
     assert number(text, 65535) == expected
+
+
+def test_the_latest_descriptions_are_remembered() -> None:
+    plain = body(TWO_STREAMS)
+    assert parse_sdp(plain) is parse_sdp(plain)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
+        "A = CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz",
+        "a=key-mgmt:mikey AQAFgM0XflABAAAAAAAAAAAAAAsAyONQ6gAAAAAGEFJX",
+        "k=clear:secret",
+        "K = clear:secret",
+    ],
+)
+def test_no_key_outlives_its_session_in_what_is_remembered(line: str) -> None:
+    secret = body(TWO_STREAMS) + line.encode() + b"\r\n"
+    assert parse_sdp(secret) == parse_sdp(secret)
+    assert parse_sdp(secret) is not parse_sdp(secret)
