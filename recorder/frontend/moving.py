@@ -244,12 +244,13 @@ class MediaMoves:
         if move is None:
             return
         previous = Negotiation.restore(session.negotiation)
+        profile = frontend.edge.profiles.named(session.profile)
         try:
-            conclusion = conclude(parse_sdp(move.offer), parse_sdp(response.body), previous)
+            conclusion = conclude(parse_sdp(move.offer), parse_sdp(response.body), previous, profile.answer)
         except SdpSyntaxError as error:
             await self._abandon(session, f"answer unreadable: {error}", log)
             return
-        specs = stream_specs(conclusion.streams, move.streams)
+        specs = stream_specs(conclusion.streams, move.streams, profile)
         client = frontend.pool.clients[move.writer]
         try:
             try:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from media.writer.protocol import Codec, Reports, StreamSpec
-from recorder.edge.profile import ANY_CLIENT, PeerProfile
+from recorder.edge.profile import PeerProfile
 from recorder.frontend.protection import protection_of
 from signaling.sdp import Origin
 from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan
@@ -28,8 +28,8 @@ def session_origin(segment: UUID, host: str) -> Origin:
 
 def stream_specs(
     streams: Iterable[StreamPlan],
-    previous: Iterable[StreamSpec] = (),
-    profile: PeerProfile = ANY_CLIENT,
+    previous: Iterable[StreamSpec],
+    profile: PeerProfile,
     own_keys: Mapping[int, bytes] | None = None,
 ) -> list[StreamSpec]:
     """Return one spec per accepted stream; a stream that was there before keeps its port and its party.

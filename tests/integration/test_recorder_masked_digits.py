@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ import pytest
 from media.container import read_capture
 from media.pipeline.codec import Law
 from media.pipeline.codec.g711 import SILENCE
+from tests.failover.chaos.faults import Target
+from tests.failover.chaos.literal import acknowledged, offered, reply
+from tests.failover.chaos.moves import draining, moved, whole, writer_of
 from tests.kit.call import Call
 from tests.kit.running import RunningRecorder
 
@@ -48,17 +53,41 @@ def packets(call: Call) -> list[bytes]:
     return made
 
 
-def test_no_digit_and_no_tone_reaches_a_disk(tmp_path: Path) -> None:
-    profiles = tmp_path / "profiles"
+@contextmanager
+def masking(directory: Path) -> Iterator[RunningRecorder]:
+    """Run a recorder whose profile has digits masked."""
+    profiles = directory / "profiles"
     profiles.mkdir()
     (profiles / "cards.toml").write_text(PROFILE)
-    recorder = RunningRecorder(tmp_path / "state", environment={"RECORDER_PROFILES_DIRECTORY": str(profiles)})
-    with recorder, Call(recorder, parties=1) as call:
+    recorder = RunningRecorder(directory / "state", environment={"RECORDER_PROFILES_DIRECTORY": str(profiles)})
+    with recorder:
+        yield recorder
+
+
+def press(call: Call) -> None:
+    """Send the packets at the pace of speech."""
+    stream = call.media.streams[0]
+    for packet in packets(call):
+        stream.socket.sendto(packet, stream.target)
+        time.sleep(0.02 * (packet[1] & 0x7F == 0))
+
+
+def assert_no_digit(path: Path, call: Call) -> int:
+    """A capture holds no tone, and its events name no digit; returns their number."""
+    data = path.read_bytes()
+    assert not [tone for tone in call.media.streams[0].frames[TALK : TALK + PRESSED] if tone[:32] in data]
+    batches = list(read_capture(path).packets())
+    held = [batch.packet(number) for batch in batches for number in range(len(batch.records))]
+    events = [packet for packet in held if packet[1] & 0x7F == EVENT]
+    assert {packet[12] for packet in events} <= {255}
+    return len(events)
+
+
+def test_no_digit_and_no_tone_reaches_a_disk(tmp_path: Path) -> None:
+    with masking(tmp_path) as recorder, Call(recorder, parties=1) as call:
         call.place()
         stream = call.media.streams[0]
-        for packet in packets(call):
-            stream.socket.sendto(packet, stream.target)
-            time.sleep(0.02 * (packet[1] & 0x7F == 0))
+        press(call)
         assert call.dialog.bye().status == 200
         entry = call.finished()
         wav = call.exported(tmp_path)
@@ -75,10 +104,25 @@ def test_no_digit_and_no_tone_reaches_a_disk(tmp_path: Path) -> None:
     assert not [gap for gap in entry["gaps"] if gap["kind"] == "lost"]
 
     (path,) = tmp_path.rglob("*.tcap")
-    data = path.read_bytes()
-    tones = stream.frames[TALK : TALK + PRESSED]
-    assert not [tone for tone in tones if tone[:32] in data]
+    assert assert_no_digit(path, call) == PRESSED
     batches = list(read_capture(path).packets())
-    held = [batch.packet(number) for batch in batches for number in range(len(batch.records))]
-    assert {packet[12] for packet in held if packet[1] & 0x7F == EVENT} == {255}
-    assert len(held) == len(packets(call))
+    assert sum(len(batch.records) for batch in batches) == len(packets(call))
+
+
+def test_after_a_move_to_another_writer_no_digit_and_no_tone_reaches_a_disk_either(tmp_path: Path) -> None:
+    with masking(tmp_path) as recorder, Call(recorder, parties=1) as call:
+        target = Target(recorder)
+        whole(target)
+        call.place()
+        with draining(target, writer_of(recorder, call)):
+            offer = offered(call)
+            reply(call, offer, 200)
+            assert acknowledged(call, offer)
+            moved(recorder, call)
+            press(call)
+            assert call.dialog.bye().status == 200
+        call.finished()
+
+    captures = list(tmp_path.rglob("*.tcap"))
+    assert len(captures) == 2
+    assert max(assert_no_digit(path, call) for path in captures) == PRESSED

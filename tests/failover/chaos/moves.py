@@ -14,9 +14,12 @@ from tests.kit.running import RunningRecorder, eventually
 
 def writer_of(recorder: RunningRecorder, call: Call) -> str:
     """Name of the writer that has the call, from what the recorder logged about it."""
-    line = next(
-        line for line in reversed(recorder.log().splitlines()) if call.dialog.call_id in line and " recording " in line
-    )
+
+    def lines() -> list[str]:
+        return [line for line in recorder.log().splitlines() if call.dialog.call_id in line and " recording " in line]
+
+    eventually(lambda: bool(lines()), limit_s=REPLACED_S, what="the call in the log", detail=recorder.log_tail)
+    line = lines()[-1]
     return line.partition("writer=")[2].split()[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from recorder.edge.profile import PeerProfile
+from recorder.edge.profile import ANY_CLIENT
 from recorder.frontend.negotiation import remarks, stream_openings, stream_specs, with_ports
 from signaling.sdp import Origin, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, plan
@@ -25,7 +25,7 @@ def planned(text: str = OFFER) -> MediaPlan:
 
 
 def test_each_accepted_stream_becomes_a_spec_of_its_own_m_line() -> None:
-    specs = stream_specs(planned().streams, profile=PeerProfile(name="default"))
+    specs = stream_specs(planned().streams, (), ANY_CLIENT)
     assert [(spec.index, spec.label, spec.recording, spec.remote_port) for spec in specs] == [
         (0, "1", True, 30000),
         (2, "2", False, 30002),
@@ -35,9 +35,8 @@ def test_each_accepted_stream_becomes_a_spec_of_its_own_m_line() -> None:
 
 
 def test_a_stream_that_was_there_before_keeps_its_port() -> None:
-    profile = PeerProfile(name="default")
-    first = with_ports(stream_specs(planned().streams, profile=profile), {0: 20000, 2: 20002})
-    again = stream_specs(planned().streams, first, profile=profile)
+    first = with_ports(stream_specs(planned().streams, (), ANY_CLIENT), {0: 20000, 2: 20002})
+    again = stream_specs(planned().streams, first, ANY_CLIENT)
     assert [spec.port for spec in again] == [20000, 20002]
 
 
@@ -48,7 +47,7 @@ def test_what_is_not_recorded_or_only_tolerated_is_told() -> None:
 
 
 def test_the_catalog_learns_who_speaks_on_which_stream() -> None:
-    specs = stream_specs(planned().streams, profile=PeerProfile(name="default"))
+    specs = stream_specs(planned().streams, (), ANY_CLIENT)
     openings = stream_openings(specs, {2: {"dn": "5550111"}})
     assert [(one.index, one.party, one.participant) for one in openings] == [
         (0, specs[0].party, None),
@@ -58,8 +57,8 @@ def test_the_catalog_learns_who_speaks_on_which_stream() -> None:
 
 
 def test_receiver_reports_go_on_under_one_name_for_the_whole_session() -> None:
-    first = stream_specs(planned().streams)
-    again = stream_specs(planned(OFFER.replace("m=audio 30000", "m=audio 31000")).streams, first)
+    first = stream_specs(planned().streams, (), ANY_CLIENT)
+    again = stream_specs(planned(OFFER.replace("m=audio 30000", "m=audio 31000")).streams, first, ANY_CLIENT)
     told = [spec.reports for spec in (*first, *again)]
     assert all(told)
     assert len({one.cname for one in told if one}) == 1
@@ -74,16 +73,21 @@ def test_receiver_reports_go_on_under_one_name_for_the_whole_session() -> None:
 
 def test_rfc_3605_3556_3264_where_reports_go_and_when_none_may() -> None:
     elsewhere = planned(OFFER.replace("a=label:1", "a=label:1\r\na=rtcp:53020 IN IP4 192.0.2.99"))
-    (spec, _) = stream_specs(elsewhere.streams)
+    (spec, _) = stream_specs(elsewhere.streams, (), ANY_CLIENT)
     assert spec.reports is not None
     assert (spec.reports.host, spec.reports.port) == ("192.0.2.99", 53020)
     forbidden = planned(OFFER.replace("t=0 0", "b=RR:0\r\nt=0 0"))
-    assert [spec.reports for spec in stream_specs(forbidden.streams)] == [None, None]
+    assert [spec.reports for spec in stream_specs(forbidden.streams, (), ANY_CLIENT)] == [None, None]
     limited = planned(OFFER.replace("t=0 0", "b=RS:800\r\nb=RR:400\r\nt=0 0"))
-    assert [spec.reports.bandwidth_bps for spec in stream_specs(limited.streams) if spec.reports] == [1200.0, 1200.0]
+    assert [spec.reports.bandwidth_bps for spec in stream_specs(limited.streams, (), ANY_CLIENT) if spec.reports] == [
+        1200.0,
+        1200.0,
+    ]
     running = planned()
     held = plan(
         parse_sdp(OFFER.replace("c=IN IP4 192.0.2.20", "c=IN IP4 0.0.0.0").encode()),
         running.negotiation(running.to_answer("192.0.2.1", {0: 4000, 2: 4002}, ORIGIN)),
     )
-    assert [spec.reports for spec in stream_specs(held.streams, stream_specs(running.streams))] == [None, None]
+    assert [
+        spec.reports for spec in stream_specs(held.streams, stream_specs(running.streams, (), ANY_CLIENT), ANY_CLIENT)
+    ] == [None, None]
