@@ -17,6 +17,7 @@ from media.errors import MediaError
 from media.rtp.receiver_report import BLOCK, BLOCK_START, DEFAULT_BANDWIDTH_BPS, compound, intervals
 from media.srtp import Context
 from media.writer.batch import Batch
+from media.writer.kernel import numeric_address
 from media.writer.protocol import MasterKey, StreamSpec
 from media.writer.statistics import Statistics
 from media.writer.stream import LiveStream
@@ -209,7 +210,8 @@ def destination(stream: LiveStream) -> tuple[str, int] | None:
     spec: StreamSpec = stream.spec
     accepted, announced = stream.lock.accepted, stream.lock.announced
     found: tuple[str, int] | None = None
-    if spec.reports and spec.reports.port and spec.reports.host:
+    # A host name is nobody: to look it up would hold up every stream of the writer.
+    if spec.reports and spec.reports.port and numeric_address(spec.reports.host, 0, family=stream.family):
         found = spec.reports.host, spec.reports.port
     if accepted and (found is None or announced is None or accepted.host_key != announced.host_key):
         # Behind a translator: RTCP goes back to where RTCP, or else RTP, comes from.
