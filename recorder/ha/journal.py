@@ -1,8 +1,8 @@
 """An append-only file of checkpoints that the catalog has not taken yet.
 
 Record: length (u32), CRC-32 of the payload (u32), payload; little-endian. A torn tail is what a crash leaves: reading
-ends there. One writer at a time; `append` returns when the bytes are on the disk, and many waiting appends share one
-fsync. The file is removed once everything in it has been taken.
+ends there, and it is cut off before anything is appended. One writer at a time; `append` returns when the bytes are on
+the disk, and many waiting appends share one fsync. The file is removed once everything in it has been taken.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,23 +27,12 @@ class Journal:
         self._path = path
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._torn = True
+        """Whether there may be a torn tail, of a process before us or of an append that failed."""
 
     def read(self) -> list[bytes]:
         """Return the whole records of the file, oldest first; none where there is no file."""
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return []
-        records: list[bytes] = []
-        offset = 0
-        while offset + _HEADER.size <= len(data):
-            length, checksum = _HEADER.unpack_from(data, offset)
-            payload = data[offset + _HEADER.size : offset + _HEADER.size + length]
-            if length > _MAX_RECORD or len(payload) < length or zlib.crc32(payload) != checksum:
-                break
-            records.append(payload)
-            offset += _HEADER.size + length
-        return records
+        return _whole_records(self._path)
 
     async def append(self, payload: bytes) -> None:
         """Make one record durable.
@@ -62,7 +52,7 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(_append_synced, self._path, b"".join(record for record, _ in batch))
+                await asyncio.to_thread(self._append, b"".join(record for record, _ in batch))
             except OSError as error:
                 for _, durable in batch:
                     durable.set_exception(error)
@@ -70,19 +60,58 @@ class Journal:
                 for _, durable in batch:
                     durable.set_result(None)
 
+    def _append(self, data: bytes) -> None:
+        if self._torn:
+            # What came behind it would be read by nobody.
+            _cut_torn_tail(self._path)
+        self._torn = True
+        _append_synced(self._path, data)
+        self._torn = False
+
     def clear(self) -> None:
         """Forget everything: the catalog has it."""
         self._path.unlink(missing_ok=True)
+
+
+def _whole_records(path: Path) -> list[bytes]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    records: list[bytes] = []
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, checksum = _HEADER.unpack_from(data, offset)
+        payload = data[offset + _HEADER.size : offset + _HEADER.size + length]
+        if length > _MAX_RECORD or len(payload) < length or zlib.crc32(payload) != checksum:
+            break
+        records.append(payload)
+        offset += _HEADER.size + length
+    return records
+
+
+def _cut_torn_tail(path: Path) -> None:
+    whole = sum(_HEADER.size + len(record) for record in _whole_records(path))
+    with suppress(FileNotFoundError):
+        if path.stat().st_size > whole:
+            os.truncate(path, whole)
 
 
 def _append_synced(path: Path, data: bytes) -> None:
     existed = path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
+        before = os.fstat(descriptor).st_size
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        except OSError:
+            # Nothing of it was promised, and half a record would hide those that come later.
+            with suppress(OSError):
+                os.ftruncate(descriptor, before)
+            raise
     finally:
         os.close(descriptor)
     if not existed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,30 @@ def test_a_torn_tail_costs_only_the_torn_record(cut: int, tmp_path_factory: pyte
 async def _append_all(journal: Journal, payloads: list[bytes]) -> None:
     for payload in payloads:
         await journal.append(payload)
+
+
+async def test_a_record_that_the_disk_took_half_hides_none_that_comes_later(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    await journal.append(b"one")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # Room for the header of the record and a part of it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            await journal.append(b"two" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    await journal.append(b"three")
+    assert Journal(tmp_path / "journal").read() == [b"one", b"three"]
+
+
+@given(cut=st.integers(min_value=1, max_value=23))
+def test_what_is_appended_behind_a_torn_tail_is_read(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    asyncio.run(_append_all(Journal(path), [b"a" * 10, b"b" * 16]))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - cut])
+    asyncio.run(_append_all(Journal(path), [b"later", b"last"]))
+    assert Journal(path).read() == [b"a" * 10, b"later", b"last"]
