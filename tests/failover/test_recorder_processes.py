@@ -227,7 +227,8 @@ def test_the_curator_killed_while_it_finalises_leaves_no_recording_behind(
         for call in calls:
             call.assert_recorded(tmp_path)
     files = [path for path in (recorder.state_dir / "recordings").rglob("*") if path.is_file()]
-    assert not [path.name for path in files if path.suffix != ".wav"], "a half-made file is left over"
+    made = (".wav", ".manifest")
+    assert not [path.name for path in files if path.suffix not in made], "a half-made file is left over"
 
 
 def _kill_at_work(recorder: RunningRecorder, pid: int) -> None:

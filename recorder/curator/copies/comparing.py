@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Final
 from uuid import UUID
 
 from media.healing import Comparison, Sound, compare, convert
+from media.pipeline import GapCause
 from recorder.curator.copies.audio import SCRATCH
 from storage.files import FileStore
 
@@ -16,12 +18,27 @@ def received_s(sound: Sound) -> float:
     return sum(voice.audio.total for voice in sound.voices.values()) / sound.sample_rate
 
 
+_SEAMS: Final = (GapCause.NO_SESSION, GapCause.WRITER_FAILOVER)
+
+
 def best_first(recordings: Sequence[UUID], sounds: Mapping[UUID, Sound]) -> list[UUID]:
     """Order recordings by what they received; of equals the one that began first."""
     return sorted(
         recordings,
         key=lambda one: (-round(received_s(sounds[one]), 3), sounds[one].started_at_ns, one),
     )
+
+
+def steadiest_first(recordings: Sequence[UUID], sounds: Mapping[UUID, Sound]) -> list[UUID]:
+    """Order recordings for healing: unbroken ones before those that went on in another session or writer.
+
+    Where a recording goes on, its parts are placed by arrival, within milliseconds; an unbroken one is exact.
+    """
+    return sorted(best_first(recordings, sounds), key=lambda one: _seams(sounds[one]))
+
+
+def _seams(sound: Sound) -> int:
+    return sum(gap.cause in _SEAMS for voice in sound.voices.values() for gap in voice.gaps)
 
 
 def alike(sounds: Sequence[Sound], store: FileStore) -> list[Sound]:

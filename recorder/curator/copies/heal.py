@@ -29,7 +29,7 @@ from media.healing import (
 from recorder.config import Settings
 from recorder.curator.accounting import ledger_of_master
 from recorder.curator.copies.audio import AudioReader
-from recorder.curator.copies.comparing import alike, best_first, compare_sounds
+from recorder.curator.copies.comparing import alike, best_first, compare_sounds, steadiest_first
 from recorder.curator.finalise import master_format, rendered_file, suffix_of
 from recorder.depot import Depot, Draft, Subject
 from recorder.pairing.components import components, masters
@@ -108,7 +108,12 @@ class Healer:
             subject = await self._subject(master, members)
             with await asyncio.to_thread(self._depot.draft, subject) as draft:
                 healed = await asyncio.to_thread(
-                    self._make, group, master, members, {one: sounds[one] for one in order}, draft
+                    self._make,
+                    group,
+                    master,
+                    members,
+                    {one: sounds[one] for one in steadiest_first(order, sounds)},
+                    draft,
                 )
                 await self._depot.publish(draft)
             await self._publish(healed, job)
