@@ -7,7 +7,7 @@ be served, or that its outcome is not known.
         StorageMisused          we were called wrongly; a defect or a wrong argument
         StorageRefused          resource: full, forbidden, not ready
             StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, WrongKey
-            UnderLegalHold, RecordingErased
+            UnderLegalHold, RecordingErased, CaptureOutOfReach
             SchemaMismatch, EmbeddedPostgresFailed
         StorageLost             lease or connection is gone
             StaleEpoch, CatalogUnreachable, StoreUnreachable
@@ -54,6 +54,10 @@ class UnderLegalHold(StorageRefused):
 
 class RecordingErased(StorageRefused):
     """The recording, or what it would take, is deleted: no way leads back."""
+
+
+class CaptureOutOfReach(StorageRefused):
+    """A capture that the catalog keeps cannot be read here: without it a result would have less than was recorded."""
 
 
 class WrongKey(StorageRefused):

@@ -7,6 +7,7 @@ the removal of what it replaced and the manifest of the new result.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,10 @@ from storage.catalog.records import (
     RenderedGap,
     RenderedRecording,
     RenderedStream,
+    SegmentState,
 )
+from storage.catalog.views import RecordingDetail
+from storage.errors import CaptureOutOfReach
 from storage.files import PublishedFile
 
 _log = structlog.get_logger()
@@ -77,19 +81,25 @@ class Finaliser:
 
     def __init__(self, catalog: Catalog, settings: Settings, depot: Depot) -> None:
         self._catalog = catalog
+        self._node = settings.node
         self._options = RenderOptions(format=master_format(settings))
         self._depot = depot
 
     async def finalise(self, job: ClaimedJob) -> None:
-        """Do one job; a recording that has changed meanwhile is left to the job that follows the change."""
+        """Do one job; a recording that has changed meanwhile is left to the job that follows the change.
+
+        Errors: `CaptureOutOfReach` when a result would lack what a capture holds, or what the present file has.
+        """
         recording_id = UUID(str(job.payload["recording_id"]))
         recording = await self._catalog.recording_segments(recording_id)
         if recording is None:
             await self._catalog.complete_job(job)
             return
+        missing = await asyncio.to_thread(missing_captures, recording, self._node)
+        await self._keep_what_has_more(recording, missing)
         subject = Subject(recording.recording_id, recording.started_at, recording.facts)
         with await asyncio.to_thread(self._depot.draft, subject) as draft:
-            rendering, missing = await asyncio.to_thread(self._render, recording, draft)
+            rendering = await asyncio.to_thread(self._render, recording, draft, missing)
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
                 files = (rendered_file(await self._depot.publish(draft), rendering),)
@@ -109,28 +119,66 @@ class Finaliser:
             warnings=rendering.warnings,
         )
 
-    def _render(self, recording: RecordingSegments, draft: Draft) -> tuple[Rendering, list[str]]:
-        """Render into the draft and seal it; returns also which captures are missing."""
-        captures = {
+    async def _keep_what_has_more(self, recording: RecordingSegments, missing: Sequence[str]) -> None:
+        """Refuse to replace a file that holds what a missing capture held."""
+        if not missing or all(segment.state is not SegmentState.FINALISED for segment in recording.segments):
+            return
+        found = await self._catalog.get_recording(str(recording.recording_id))
+        if not isinstance(found, RecordingDetail) or not found.files:
+            return
+        # What it was made without is in its warnings.
+        in_file = sorted(set(map(_warning, missing)) - set(found.warnings))
+        if in_file:
+            raise CaptureOutOfReach(
+                f"{', '.join(in_file)}: the finished file has it and stays; bring the capture back, then "
+                "`recorder-admin jobs retry`"
+            )
+
+    def _render(self, recording: RecordingSegments, draft: Draft, missing: Sequence[str]) -> Rendering:
+        """Render into the draft and seal it."""
+        present = {
             Path(capture.path): number
             for number, segment in enumerate(recording.segments)
             for capture in segment.captures
+            if capture.path not in missing
         }
-        present = [path for path in captures if path.exists()]
-        missing = [f"capture missing: {path}" for path in captures if path not in present]
         # Rendering makes its own file; the draft only reserves the name.
         draft.path.unlink()
         options = msgspec.structs.replace(
             self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
         )
-        rendering = render(present, draft.path, options, sessions=[captures[path] for path in present])
+        rendering = render(list(present), draft.path, options, sessions=list(present.values()))
         if rendering.kind is RenderingKind.AUDIO:
             draft.seal(suffix_of(rendering.format))
-        return rendering, missing
+        return rendering
+
+
+def missing_captures(recording: RecordingSegments, node: str) -> list[str]:
+    """Return the paths of captures that are lost: written by this host, and not in their directory. Blocks.
+
+    Errors: `CaptureOutOfReach` for one that another host may have, or whose directory is not there.
+    """
+    missing = []
+    for capture in (capture for segment in recording.segments for capture in segment.captures):
+        path = Path(capture.path)
+        if path.exists():
+            continue
+        if capture.host != node or not path.parent.is_dir():
+            raise CaptureOutOfReach(
+                f"capture {path} of host {capture.host} cannot be seen on host {node}: a curator of {capture.host} "
+                "has to finalise this recording, or make the directory visible here at the same path, then "
+                "`recorder-admin jobs retry`"
+            )
+        missing.append(capture.path)
+    return missing
+
+
+def _warning(path: str) -> str:
+    return f"capture missing: {path}"
 
 
 def _rendered(
-    recording: RecordingSegments, rendering: Rendering, files: tuple[RenderedFile, ...], missing: list[str]
+    recording: RecordingSegments, rendering: Rendering, files: tuple[RenderedFile, ...], missing: Sequence[str]
 ) -> RenderedRecording:
     rate = rendering.sample_rate or 1
     started_at = (
@@ -154,12 +202,12 @@ def _rendered(
             for gap in rendering.gaps
         ),
         streams=_streams(recording.segments, rendering),
-        warnings=(*missing, *rendering.warnings),
+        warnings=(*map(_warning, missing), *rendering.warnings),
         ledger=ledger_of(rendering, recording.segments, started_at),
     )
 
 
-def _state(segments: tuple[RecordedSegment, ...], rendering: Rendering, missing: list[str]) -> RecordingState:
+def _state(segments: tuple[RecordedSegment, ...], rendering: Rendering, missing: Sequence[str]) -> RecordingState:
     if any(segment.interrupted for segment in segments) or missing:
         return RecordingState.INTERRUPTED
     return RecordingState.COMPLETE if rendering.kind is RenderingKind.AUDIO else RecordingState.NO_MEDIA

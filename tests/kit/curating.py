@@ -25,7 +25,7 @@ class Curating:
     def __init__(self, catalog: Catalog, state_dir: Path, **tables: Any) -> None:
         self.catalog = catalog
         self.state_dir = state_dir
-        self.settings: Settings = load_settings(None, {"state_dir": state_dir, "node": "host-a", **tables})
+        self.settings: Settings = load_settings(None, {"state_dir": state_dir, "node": "host-a"} | tables)
         self.depot = Depot(catalog, self.settings)
         self.tools = Tools(catalog, self.settings, self.depot)
         self._handlers: dict[str, JobHandler] = {
@@ -44,7 +44,7 @@ class Curating:
             for packet in talk(sound(int(8000 * seconds), seed + stream), stream=stream, ssrc=seed * 16 + stream)
         ]
         capture = CaptureFile(packets=packets, session=sample.segment_id.hex).write(folder)
-        sample = dataclasses.replace(sample, capture_path=str(capture))
+        sample = dataclasses.replace(sample, capture_path=str(capture), host=self.settings.node)
         opened = await self.catalog.open_segment(sample)
         await self.catalog.close_segment(closing(sample))
         return opened
