@@ -39,8 +39,10 @@ class Keeping:
         remote = self._depot.remote
         if remote is None:
             raise StoreFailed("an upload waits for [s3] of the settings, which is not configured")
+        if await self._catalog.redactions.pending(recording_id):
+            raise StoreFailed(f"recording {recording_id} is being redacted; it is uploaded afterwards")
         for claim in await self._catalog.files.in_store(recording_id, self._depot.local.name):
-            await self._upload(recording_id, claim, remote)
+            await self._upload(recording_id, claim, remote, job)
         await self._catalog.complete_job(job)
 
     async def discard(self, job: ClaimedJob) -> None:
@@ -56,10 +58,9 @@ class Keeping:
         if doomed := await self._catalog.files.withdraw(None, older_than=FORGOTTEN):
             _log.info("intents withdrawn", files=doomed)
 
-    async def _upload(self, recording_id: UUID, claim: FileClaim, remote: Store) -> None:
+    async def _upload(self, recording_id: UUID, claim: FileClaim, remote: Store, job: ClaimedJob) -> None:
         local = self._depot.local
-        if not await self._catalog.files.intend(recording_id, remote.name, claim.path, claim.sha256):
-            raise StoreFailed(f"{remote.name}:{claim.path} is being removed; it will be uploaded again")
+        await self._intend(recording_id, claim, remote)
         if claim.path.endswith(ENCRYPTED):
             await asyncio.to_thread(self._copy_keys, claim.path, remote)
         await asyncio.to_thread(
@@ -69,10 +70,20 @@ class Keeping:
             size_bytes=claim.size_bytes,
             sha256=claim.sha256,
         )
-        if await self._catalog.files.move(recording_id, claim, source=local.name, target=remote.name):
-            _log.info("file uploaded", recording=str(recording_id), path=claim.path, bytes=claim.size_bytes)
-        else:
+        # While that took its time the intent may have been withdrawn, and the object removed or not.
+        await self._intend(recording_id, claim, remote)
+        if await asyncio.to_thread(remote.stat, claim.path) is None:
+            raise StoreFailed(f"{remote.name}:{claim.path} was removed meanwhile; it will be uploaded again")
+        if not await self._catalog.files.move(recording_id, claim, source=local.name, target=remote.name, job=job):
+            # The object is there. Whoever withdrew its intent may have looked before it was: intended again, it goes.
+            await self._intend(recording_id, claim, remote)
             await self._catalog.files.withdraw(recording_id)
+            raise StoreFailed(f"recording {recording_id} was changed during the upload of {claim.path}")
+        _log.info("file uploaded", recording=str(recording_id), path=claim.path, bytes=claim.size_bytes)
+
+    async def _intend(self, recording_id: UUID, claim: FileClaim, remote: Store) -> None:
+        if not await self._catalog.files.intend(recording_id, remote.name, claim.path, claim.sha256):
+            raise StoreFailed(f"{remote.name}:{claim.path} is being removed; it will be uploaded again")
 
     def _copy_keys(self, path: str, remote: Store) -> None:
         keys = b"".join(self._depot.local.read(path + KEYS_SUFFIX))

@@ -88,7 +88,7 @@ SELECT s.master_id, s.recording_id, s.position, s.sha256, s.offset_s, s.given_s
 FROM copy_sources s WHERE s.master_id = ANY ($1) ORDER BY s.master_id, s.position
 
 -- name: publish_master
-SELECT refused, superseded FROM publish_master_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+SELECT refused, superseded FROM publish_master_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: stand_for
 SELECT stand_for_v1($1, $2)
@@ -119,4 +119,4 @@ WHERE c.role = 'copy' AND c.state IN ('complete', 'interrupted', 'no-media')
 ORDER BY m.finalised_at LIMIT $2
 
 -- name: import_recording
-SELECT import_recording_v1($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT import_recording_v2($1, $2, $3, $4, $5, $6, $7, $8)

@@ -12,6 +12,7 @@ from functools import cache
 from uuid import UUID
 
 from storage.catalog.connection import Database
+from storage.catalog.records import ClaimedJob
 from storage.catalog.sql import load_statements
 
 PAGE = 500
@@ -131,13 +132,22 @@ class FileLives:
         return None if refused is None else str(refused)
 
     async def in_store(self, recording_id: UUID, store: str) -> list[FileClaim]:
-        """Return what a recording has in a store: audio and manifests."""
+        """Return what a recording has in a store: audio and manifests; nothing of one that is on its way out."""
         rows = await self._database.rows("files_in_store", recording_id, store)
         return [FileClaim(row["path"], row["size_bytes"], row["sha256"]) for row in rows]
 
-    async def move(self, recording_id: UUID, claim: FileClaim, *, source: str, target: str) -> bool:
-        """Say that a file's bytes are in another store; False when nothing claims them any more."""
-        return bool(await self._database.value("move_file", recording_id, source, target, claim.path, claim.sha256))
+    async def move(self, recording_id: UUID, claim: FileClaim, *, source: str, target: str, job: ClaimedJob) -> bool:
+        """Say that a file's bytes are in another store.
+
+        False when nothing claims them any more, when the recording is being deleted or redacted, and when the intent or
+        the job was lost meanwhile.
+        """
+        moved = await self._database.value(
+            "move_file",
+            *(recording_id, source, target, claim.path, claim.sha256),
+            *(job.job_id, job.worker, job.lock),
+        )
+        return bool(moved)
 
     async def enqueue_upload(self, recording_id: UUID) -> None:
         """Queue the job that brings a recording's files to the object store."""

@@ -20,14 +20,17 @@ SELECT version, store, path, size_bytes, sha256, root, key_id, finalised_at, sea
 FROM manifests WHERE recording_id = $1 ORDER BY version
 
 -- name: move_file
-SELECT move_file_v1($1, $2, $3, $4, $5)
+SELECT move_file_v2($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: files_in_store
--- What a recording has in one store: audio and manifests.
-SELECT path, size_bytes, sha256 FROM files WHERE recording_id = $1 AND store = $2
-UNION ALL
-SELECT path, size_bytes, sha256 FROM manifests WHERE recording_id = $1 AND store = $2
-ORDER BY path
+-- What a recording that stays has in one store: audio and manifests.
+SELECT f.path, f.size_bytes, f.sha256
+FROM (
+    SELECT recording_id, path, size_bytes, sha256 FROM files WHERE recording_id = $1 AND store = $2
+    UNION ALL
+    SELECT recording_id, path, size_bytes, sha256 FROM manifests WHERE recording_id = $1 AND store = $2
+) AS f JOIN recordings r ON r.id = f.recording_id AND r.state NOT IN ('deleting', 'deleted')
+ORDER BY f.path
 
 -- name: enqueue_upload
 SELECT enqueue_patient_job_v1('upload', $1::uuid::text, jsonb_build_object('recording_id', $1::uuid))

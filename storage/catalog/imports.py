@@ -27,6 +27,8 @@ class ImportOutcome(enum.StrEnum):
     """It was recorded here; left alone."""
     DELETED = "deleted"
     """It was deleted here on purpose; left so."""
+    REDACTED = "redacted"
+    """A stretch of it was silenced here, and this other version has it; left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

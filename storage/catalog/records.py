@@ -445,6 +445,8 @@ class PublicationRefusal(enum.StrEnum):
     """It is deleted, or on its way; nothing brings it back."""
     JOB_LOST = "job-lost"
     """Another worker holds the job since."""
+    REDACTED = "redacted"
+    """A stretch was taken out of one of the copies: a master of them would have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,11 @@ _WHY: Final = {
         "it has copies or is one, which have the stretch too: split them first, and redact each",
         ExitCode.REFUSED,
     ),
+    "pairs": (
+        "it may have copies, which have the stretch too: see `copies explain`, split them first (`copies split`), and "
+        "redact each",
+        ExitCode.REFUSED,
+    ),
     "encrypted": ("its audio is encrypted, and the recorder has no key to it", ExitCode.REFUSED),
     "store": ("its audio is in the object store; only local files can be redacted", ExitCode.REFUSED),
     "format": ("only WAV files can be redacted", ExitCode.REFUSED),

@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from recorder.admin.recordings_import import ImportOptions
 from recorder.admin.recordings_import import run as import_
 from storage.catalog import Catalog, migrate
+from storage.catalog.copy_records import CopyState
 from storage.catalog.records import Role
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext
@@ -137,3 +139,57 @@ async def test_what_is_ours_is_left_alone_and_what_is_damaged_is_told(
     assert await here.catalog.list_recordings(RecordingFilter(copies=True)) == []
     with pytest.raises(CommandFailed, match="does not exist"):
         await here.take(tmp_path / "nowhere")
+
+
+async def test_what_was_redacted_here_is_not_replaced_by_a_version_with_the_stretch(
+    here: Office, there: Office, tmp_path: Path
+) -> None:
+    await there.begin(1)
+    await there.end(1)
+    first = await there.bundle(1, tmp_path / "first")
+    await here.take(*first)
+    assert await redacted(here, there.ids[1]) is None
+    await there.begin(1)
+    await there.end(1)
+    files = here.files()
+    assert await here.take(*await there.bundle(1, tmp_path / "second")) == (ExitCode.REFUSED, ["redacted"])
+    assert await here.take(*first) == (ExitCode.OK, ["unchanged"])
+    audio = await here.catalog.copies.audio(there.ids[1])
+    assert audio is not None
+    assert here.store.locate(audio.path) in files
+
+
+async def test_what_may_have_copies_is_not_redacted(here: Office) -> None:
+    for number in (1, 2):
+        await here.begin(number)
+        await here.end(number)
+    await here.seek(here.catalog)
+    assert await redacted(here, here.ids[1]) == "pairs"
+    await here.catalog.copies.rule(
+        [(here.ids[1], here.ids[2])], CopyState.REJECTED, "two calls", by="anna", action="copies.rule"
+    )
+    assert await redacted(here, here.ids[1]) is None
+
+
+async def test_a_redacted_stretch_does_not_come_back_from_a_copy(here: Office) -> None:
+    await here.begin(1)
+    await here.end(1)
+    assert await redacted(here, here.ids[1]) is None
+    await here.begin(2)
+    await here.end(2)
+    await here.catalog.copies.rule(
+        [(here.ids[1], here.ids[2])], CopyState.CONFIRMED, "one call", by="anna", action="copies.rule"
+    )
+    while await here.work(here.catalog, 60.0):
+        pass
+    listed = await here.catalog.list_recordings(RecordingFilter(copies=True))
+    assert [one.role for one in listed] == [Role.RECORDING, Role.RECORDING]
+    audios = [await here.catalog.copies.audio(recording_id) for recording_id in here.ids.values()]
+    (healed,) = {str(file.relative_to(here.store.root)) for file in here.files()} - {one.path for one in audios if one}
+    assert await here.catalog.files.is_doomed("local", healed)
+
+
+async def redacted(office: Office, recording_id: UUID) -> str | None:
+    return await office.catalog.redactions.begin(
+        recording_id, start_s=1.0, end_s=2.0, party=None, reason="card number", by="anna"
+    )
