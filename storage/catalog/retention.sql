@@ -17,7 +17,7 @@ ORDER BY r.started_at, r.id LIMIT $4
 
 -- name: capture_candidates
 -- Finished recordings with captures, finalised before $1, in that order after ($2, $3). Also those whose erasure was
--- decided and then stopped by a hold.
+-- decided and then stopped by a hold. Not those that need their captures.
 SELECT r.id, r.record_identifier, r.door, r.state, r.call_uuid, r.conn_id, r.ani, r.dnis, r.dn, r.other_dn, r.record_dn,
     r.agent_id, r.sips_app_name, r.tenant, r.parameters, r.started_at, coalesce(r.ended_at, r.started_at) AS ended_at,
     r.finalised_at, true AS captures_kept, 0::bigint AS size_bytes
@@ -25,6 +25,7 @@ FROM recordings r
 WHERE r.captures <> 'erased' AND r.state IN ('complete', 'interrupted', 'no-media') AND r.finalised_at <= $1
     AND (r.finalised_at, r.id) > ($2, $3)
     AND EXISTS (SELECT FROM captures_of_v1(r.id))
+    AND (r.captures = 'erasing' OR NOT captures_needed_v1(r.id))
     AND (r.captures = 'kept' OR NOT EXISTS (
         SELECT FROM erasures e JOIN jobs j ON j.dedupe_key = 'erase@' || e.host || ':' || r.id
         WHERE e.recording_id = r.id))

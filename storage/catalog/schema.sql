@@ -1196,6 +1196,8 @@ BEGIN
         refused := v_recording.state;
     ELSIF is_held_v1(p_recording) THEN
         refused := 'legal-hold';
+    ELSIF v_recording.captures = 'kept' AND captures_needed_v1(p_recording) THEN
+        refused := 'captures-needed';
     END IF;
     IF refused IS NOT NULL THEN
         RETURN;
@@ -3039,3 +3041,21 @@ BEGIN
         jsonb_build_object('from', p_from, 'to', p_to, 'file', file_label_v1(p_path), 'sha256', encode(p_sha256, 'hex')));
     RETURN true;
 END $$;
+
+-- Whether a recording is in a pair that nobody has decided, or has work of its files or of its copies that waits, runs
+-- or was given up.
+CREATE FUNCTION captures_needed_v1(p_recording uuid) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    WITH work AS (
+        SELECT array_agg(k.kind || ':' || k.subject) AS keys FROM (
+            SELECT kind, p_recording AS subject FROM unnest(ARRAY['finalise', 'manifest']) AS kind
+            UNION ALL
+            SELECT kind, m.group_id FROM unnest(ARRAY['pair', 'heal']) AS kind, copy_members m
+            WHERE m.recording_id = p_recording
+        ) AS k
+    )
+    SELECT EXISTS (SELECT FROM copy_pairs WHERE one = p_recording AND state IN ('candidate', 'undecided'))
+        OR EXISTS (SELECT FROM copy_pairs WHERE other = p_recording AND state IN ('candidate', 'undecided'))
+        OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state IN ('queued', 'running'))
+        OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state = 'dead')
+$$;

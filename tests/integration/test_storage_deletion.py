@@ -16,6 +16,7 @@ import pytest
 from recorder.curator.erase import Eraser
 from storage.catalog import Catalog
 from storage.catalog.records import (
+    MANIFEST,
     MetadataRevision,
     OpenedSegment,
     PublicationRefusal,
@@ -64,6 +65,8 @@ class Disk:
         result = rendered(opened.recording_id, sample)
         self.write(self.store.root / result.files[0].path)
         assert (await self.catalog.publish(result, job=await self.catalog.claim_job("curator"))).refused is None
+        while job := await self.catalog.claim_job("curator", kinds=(MANIFEST,)):
+            await self.catalog.complete_job(job)
         return sample, opened
 
     def left(self) -> list[Path]:

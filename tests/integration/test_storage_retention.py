@@ -11,7 +11,8 @@ import pytest
 from recorder.curator.retention import RetentionKeeper
 from recorder.retention_settings import RetentionSettings
 from storage.catalog import Catalog
-from storage.catalog.records import OpenedSegment
+from storage.catalog.copy_records import PAIR, CopyState
+from storage.catalog.records import MANIFEST, ClaimedJob, OpenedSegment
 from storage.cli.exit_codes import ExitCode
 from storage.retention import Action, Policy, Spared, parse_rules
 from tests.integration.storage_desk import Desk
@@ -24,7 +25,7 @@ SIZE = 952_058
 """Bytes of a sample's file."""
 
 
-async def finished(catalog: Catalog, number: int, **facts: str | None) -> OpenedSegment:
+async def finished(catalog: Catalog, number: int, *, stated: bool = True, **facts: str | None) -> OpenedSegment:
     """A recording, an hour younger than the one with the number before."""
     epoch = await catalog.acquire_lease()
     at = START + timedelta(hours=number)
@@ -32,7 +33,15 @@ async def finished(catalog: Catalog, number: int, **facts: str | None) -> Opened
     opened = await catalog.open_segment(sample)
     await catalog.close_segment(closing(sample))
     await catalog.publish(rendered(opened.recording_id, sample), job=await catalog.claim_job("curator"))
+    if stated:
+        await state(catalog)
     return opened
+
+
+async def state(catalog: Catalog) -> None:
+    """End the job of the manifest, as a curator does."""
+    while job := await catalog.claim_job("curator", kinds=(MANIFEST,)):
+        assert await catalog.complete_job(job)
 
 
 async def erase_jobs(catalog: Catalog) -> list[str]:
@@ -103,6 +112,44 @@ async def test_captures_go_when_their_time_has_come(catalog: Catalog) -> None:
     assert claimed is not None
     await catalog.deletions.erased(opened.recording_id, "host-a", job=claimed)
     assert await plan(catalog, policy) == {}
+
+
+async def begin_erasure(catalog: Catalog, opened: OpenedSegment) -> str | None:
+    answer = await catalog.deletions.begin_capture_erasure(opened.recording_id, by="retention", reason="0 days")
+    return answer.refused
+
+
+async def test_captures_stay_while_work_of_their_recording_is_left(catalog: Catalog) -> None:
+    opened = await finished(catalog, 1, stated=False)
+    policy = Policy(capture_days=0)
+    assert await plan(catalog, policy) == {}, "its manifest is not made"
+    assert await begin_erasure(catalog, opened) == "captures-needed"
+    job = await catalog.claim_job("curator", kinds=(MANIFEST,))
+    assert isinstance(job, ClaimedJob)
+    await catalog.fail_job(job, "disk full", retry=False)
+    assert await plan(catalog, policy) == {}, "it was given up"
+    assert await begin_erasure(catalog, opened) == "captures-needed"
+    assert await catalog.retry_job(job.job_id)
+    await state(catalog)
+    assert await plan(catalog, policy) == {"CALL0001": "capture_days"}
+    assert await begin_erasure(catalog, opened) is None
+
+
+async def test_captures_stay_until_possible_copies_are_decided(catalog: Catalog) -> None:
+    one, other = await finished(catalog, 1), await finished(catalog, 2)
+    policy = Policy(capture_days=0)
+    await catalog.copies.note_pair(one.recording_id, other.recording_id, key_kind="call_uuid", reason="same call")
+    assert await plan(catalog, policy) == {}
+    assert await begin_erasure(catalog, other) == "captures-needed"
+    await catalog.copies.rule(
+        [(one.recording_id, other.recording_id)], CopyState.REJECTED, "two calls", by="anna", action="separate"
+    )
+    assert await plan(catalog, policy) == {}, "the group is looked at again"
+    job = await catalog.claim_job("curator", kinds=(PAIR,))
+    assert job is not None
+    await catalog.complete_job(job)
+    assert await plan(catalog, policy) == {"CALL0001": "capture_days", "CALL0002": "capture_days"}
+    assert await begin_erasure(catalog, one) is None
 
 
 async def test_a_hold_that_stopped_an_erasure_only_postpones_it(catalog: Catalog) -> None:
