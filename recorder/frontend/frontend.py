@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from recorder.config import Settings
 from recorder.edge.edge import Edge
@@ -19,6 +20,7 @@ from recorder.frontend.ability import Ability
 from recorder.frontend.session import Session
 from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
+from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, node_of
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
@@ -26,6 +28,15 @@ from signaling.useragent import Flow, UserAgent
 _REPLACEMENT_S: Final = 15.0
 """A client repeats its request for 32 s; a replacement of a writer takes one or two, or several where a writer dies
 again and again or the machine is busy. To refuse a pause meanwhile would be worse than to let the client wait."""
+
+
+class UnderWay(NamedTuple):
+    """A capture between the command that opens it and the session that has it."""
+
+    writer: str
+    capture: str
+    connection: int
+    """Of the writer, when it was opened."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +60,8 @@ class Frontend:
     """The same of the site's other hosts that are heard."""
     sessions: dict[str, Session] = field(default_factory=dict)
     """Live sessions by dialog."""
+    under_way: dict[UUID, UnderWay] = field(default_factory=dict)
+    """Captures that are open, or being opened, for no session yet; by segment."""
     on_change: Callable[[], None] = lambda: None
     """Called when the number of sessions has changed."""
     twins: Twins = field(default_factory=Twins)
@@ -90,6 +103,20 @@ class Frontend:
         self.pool.place(session.writer, len(session.streams))
         self.twins.put(session.segment, session.descriptor, session.writer)
         self.sessions[session.dialog_id] = session
+
+    def opening(self, segment: UUID, client: WriterClient, capture: str) -> None:
+        """Take note of a capture before it is opened, so that nobody closes it as a stranger's."""
+        self.under_way[segment] = UnderWay(client.name, capture, client.connections)
+
+    def settled(self, segment: UUID) -> None:
+        """Forget a capture under way: a session has it now, or nobody.
+
+        If its writer was reconnected meanwhile, it is compared again: it was not asked for this capture.
+        """
+        made = self.under_way.pop(segment, None)
+        client = self.pool.clients.get(made.writer) if made else None
+        if made and client and client.connected and client.connections != made.connection:
+            self.pool.reconcile(client)
 
     async def discard_capture(self, writer: str, capture: str, path: str) -> None:
         """End and remove a capture that no answer ever promised."""

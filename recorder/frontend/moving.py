@@ -77,12 +77,14 @@ class MediaMoves:
             self.failed += 1
             log.error("media not moved: this client takes no offer", peer=session.peer, profile=session.profile)
             return
-        move = await self._open(session, log)
-        if move is None:
-            if self._frontend.pool.is_lost(session.writer):
+        try:
+            move = await self._open(session, log)
+            if move:
+                await self._offer(msgspec.structs.replace(session, move=move), log)
+            elif self._frontend.pool.is_lost(session.writer):
                 self._run_later(_AGAIN_S, dialog_id, partial(self.start, dialog_id, cause))
-            return
-        await self._offer(msgspec.structs.replace(session, move=move), log)
+        finally:
+            self._frontend.settled(session.segment)
 
     def host_lost(self, node: str) -> None:
         """Move every session whose media, or whose next media, went to a host that is lost; paced."""
@@ -123,10 +125,12 @@ class MediaMoves:
             if client.name == session.writer:
                 continue
             capture = uuid4().hex
+            self._frontend.opening(session.segment, client, capture)
             try:
                 opened = await client.open(capture, session.descriptor, specs)
             except (WriterRefusedError, ChannelLostError) as error:
                 log.warning("writer does not take the session", writer=client.name, reason=str(error))
+                self._frontend.settled(session.segment)
                 continue
             host = session.host if opened.host in {"", "0.0.0.0", "::"} else opened.host  # noqa: S104 - compared
             return Move(

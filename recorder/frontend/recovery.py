@@ -6,7 +6,9 @@ message is sent. Sessions of another supervisor have lost their ports: they are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
@@ -14,6 +16,7 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
+from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
@@ -22,7 +25,7 @@ from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import name_of
-from signaling.errors import SignalingError
+from signaling.errors import LostError, SignalingError
 from storage.catalog import Catalog
 from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
 
@@ -44,6 +47,8 @@ class Recovery:
         """What was restored, for our own standbys."""
         self._frontend = frontend
         self._began = frontend.wall_clock()
+        self._comparing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One comparison of a writer at a time: two would adopt the same streams."""
 
     def restore(self, dialogs: Iterable[Left]) -> None:
         """Restore every live dialog, and get ready to repeat the last answer of those that have ended."""
@@ -122,82 +127,111 @@ class Recovery:
 
     async def writer_connected(self, client: WriterClient) -> None:
         """Compare what the writer captures with what it should, and give it what it lacks."""
-        try:
-            await self._reconcile(client)
-        finally:
-            client.reconciled.set()
+        async with self._comparing[client.name]:
+            client.reconciled.clear()
+            try:
+                await self._reconcile(client)
+            finally:
+                client.reconciled.set()
 
     async def _reconcile(self, client: WriterClient) -> None:
+        # Known before it is asked: what is opened from now on need not be in its answer.
+        known = {one for session in self._frontend.sessions.values() for one in session.captures()}
         try:
             running = {summary.session for summary in (await client.sessions()).sessions}
         except (WriterRefusedError, ChannelLostError) as error:
             _log.warning("writer did not list its sessions", writer=client.name, reason=str(error))
             return
-        sessions = list(self._frontend.sessions.values())
-        for session in sessions:
-            if session.writer == client.name and session.capture not in running:
+        missing = {(writer, capture) for writer, capture in known if writer == client.name and capture not in running}
+        for dialog_id in list(self._frontend.sessions):
+            session = self._frontend.sessions.get(dialog_id)
+            if session is None:
+                continue
+            move, former = session.move, session.former
+            if (session.writer, session.capture) in missing:
                 await self._adopt(session, client)
-            elif session.move and session.move.writer == client.name and session.move.capture not in running:
-                await self._adopt_move(session, session.move, client)
-            elif session.former and session.former.writer == client.name and session.former.capture not in running:
+            elif move and (move.writer, move.capture) in missing:
+                await self._adopt_move(session, move, client)
+            elif former and (former.writer, former.capture) in missing:
                 # Its ports are free again; what still came to them after the move is what this death costs.
                 self._frontend.replace(msgspec.structs.replace(session, former=None))
-        wanted = {capture for session in sessions for writer, capture in session.captures() if writer == client.name}
-        for stranger in running - wanted:
-            _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
-            try:
-                await client.close(stranger, "no-dialog")
-            except (WriterRefusedError, ChannelLostError) as error:
-                _log.warning("capture not closed", capture=stranger, reason=str(error))
+        for stranger in running:
+            if not self._is_wanted(client.name, stranger):
+                _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
+                await self._close_stranger(client, stranger)
 
-    async def _adopt(self, session: Session, client: WriterClient) -> None:
+    def _is_wanted(self, writer: str, capture: str) -> bool:
+        frontend = self._frontend
+        return any((made.writer, made.capture) == (writer, capture) for made in frontend.under_way.values()) or any(
+            (writer, capture) in session.captures() for session in frontend.sessions.values()
+        )
+
+    async def _close_stranger(self, client: WriterClient, capture: str) -> None:
+        try:
+            await client.close(capture, "no-dialog")
+        except (WriterRefusedError, ChannelLostError) as error:
+            _log.warning("capture not closed", capture=capture, reason=str(error))
+
+    async def _adopt(self, former: Session, client: WriterClient) -> None:
         frontend = self._frontend
         capture = uuid4().hex
-        log = _log.bind(record_identifier=session.record_identifier, writer=client.name)
+        log = _log.bind(record_identifier=former.record_identifier, writer=client.name)
         try:
-            opened = await client.open(capture, session.descriptor, session.streams, adopt=True)
+            opened = await client.open(capture, former.descriptor, former.streams, adopt=True)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
+            return
+        # As it is now: it may have changed, moved on or ended meanwhile.
+        session = frontend.sessions.get(former.dialog_id)
+        if session is None or (session.writer, session.capture) != (former.writer, former.capture):
+            await self._close_stranger(client, capture)
             return
         adopted = msgspec.structs.replace(
             session,
             instance=frontend.instance_of(client.name),
             capture=capture,
             capture_path=opened.capture_path,
-            streams=with_ports(session.streams, opened.ports),
+            streams=_at_ports(session.streams, opened.ports),
         )
         frontend.replace(adopted)
-        await frontend.catalog.write(
-            DialogCheckpoint(
-                epoch=frontend.catalog.epoch,
-                dialog_id=session.dialog_id,
-                segment_id=session.segment,
-                writer=name_of(client.name),
-                host=frontend.node_of(client.name),
-                capture_path=opened.capture_path,
-                snapshot=encode_checkpoint(adopted, frontend.agent.snapshot(session.dialog_id)),
-            )
-        )
+        await self._checkpoint(adopted, (client.name, opened.capture_path))
         log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
 
-    async def _adopt_move(self, session: Session, move: Move, client: WriterClient) -> None:
+    async def _adopt_move(self, former: Session, move: Move, client: WriterClient) -> None:
         """Open again what waits at this writer for the client's answer: its media may come there already."""
         frontend = self._frontend
-        log = _log.bind(record_identifier=session.record_identifier, writer=client.name)
+        log = _log.bind(record_identifier=former.record_identifier, writer=client.name)
         capture = uuid4().hex
         try:
-            opened = await client.open(capture, session.descriptor, move.streams, adopt=True)
+            opened = await client.open(capture, former.descriptor, move.streams, adopt=True)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams under way not adopted", reason=str(error))
             return
+        session = frontend.sessions.get(former.dialog_id)
+        if session is None or session.move is None or session.move.capture != move.capture:
+            await self._close_stranger(client, capture)
+            return
         again = msgspec.structs.replace(
-            move, capture=capture, capture_path=opened.capture_path, streams=with_ports(move.streams, opened.ports)
+            session.move,
+            capture=capture,
+            capture_path=opened.capture_path,
+            streams=_at_ports(session.move.streams, opened.ports),
         )
         adopted = msgspec.structs.replace(session, move=again)
         frontend.replace(adopted)
-        dialog = frontend.agent.snapshot(session.dialog_id)
         # What the dead writer may have of the new ports belongs to the segment too; then the present capture again.
-        for writer, path in ((move.writer, move.capture_path), (session.writer, session.capture_path)):
+        await self._checkpoint(adopted, (move.writer, move.capture_path), (session.writer, session.capture_path))
+        log.info("streams under way adopted by a replacement writer", capture=capture, before=move.capture)
+
+    async def _checkpoint(self, session: Session, *captures: tuple[str, str]) -> None:
+        """Make the session and captures of its segment known: writers and paths, the present one last."""
+        frontend = self._frontend
+        try:
+            dialog = frontend.agent.snapshot(session.dialog_id)
+        except LostError:
+            _log.warning("dialog ended while its streams were adopted", record_identifier=session.record_identifier)
+            return
+        for writer, path in captures:
             await frontend.catalog.write(
                 DialogCheckpoint(
                     epoch=frontend.catalog.epoch,
@@ -206,10 +240,9 @@ class Recovery:
                     writer=name_of(session.writer),
                     host=frontend.node_of(writer),
                     capture_path=path,
-                    snapshot=encode_checkpoint(adopted, dialog),
+                    snapshot=encode_checkpoint(session, dialog),
                 )
             )
-        log.info("streams under way adopted by a replacement writer", capture=capture, before=move.capture)
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend
@@ -222,3 +255,8 @@ class Recovery:
                 interrupted=True,
             )
         )
+
+
+def _at_ports(specs: list[StreamSpec], ports: Mapping[int, int]) -> list[StreamSpec]:
+    """Return the specs at the ports where they were adopted; one that came meanwhile has its own."""
+    return with_ports(specs, {spec.index: spec.port for spec in specs} | dict(ports))

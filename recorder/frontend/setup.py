@@ -107,6 +107,7 @@ class SessionSetup:
             live = self._frontend.sessions.get(event.dialog_id)
             if live is None or live.segment != segment:
                 self._frontend.twins.drop(segment)
+            self._frontend.settled(segment)
 
     async def _open_segment(
         self,
@@ -221,12 +222,14 @@ class SessionSetup:
             for client in pool.choose(len(specs), avoid=twins.writers(descriptor)):
                 # Before the answer: the copy of this call may come in the same instant.
                 twins.put(segment, descriptor, client.name)
+                self._frontend.opening(segment, client, capture)
                 try:
                     return await client.open(capture, descriptor, specs), client.name, capture
                 except (WriterRefusedError, ChannelLostError) as error:
                     _log.warning("writer does not take the session", writer=client.name, reason=str(error))
                     # The writer may have made the file before it died.
                     capture = uuid4().hex
+                    self._frontend.settled(segment)
         raise NoWriterError(pool.why_none())
 
     def _opening_row(

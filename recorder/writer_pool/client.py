@@ -62,6 +62,8 @@ class WriterClient:
         self.connected = False
         """The writer has answered on this connection. A connection alone proves nothing: the supervisor keeps the
         listening socket, so that one can wait in its queue for a writer that is still starting."""
+        self.connections = 0
+        """Made so far: over another one than before, the writer may have been replaced."""
         self.reconciled = asyncio.Event()
         """Set by the active frontend once this writer has all its sessions; cleared when the connection is lost."""
         self.beating = asyncio.Event()
@@ -88,6 +90,7 @@ class WriterClient:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._opened_at = self._clock()
+            self.connections += 1
             try:
                 self._greet(self._stream)
                 await self._read(reader)

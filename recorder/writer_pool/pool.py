@@ -91,7 +91,7 @@ class WriterPool:
             name,
             connect,
             epoch=lambda: self.epoch,
-            on_connected=self._connected,
+            on_connected=self.reconcile,
             on_session_failed=self._session_failed,
             clock=self._clock,
         )
@@ -116,7 +116,8 @@ class WriterPool:
         """Whether a writer's host is lost or was never heard: nothing that it is told arrives."""
         return writer in self._absent or node_of(writer) in self.lost
 
-    def _connected(self, client: WriterClient) -> None:
+    def reconcile(self, client: WriterClient) -> None:
+        """Have a connected writer compared with the sessions."""
         if self.on_connected:
             self.on_connected(client)
 
