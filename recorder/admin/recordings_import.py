@@ -23,6 +23,7 @@ from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
 from storage.errors import IntegrityBroken
 from storage.files.bundle import SUFFIX, open_bundle
+from storage.files.layout import is_suffix
 
 _TAKEN: Final = (ImportOutcome.IMPORTED, ImportOutcome.REPLACED, ImportOutcome.UNCHANGED)
 _FINISHED: Final = (RecordingState.COMPLETE, RecordingState.INTERRUPTED)
@@ -84,6 +85,8 @@ def _check(path: Path) -> Described:
         described = read_description(path, bundle.description)
     if described.state not in _FINISHED or described.audio.channels < 1 or described.audio.frames < 1:
         raise IntegrityBroken(f"{path}: it does not hold a finished recording with audio")
+    if not is_suffix(described.audio.suffix):
+        raise IntegrityBroken(f"{path}: its description is damaged: {described.audio.suffix!r} ends no name of a file")
     return described
 
 

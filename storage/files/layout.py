@@ -95,6 +95,11 @@ def directory_of(started_at: datetime) -> PurePosixPath:
     return Layout().place(started_at, {}).directory
 
 
+def is_suffix(text: str) -> bool:
+    """Whether a text may end the name of a file."""
+    return _SUFFIX.fullmatch(text) is not None
+
+
 def file_name(readable: str, recording_id: UUID, digest: bytes, suffix: str) -> str:
     """Return `<readable, made safe>_<recording id>_<digest><suffix>`.
 
@@ -105,7 +110,7 @@ def file_name(readable: str, recording_id: UUID, digest: bytes, suffix: str) -> 
         suffix: such as `.wav` or `.wav.enc`.
 
     """
-    if not _SUFFIX.fullmatch(suffix):
+    if not is_suffix(suffix):
         raise ValueError(f"suffix {suffix!r} is not one or two dots with up to eight small letters or digits each")
     return f"{_safe(readable)}_{recording_id.hex}_{digest[:6].hex()}{suffix}"
 

@@ -25,6 +25,7 @@ from storage.cli.context import CommandFailed
 from storage.cli.exit_codes import ExitCode
 from storage.cli.recordings_bundle import BundleOptions
 from storage.cli.recordings_bundle import run as bundle
+from storage.files.bundle import open_bundle, write_bundle
 from tests.integration.copies_site import SECONDS, Site
 
 pytestmark = pytest.mark.integration
@@ -139,6 +140,19 @@ async def test_what_is_ours_is_left_alone_and_what_is_damaged_is_told(
     assert await here.catalog.list_recordings(RecordingFilter(copies=True)) == []
     with pytest.raises(CommandFailed, match="does not exist"):
         await here.take(tmp_path / "nowhere")
+
+
+async def test_a_bundle_whose_suffix_leads_elsewhere_keeps_no_other_one_out(
+    here: Office, there: Office, tmp_path: Path
+) -> None:
+    await there.begin(1)
+    await there.end(1)
+    (sent,) = await there.bundle(1, tmp_path / "exchange")
+    with open_bundle(sent) as bundle:
+        description = {**bundle.description, "audio": {**bundle.description["audio"], "suffix": "/../../x"}}
+    (audio,) = there.files()
+    write_bundle(tmp_path / "exchange" / "0.tandem", description, audio)
+    assert await here.take(tmp_path / "exchange") == (ExitCode.INTEGRITY, ["damaged", "imported"])
 
 
 async def test_what_was_redacted_here_is_not_replaced_by_a_version_with_the_stretch(
