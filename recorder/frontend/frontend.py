@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import structlog
+
 from recorder.config import Settings
 from recorder.edge.edge import Edge
 from recorder.edge.trace import Tracer
@@ -24,6 +26,8 @@ from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, node_of
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
+
+_log = structlog.get_logger()
 
 _REPLACEMENT_S: Final = 15.0
 """A client repeats its request for 32 s; a replacement of a writer takes one or two, or several where a writer dies
@@ -119,12 +123,15 @@ class Frontend:
             self.pool.reconcile(client)
 
     async def discard_capture(self, writer: str, capture: str, path: str) -> None:
-        """End and remove a capture that no answer ever promised."""
+        """End a capture that no answer is known to have promised; remove it unless media came to it all the same."""
         if self.pool.is_lost(writer):
             return
         with suppress(WriterRefusedError, ChannelLostError):
-            await self.pool.clients[writer].close(capture, "rejected")
-            if self.pool.is_local(writer):
+            closed = await self.pool.clients[writer].close(capture, "rejected")
+            if any(stream.packets for stream in closed.streams):
+                # The client may have accepted, and its answer was lost: nobody else has what it sent here.
+                _log.warning("discarded capture holds media and is kept", writer=writer, path=path)
+            elif self.pool.is_local(writer):
                 with suppress(OSError):
                     await asyncio.to_thread(os.unlink, path)
 

@@ -140,6 +140,24 @@ def test_a_move_of_a_paused_session_records_nothing_of_the_pause(recorder: Runni
         assert not [frame for frame in secret if any(frame in data for data in mine)]
 
 
+def test_media_that_came_to_the_new_writer_stay_on_disk_when_the_move_is_given_up(
+    recorder: RunningRecorder, target: Target
+) -> None:
+    """The client sends where our offer says, and its 200 is never heard: what it sent there exists nowhere else."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            call.aim(first)
+            since = call.media.count + 1
+            call.media.talk(0.5)
+            until = call.media.count - 1
+            call.hang_up()
+        captures = b"".join(path.read_bytes() for path in StateDir(recorder.state_dir).captures.rglob("*.tcap"))
+        assert not [frame for sent in call.sent for frame in sent[since:until] if frame and frame not in captures]
+
+
 def test_a_client_that_refuses_goes_on_being_recorded_where_it_was(
     recorder: RunningRecorder, target: Target, tmp_path: Path
 ) -> None:
