@@ -121,7 +121,7 @@ class _Process:
                 await wait
 
     async def _do(self, catalog: Catalog, handle: JobHandler, job: ClaimedJob) -> None:
-        beat = asyncio.ensure_future(self._beat(catalog, job))
+        beat = asyncio.ensure_future(keep_claim(catalog, job))
         try:
             await handle(job)
             self._finished += 1
@@ -144,10 +144,19 @@ class _Process:
             beat.cancel()
         self._loop.state("running", finished=self._finished, failed=self._failed)
 
-    async def _beat(self, catalog: Catalog, job: ClaimedJob) -> None:
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            await catalog.beat_job(job, lease_s=_JOB_LEASE_S)
+
+async def keep_claim(catalog: Catalog, job: ClaimedJob, *, every_s: float = _BEAT_S) -> None:
+    """Prolong a claim until it is lost; a catalog that is away for a moment does not end that."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            ours = await catalog.beat_job(job, lease_s=_JOB_LEASE_S)
+        except CatalogUnreachable as error:
+            _log.warning("claim not prolonged", job=job.job_id, reason=str(error))
+            continue
+        if not ours:
+            _log.warning("claim lost", kind=job.kind, job=job.job_id)
+            return
 
 
 def _expected(error: Exception) -> bool:
