@@ -51,6 +51,8 @@ class HoldPlacing:
     hold_id: int | None = None
     placed: bool = False
     """False: the same hold stood already."""
+    captures: str | None = None
+    """kept; erasing: that had begun before, some may be gone; erased. None when refused."""
 
 
 class Holds:
@@ -62,7 +64,9 @@ class Holds:
     async def place(self, recording_id: UUID, *, reason: str, by: str, matter: str = "") -> HoldPlacing:
         """Hold a recording. Asking again for the same matter and reason changes nothing."""
         row = await self._database.row("place_hold", recording_id, key(matter), checked_reason(reason), storable(by))
-        return HoldPlacing(refused=row["refused"], hold_id=row["hold"], placed=bool(row["placed"]))
+        # After the hold: from then on no erasure begins.
+        captures = None if row["refused"] else str(await self._database.value("captures_state", recording_id))
+        return HoldPlacing(refused=row["refused"], hold_id=row["hold"], placed=bool(row["placed"]), captures=captures)
 
     async def release(self, hold_id: int, *, reason: str, by: str) -> bool:
         """Release one hold; False when it does not stand. Others on the same recording stay as they are."""

@@ -1,6 +1,9 @@
 -- name: place_hold
 SELECT refused, hold, placed FROM place_hold_v1($1, $2, $3, $4)
 
+-- name: captures_state
+SELECT captures FROM recordings WHERE id = $1
+
 -- name: release_hold
 -- False when it does not stand.
 SELECT release_hold_v1($1, $2, $3)

@@ -36,13 +36,14 @@ async def run(options: HoldOptions, catalog: Catalog, console: Console, *, by: s
             "id": str(recording.recording_id),
             "record_identifier": recording.record_identifier,
             "hold": None,
+            "captures": None,
             "result": "would-hold",
         }
         if not options.dry_run:
             placing = await catalog.holds.place(
                 recording.recording_id, reason=options.reason, matter=options.matter, by=by
             )
-            facts["hold"] = placing.hold_id
+            facts |= {"hold": placing.hold_id, "captures": placing.captures}
             facts["result"] = placing.refused or ("held" if placing.placed else "held-already")
         results.append(facts)
         if not options.as_json:
@@ -52,6 +53,8 @@ async def run(options: HoldOptions, catalog: Catalog, console: Console, *, by: s
                 f"  {printable(recording.record_identifier)}",
                 soft_wrap=True,
             )
+            if facts["captures"] == "erasing":
+                console.print("  Warning: its captures were being erased when the hold came; some may be gone.")
     refused = [facts for facts in results if facts["result"] not in ("held", "held-already", "would-hold")]
     if options.as_json:
         write_json(console, results)

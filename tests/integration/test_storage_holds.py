@@ -217,6 +217,17 @@ class TestCommands:
         assert told["still_held"] == [str(opened.recording_id)]
         assert await desk.catalog.holds.held_among([opened.recording_id]) == {opened.recording_id}
 
+    async def test_a_hold_that_comes_while_captures_are_erased_says_so(self, desk: Desk) -> None:
+        opened, _ = await desk.finish()
+        while job := await desk.catalog.claim_job("curator", kinds=("finalise", "manifest")):
+            await desk.catalog.complete_job(job)
+        await desk.catalog.deletions.begin_capture_erasure(opened.recording_id, by="retention", reason="7 days")
+        told = await desk.type("recordings", "hold", "CALL0001", "--reason", "court order")
+        assert told.exit_code == ExitCode.OK
+        assert "some may be gone" in told.output
+        (facts,) = await desk.json("recordings", "hold", "CALL0001", "--reason", "court order")
+        assert (facts["result"], facts["captures"]) == ("held-already", "erasing")
+
     async def test_release_never_chooses_between_several_holds(self, desk: Desk) -> None:
         opened, _ = await desk.finish()
         await desk.json("recordings", "hold", "CALL0001", "--reason", "court order", "--case", "4711")
