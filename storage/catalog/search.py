@@ -73,7 +73,8 @@ def _terms(wanted: RecordingFilter) -> list[tuple[str, str]]:
         ("agent", wanted.agent),
         ("participant", wanted.participant),
     )
-    terms = [(name, value) for name, value in (*named, *wanted.where) if value is not None]
+    # Nothing is kept under an empty text: it would find no recording, and says no more than its absence.
+    terms = [(name, value) for name, value in (*named, *wanted.where) if value]
     if terms and wanted.door is not None:
         terms.append(("door", wanted.door.value))
     return [(storable(name), storable(value)) for name, value in terms]

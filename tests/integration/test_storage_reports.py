@@ -109,6 +109,7 @@ async def test_what_did_we_lose_and_why(auditor: Auditor) -> None:
     assert (report["from"], report["to"], report["recordings"]) == ("2026-11-22", "2026-11-24", 6)
     assert report["outcomes"] == {
         "recording": 1, "finalising": 0, "complete": 2, "interrupted": 1, "no-media": 1, "failed": 1,
+        "deleting": 0, "deleted": 0,
     }  # fmt: skip
     assert report["seconds"] == {"recorded": 352.0, "silent": 2.0, "paused": 0.0, "lost": 6.0}
     lost = [(one["cause"], one["seconds"], one["recordings"]) for one in report["causes"] if one["kind"] == "lost"]

@@ -171,6 +171,7 @@ async def test_a_tombstone_is_not_found_by_what_was_known(catalog: Catalog, cata
     assert await found(catalog, where=(("x", "secret"),)) == ["A"]
     connection = await asyncpg.connect(catalog_dsn)
     await connection.execute("UPDATE segments SET state = 'closed', closed_at = opened_at")
+    await connection.execute("UPDATE recordings SET sealed_at = now()")
     await connection.execute("SELECT forget_content_v1($1, '{}')", recording)
     await catalog.index_pending()
     assert await connection.fetchval("SELECT terms::text FROM recording_search") == "'door=msr'"
