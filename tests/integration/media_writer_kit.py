@@ -128,7 +128,7 @@ class Ports:
             pairs.append((port, media, control if rtcp else None))
         return cls(pairs)
 
-    def ring(self, megabytes: int = 1) -> list[socket.socket]:
+    def ring(self, megabytes: int = 4) -> list[socket.socket]:
         """Packet rings for these ports, as a supervisor opens them; kept like the sockets."""
         numbers = [port for port, _, _ in self.pairs]
         self.rings = open_rings("127.0.0.1", [(min(numbers), max(numbers) + 1)], megabytes)[0]
