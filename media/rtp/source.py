@@ -220,6 +220,10 @@ class SourceTracker:
             if -MAX_MISORDER < step < MAX_DROPOUT:
                 # RFC 3550 A.1: "in order, with permissible gap", or reordered; but both numbers must go the same way.
                 return run.highest + step if self._same_way(step, units) else None
+            if -MAX_DROPOUT < step < 0 and units < 0:
+                # Further back than A.1 calls reordering, which knows sequence numbers only; but the media clock says
+                # the same, so it is a late packet or a copy of one. A new count would begin at a later timestamp.
+                return run.highest + step
             return self._after_dropout(number, units)
         near = abs(least_lag - run.level) <= MAX_LATENESS_SECONDS * self.clock_rate
         fits = self._same_way(step, units) and abs(step) < MAX_DROPOUT

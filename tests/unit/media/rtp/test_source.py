@@ -115,6 +115,20 @@ def test_a_packet_three_seconds_late_finds_its_place() -> None:
     assert result.extended_sequence_numbers[250] - result.extended_sequence_numbers[0] == 100
 
 
+@pytest.mark.parametrize("arrived", [[0, 24, 60, 102, 0, 76, 102], [0, 60, 102, 0, 102], [0, 60, 102, 0]])
+def test_a_copy_from_further_back_than_reordering_is_still_of_the_run(arrived: list[int]) -> None:
+    """Short packets under heavy loss: no two in sequence tell how long one is, and the copy is 40 ms late."""
+    result = SourceTracker(8000).locate(
+        np.array(arrived, np.uint16),
+        np.array([n * 7 for n in arrived], np.uint32),
+        np.full(len(arrived), 7, np.int64),
+        np.array([max(arrived[: n + 1]) * 7 * MS // 8 for n in range(len(arrived))], np.int64),
+        final=True,
+    )
+    assert set(result.runs.tolist()) == {0}
+    assert (result.extended_sequence_numbers - result.extended_sequence_numbers[0]).tolist() == arrived
+
+
 def test_a_long_pause_is_bridged_over_missed_cycles() -> None:
     gap = 100_000
     later = steady(50, sequence=50 + gap, timestamp=(50 + gap) * FRAME, start_ms=(50 + gap) * 20)
