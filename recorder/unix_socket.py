@@ -6,11 +6,14 @@ directory (`/proc/self/fd/N/name`) has no such limit.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from recorder.frames import Streams
 
 
 @contextmanager
@@ -38,18 +41,31 @@ def listen(path: Path, *, backlog: int = 16) -> socket.socket:
     return listener
 
 
-def connect(path: Path) -> socket.socket:
-    """Return a blocking connection to `path`.
+def connect(path: Path, *, blocking: bool = True) -> socket.socket:
+    """Return a connection to `path`. One that does not block is made at once or not at all: there is no handshake.
 
     Raises:
+        BlockingIOError: whoever listens has not accepted the connections before this one, and it was not to be waited
+            for that.
         OSError: nobody listens there.
 
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        connection.setblocking(blocking)
         with _short(path) as name:
             connection.connect(name)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+async def open_streams(path: Path) -> Streams:
+    """Connect without holding up the event loop, even while whoever listens is stuck and its queue full.
+
+    Raises:
+        OSError: see `connect`; trying again later helps.
+
+    """
+    return await asyncio.open_unix_connection(sock=connect(path, blocking=False))

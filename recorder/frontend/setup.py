@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -42,6 +42,20 @@ _MAX_PRODUCT: Final = 128
 """Characters of a User-Agent that tell one kind of client from another."""
 _LATE_OFFER_STREAMS = 1
 """A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An INVITE that shall become a session."""
+
+    event: InviteReceived
+    request: RecordingRequest
+    media: MediaPlan | None
+    """None if the offer is to be ours."""
+    profile: PeerProfile
+    started: float
+    """Monotonic seconds at which the INVITE was looked at."""
+    log: Any
 
 
 class SessionSetup:
@@ -87,110 +101,48 @@ class SessionSetup:
             log.warning("session refused", status=488, reason="; ".join(refusals))
             self._refuse(event, 488, [_warning("; ".join(refusals))])
             return
+        request = with_date(request, event.request, frontend.wall_clock())
+        if media:
+            request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
         with frontend.ability.occupancy.setting_up(event.flow.remote[0]):
-            await self._open(event, request, media, profile, started=started, log=log)
+            await self._open(_Wanted(event, request, media, profile, started, log))
 
-    async def _open(
-        self,
-        event: InviteReceived,
-        request: RecordingRequest,
-        media: MediaPlan | None,
-        profile: PeerProfile,
-        *,
-        started: float,
-        log: Any,
-    ) -> None:
+    async def _open(self, wanted: _Wanted) -> None:
         segment = uuid4()
         try:
-            await self._open_segment(segment, event, request, media, profile, started=started, log=log)
+            await self._open_segment(segment, wanted)
         finally:
-            live = self._frontend.sessions.get(event.dialog_id)
+            live = self._frontend.sessions.get(wanted.event.dialog_id)
             if live is None or live.segment != segment:
                 self._frontend.twins.drop(segment)
             self._frontend.settled(segment)
 
-    async def _open_segment(
-        self,
-        segment: UUID,
-        event: InviteReceived,
-        request: RecordingRequest,
-        media: MediaPlan | None,
-        profile: PeerProfile,
-        *,
-        started: float,
-        log: Any,
-    ) -> None:
-        frontend = self._frontend
-        request = with_date(request, event.request, frontend.wall_clock())
-        if media:
-            request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
+    async def _open_segment(self, segment: UUID, wanted: _Wanted) -> None:
+        frontend, event, media, profile, log = (
+            self._frontend, wanted.event, wanted.media, wanted.profile, wanted.log,
+        )  # fmt: skip
         keys = own_keys(media.streams) if media else {}
         specs = stream_specs(media.streams, (), profile, keys) if media else _late_offer_specs(profile)
-        descriptor = _descriptor(request, event, profile)
+        descriptor = _descriptor(wanted.request, event, profile)
         try:
             opened, writer, capture = await self._open_capture(segment, descriptor, specs)
         except NoWriterError as error:
             log.error("session refused", status=503, reason=str(error))
             self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
             return
-        specs = with_ports(specs, opened.ports)
-        host = frontend.media_host(opened.host, event.flow)
-        origin = session_origin(segment, host)
-        session = Session(
-            dialog_id=event.dialog_id,
-            call_id=well_formed(event.request.call_id),
-            record_identifier=request.record_identifier,
-            door=request.door.value,
-            instance=frontend.instance_of(writer),
-            segment=segment,
-            writer=writer,
-            capture=capture,
-            capture_path=opened.capture_path,
-            opened_at=frontend.wall_clock(),
-            profile=profile.name,
-            peer=event.flow.remote[0],
-            product=well_formed(event.request.headers.get("User-Agent") or "")[:_MAX_PRODUCT],
-            host=host,
-            streams=specs,
-            participants={index: dict(who) for index, who in request.participants.items()},
-            metadata=request.metadata_state,
-            metadata_type=request.metadata.content_type if request.metadata else "",
-            snapshot_wanted=request.metadata is not None and not _has_snapshot(request.metadata_state),
-            descriptor=descriptor,
+        session = self._session(
+            wanted, opened, segment=segment, writer=writer, capture=capture, specs=specs, descriptor=descriptor
         )
-        if media:
-            answer = media.to_answer(host, opened.ports, origin, keys)
-            session.negotiation = media.negotiation(answer).snapshot()
-            sdp = answer.encode()
-        else:
-            ports = [spec.port for spec in specs]
-            sdp = initial_offer(host, ports, origin, profile.answer, keys=keys_of(specs)).encode()
-            session.pending_offer = sdp
+        sdp = _describe(session, wanted, opened, keys)
         try:
             prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
         except LostError:
             await frontend.discard_capture(session.writer, session.capture, session.capture_path)
             log.info("session cancelled before its answer", segment=segment.hex)
             return
-        try:
-            await frontend.catalog.write(self._opening_row(session, request, prepared, event))
-        except OSError as error:
-            log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
-            await frontend.discard_capture(session.writer, session.capture, session.capture_path)
-            self._refuse(event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
+        if not await self._checkpointed(session, wanted, prepared):
             return
-        if request.metadata:
-            await frontend.catalog.write(
-                MetadataRevision(
-                    epoch=frontend.catalog.epoch,
-                    segment_id=segment,
-                    received_at=session.opened_at,
-                    content_type=request.metadata.content_type,
-                    body=request.metadata.body,
-                    keep_body=frontend.settings.metadata.keep_raw,
-                )
-            )
-        await self._wait_for_slow_client(started, profile)
+        await self._wait_for_slow_client(wanted.started, profile)
         if not frontend.agent.send(prepared, frontend.clock()):
             await self._close_cancelled(session)
             log.info("session cancelled before its answer", segment=segment.hex)
@@ -201,10 +153,69 @@ class SessionSetup:
             "recording",
             segment=segment.hex,
             writer=writer,
-            streams={spec.index: spec.port for spec in specs},
-            media_host=host,
-            set_up_ms=round((frontend.clock() - started) * 1000, 1),
+            streams={spec.index: spec.port for spec in session.streams},
+            media_host=session.host,
+            set_up_ms=round((frontend.clock() - wanted.started) * 1000, 1),
         )
+
+    def _session(
+        self,
+        wanted: _Wanted,
+        opened: SessionOpened,
+        *,
+        segment: UUID,
+        writer: str,
+        capture: str,
+        specs: list[StreamSpec],
+        descriptor: dict[str, object],
+    ) -> Session:
+        """Return the session as the writer has opened it."""
+        frontend, event, request = self._frontend, wanted.event, wanted.request
+        return Session(
+            dialog_id=event.dialog_id,
+            call_id=well_formed(event.request.call_id),
+            record_identifier=request.record_identifier,
+            door=request.door.value,
+            instance=frontend.instance_of(writer),
+            segment=segment,
+            writer=writer,
+            capture=capture,
+            capture_path=opened.capture_path,
+            opened_at=frontend.wall_clock(),
+            profile=wanted.profile.name,
+            peer=event.flow.remote[0],
+            product=well_formed(event.request.headers.get("User-Agent") or "")[:_MAX_PRODUCT],
+            host=frontend.media_host(opened.host, event.flow),
+            streams=with_ports(specs, opened.ports),
+            participants={index: dict(who) for index, who in request.participants.items()},
+            metadata=request.metadata_state,
+            metadata_type=request.metadata.content_type if request.metadata else "",
+            snapshot_wanted=request.metadata is not None and not _has_snapshot(request.metadata_state),
+            descriptor=descriptor,
+        )
+
+    async def _checkpointed(self, session: Session, wanted: _Wanted, prepared: Prepared) -> bool:
+        """Make durable what the 200 promises; False if that cannot be, and the INVITE is refused."""
+        frontend, request = self._frontend, wanted.request
+        try:
+            await frontend.catalog.write(self._opening_row(session, request, prepared, wanted.event))
+        except OSError as error:
+            wanted.log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
+            await frontend.discard_capture(session.writer, session.capture, session.capture_path)
+            self._refuse(wanted.event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
+            return False
+        if request.metadata:
+            await frontend.catalog.write(
+                MetadataRevision(
+                    epoch=frontend.catalog.epoch,
+                    segment_id=session.segment,
+                    received_at=session.opened_at,
+                    content_type=request.metadata.content_type,
+                    body=request.metadata.body,
+                    keep_body=frontend.settings.metadata.keep_raw,
+                )
+            )
+        return True
 
     async def _open_capture(
         self, segment: UUID, descriptor: dict[str, object], specs: list[StreamSpec]
@@ -284,6 +295,19 @@ class SessionSetup:
         with suppress(LostError):
             frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
             frontend.transport.flush()
+
+
+def _describe(session: Session, wanted: _Wanted, opened: SessionOpened, keys: Mapping[int, bytes]) -> bytes:
+    """Return our description for the 200, answer or offer, and remember in the session which it is."""
+    media, origin = wanted.media, session_origin(session.segment, session.host)
+    if media:
+        answer = media.to_answer(session.host, opened.ports, origin, keys)
+        session.negotiation = media.negotiation(answer).snapshot()
+        return answer.encode()
+    ports = [spec.port for spec in session.streams]
+    offer = initial_offer(session.host, ports, origin, wanted.profile.answer, keys=keys_of(session.streams)).encode()
+    session.pending_offer = offer
+    return offer
 
 
 def _warning(text: str) -> tuple[str, str]:

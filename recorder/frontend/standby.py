@@ -13,10 +13,11 @@ from recorder import unix_socket
 from recorder.catalog_access import prepare_catalog
 from recorder.child_loop import ChildLoop
 from recorder.edge.edge import Edge
+from recorder.frames import Streams
 from recorder.gateway.link import site_context
 from recorder.ha.address import FloatingAddress
 from recorder.ha.feed import Feed
-from recorder.ha.follower import Follower, Streams
+from recorder.ha.follower import Follower
 from recorder.ha.lease import Lease
 from recorder.ha.replica import Replica
 from recorder.ha.tenure import Candidate, Tenure
@@ -168,6 +169,4 @@ class Standby:
             self._prepared.set()
 
     async def _connect(self) -> Streams:
-        sock = unix_socket.connect(self.assignment.state_dir.state_socket)
-        sock.setblocking(False)
-        return await asyncio.open_unix_connection(sock=sock)
+        return await unix_socket.open_streams(self.assignment.state_dir.state_socket)

@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import struct
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from recorder.errors import ChannelLostError, SetupError
+from recorder.errors import SetupError
+from recorder.frames import Frames, Streams, framed
 from recorder.ha.settings import HaSettings
 
-_LENGTH: Final = struct.Struct("!I")
 _MAX_FRAME: Final = 4096
 """Bytes; both kinds of frames are far below it."""
-
-Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True, tag="reach"):
@@ -42,31 +39,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
 
 
 Frame = Reach | Beat
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Frame)
-
-
-def framed(message: Frame) -> bytes:
-    """Return a frame with its length in front."""
-    body = _ENCODER.encode(message)
-    return _LENGTH.pack(len(body)) + body
-
-
-async def receive(reader: asyncio.StreamReader) -> Frame:
-    """Return the next frame.
-
-    Raises:
-        ChannelLostError: the other side is gone, or speaks something else.
-
-    """
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > _MAX_FRAME:
-            raise ChannelLostError(f"frame of {length} bytes")
-        message: Frame = _DECODER.decode(await reader.readexactly(length))
-    except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
-        raise ChannelLostError(f"the other host is gone: {error or type(error).__name__}") from None
-    return message
+FRAMES: Final = Frames[Frame](msgspec.msgpack.Decoder(Frame), limit=_MAX_FRAME, peer="the other host")
 
 
 def site_context(settings: HaSettings, *, server: bool) -> ssl.SSLContext:

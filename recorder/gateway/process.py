@@ -12,7 +12,8 @@ import structlog
 from recorder import unix_socket
 from recorder.child_loop import ChildLoop
 from recorder.errors import ChannelLostError
-from recorder.gateway.link import Beat, Reach, Streams, framed, receive, site_context
+from recorder.frames import Streams, framed
+from recorder.gateway.link import FRAMES, Beat, Reach, site_context
 from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.errors import StorageError
@@ -85,7 +86,7 @@ class _Gateway:
         self._connections.add(writer)
         try:
             async with asyncio.timeout(_GREETING_S):
-                wanted = await receive(reader)
+                wanted = await FRAMES.receive(reader)
             if isinstance(wanted, Reach):
                 await self._give(wanted, (reader, writer))
         except (ChannelLostError, OSError) as error:
@@ -106,9 +107,7 @@ class _Gateway:
         else:
             _log.warning("another host wants what there is not", service=wanted.service, name=wanted.name)
             return
-        sock = unix_socket.connect(path)
-        sock.setblocking(False)
-        inside = await asyncio.open_unix_connection(sock=sock)
+        inside = await unix_socket.open_streams(path)
         try:
             await _joined(outside, inside)
         finally:

@@ -3,8 +3,6 @@
 The active one listens at a Unix socket that its host's standbys connect to; those of other hosts come by way of the
 gateway. A follower first gets every dialog, then every write before the promise that needs it leaves. While the
 catalog is away the holder of the lease asks its followers for their promise not to take over.
-
-Frames: four bytes of length in network order, then one MessagePack map whose `type` names the message.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -22,12 +19,12 @@ import msgspec
 import structlog
 
 from recorder.errors import ChannelLostError
+from recorder.frames import Frames, framed
 from recorder.ha.replica import KeptDialog, Replica
 from recorder.ha.writes import Write, encode_write
 
 _log = structlog.get_logger()
 
-_LENGTH: Final = struct.Struct("!I")
 _MAX_FRAME: Final = 8 << 20
 """Bytes; a write is a few kilobytes, the largest holds a metadata document."""
 _CLOSE_S: Final = 1.0
@@ -84,32 +81,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True, tag="promise"):
 
 
 Frame = Follow | Welcome | Kept | Complete | Written | CaughtUp | AskPromise | Promise
-
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Frame)
-
-
-def framed(message: Frame) -> bytes:
-    """Return a message with its length in front."""
-    body = _ENCODER.encode(message)
-    return _LENGTH.pack(len(body)) + body
-
-
-async def receive(reader: asyncio.StreamReader) -> Frame:
-    """Return the next message.
-
-    Raises:
-        ChannelLostError: the other side is gone, or speaks something else.
-
-    """
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if length > _MAX_FRAME:
-            raise ChannelLostError(f"frame of {length} bytes")
-        message: Frame = _DECODER.decode(await reader.readexactly(length))
-    except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
-        raise ChannelLostError(f"the other frontend is gone: {error or type(error).__name__}") from None
-    return message
+FRAMES: Final = Frames[Frame](msgspec.msgpack.Decoder(Frame), limit=_MAX_FRAME, peer="the other frontend")
 
 
 class Feed:
@@ -198,7 +170,7 @@ class Feed:
     async def _follow(self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
         self._streams.add(stream)
         try:
-            first = await receive(reader)
+            first = await FRAMES.receive(reader)
             if not isinstance(first, Follow):
                 return
             # No await until the end of the dialogs: what is written in between must come after them.
@@ -210,7 +182,7 @@ class Feed:
             stream.write(framed(Complete()))
             self._followers[stream] = first.node
             while True:
-                message = await receive(reader)
+                message = await FRAMES.receive(reader)
                 if isinstance(message, Promise) and message.number in self._promises:
                     self._promises[message.number].add(first.node)
                     self._promised.set()

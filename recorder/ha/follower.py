@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from recorder.errors import ChannelLostError
-from recorder.ha.feed import AskPromise, CaughtUp, Complete, Follow, Kept, Promise, Welcome, Written, framed, receive
+from recorder.frames import Streams, framed
+from recorder.ha.feed import FRAMES, AskPromise, CaughtUp, Complete, Follow, Kept, Promise, Welcome, Written
 from recorder.ha.replica import Replica
 from recorder.ha.writes import decode_write
 
@@ -20,7 +21,6 @@ _log = structlog.get_logger()
 
 _RETRY_S: Final = 0.1
 
-Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect: TypeAlias = Callable[[], Awaitable[Streams]]
 """Opens a connection to the active frontend. Raises OSError."""
 
@@ -70,7 +70,7 @@ class Follower:
         stream.write(framed(Follow(node=self._node)))
         growing: Replica | None = None
         while True:
-            message = await receive(reader)
+            message = await FRAMES.receive(reader)
             now = self._wall_clock()
             replica = growing or self.replica
             match message:

@@ -11,13 +11,12 @@ import asyncio
 import ipaddress
 import resource
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, get_args
+from typing import Final
 
 import typer
 
@@ -25,8 +24,8 @@ from media.srtp import SUITES
 from recorder.admin.context import AdminContext
 from recorder.config import load_settings
 from recorder.errors import RecorderError
+from recorder.simulator import options as option
 from recorder.simulator.copies_check import verify_masters
-from recorder.simulator.dialog import TransportName
 from recorder.simulator.g711 import Law
 from recorder.simulator.journal import Note
 from recorder.simulator.network import TlsSide
@@ -44,113 +43,35 @@ _SWITCH_INTERVAL_S: Final = 0.001
 """The default 5 ms would let the event loop make the sender late by a quarter of a packet."""
 
 
-def parse_target(text: str) -> Target:
-    """Read `udp:HOST:PORT`, `tcp:HOST:PORT` or `tls:HOST:PORT`; a name is looked up once, here.
-
-    Raises:
-        typer.BadParameter: it is something else.
-
-    """
-    transport, _, address = text.partition(":")
-    host, _, port = address.rpartition(":")
-    wanted = next((one for one in get_args(TransportName) if one == transport), None)
-    if wanted is None:
-        raise typer.BadParameter(f"{text!r}: begin with udp:, tcp: or tls:, for example udp:127.0.0.1:5060")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise typer.BadParameter(f"{text!r}: give host and port, for example {wanted}:127.0.0.1:5060")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise typer.BadParameter(f"{text!r}: {host}: {error.strerror}") from None
-    return Target(wanted, str(found[0][4][0]), int(port), host.strip("[]"))
-
-
-def parse_duration(text: str) -> float:
-    """Read `2s`, `1.5`, `500ms`; seconds.
-
-    Raises:
-        typer.BadParameter: it is something else.
-
-    """
-    number, scale = (text[:-2], 0.001) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
-    try:
-        seconds = float(number) * scale
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise typer.BadParameter(f"{text!r}: give a time such as 2s or 500ms")
-    return seconds
-
-
-def parse_pause(text: str) -> Pause:
-    """Read `AT:FOR`, both in seconds.
-
-    Raises:
-        typer.BadParameter: it is something else.
-
-    """
-    begin, _, length = text.partition(":")
-    try:
-        pause = Pause(float(begin), float(length))
-    except ValueError:
-        pause = Pause(-1, -1)
-    if not (0 <= pause.at_s < float("inf") and 0 < pause.for_s < float("inf")):
-        raise typer.BadParameter(f"{text!r}: give AT:FOR in seconds, for example 3:2.5")
-    return pause
-
-
 def simulate(  # noqa: PLR0917 - each is an option of the command
-    target: Annotated[
-        Target,
-        typer.Option(parser=parse_target, metavar="udp|tcp|tls:HOST:PORT", help="Where the recorder takes SIP."),
-    ] = "udp:127.0.0.1:5060",  # type: ignore[assignment] # typer parses the default as well
-    door: Annotated[Door, typer.Option(help="Genesys MSR or SIPREC sessions.")] = Door.MSR,
-    calls: Annotated[int, typer.Option(min=1, help="Number of calls.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.02, help="Media time of each call.")] = 10.0,
-    check: Annotated[
-        bool, typer.Option("--verify", help="Compare each recording with what was sent; needs the state directory.")
-    ] = False,
-    state_dir: Annotated[Path | None, typer.Option(help="State directory of the recorder.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="The recorder's TOML settings.")] = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Calls at a time; 0: no limit.")] = 0,
-    rate: Annotated[float, typer.Option(min=0.01, help="Call set-ups per second.")] = 20.0,
-    codec: Annotated[Law, typer.Option(help="Companding law of the media.")] = Law.PCMU,
-    srtp: Annotated[
-        str, typer.Option(metavar="SUITE", help="Send SRTP with this crypto-suite, such as AES_CM_128_HMAC_SHA1_80.")
-    ] = "",
-    pause: Annotated[
-        list[Pause] | None,
-        typer.Option(parser=parse_pause, metavar="AT:FOR", help="Pause recording by re-INVITE; may be repeated."),
-    ] = None,
-    leak: Annotated[bool, typer.Option("--leak", help="Go on sending RTP during pauses; none may be kept.")] = False,
-    loss: Annotated[float, typer.Option(min=0, max=100, help="Per cent of packets never sent.")] = 0.0,
-    reorder: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent behind their successor.")] = 0.0,
-    duplicate_packets: Annotated[float, typer.Option(min=0, max=100, help="Per cent sent twice.")] = 0.0,
-    duplicate: Annotated[
-        bool, typer.Option("--duplicate", help="Send each call twice, under different record identifiers.")
-    ] = False,
-    copy_loss: Annotated[
-        float,
-        typer.Option(
-            parser=parse_duration, metavar="TIME", help="With --duplicate: withhold so much of each copy, such as 2s."
-        ),
-    ] = "0",  # type: ignore[assignment] # typer parses the default as well
-    record_route: Annotated[
-        bool, typer.Option("--record-route", help="Stand a Genesys Resource Manager in front.")
-    ] = False,
-    local_host: Annotated[str, typer.Option(help="Local address; default: the one that routes to the target.")] = "",
-    tls_ca: Annotated[
-        Path | None, typer.Option(help="PEM file of who signed the recorder's certificate; default: the system's.")
-    ] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of our own certificate (mutual TLS).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
-    session_expires: Annotated[int, typer.Option(min=90, help="Session-Expires in seconds.")] = 1800,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without progress after which verification gives up.")
-    ] = 60.0,
-    journal: Annotated[Path | None, typer.Option(help="Write what was sent to this .npz file.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides what is sent; identifiers are always new.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    target: option.TargetOption = "udp:127.0.0.1:5060",  # type: ignore[assignment] # typer parses the default as well
+    door: option.DoorOption = Door.MSR,
+    calls: option.Calls = 1,
+    seconds: option.Seconds = 10.0,
+    check: option.Verify = False,
+    state_dir: option.StateDirectory = None,
+    config: option.Config = None,
+    concurrency: option.Concurrency = 0,
+    rate: option.Rate = 20.0,
+    codec: option.Codec = Law.PCMU,
+    srtp: option.Srtp = "",
+    pause: option.Pauses = None,
+    leak: option.Leak = False,
+    loss: option.Loss = 0.0,
+    reorder: option.Reorder = 0.0,
+    duplicate_packets: option.DuplicatePackets = 0.0,
+    duplicate: option.Duplicate = False,
+    copy_loss: option.CopyLoss = "0",  # type: ignore[assignment] # typer parses the default as well
+    record_route: option.RecordRoute = False,
+    local_host: option.LocalHost = "",
+    tls_ca: option.TlsCa = None,
+    tls_certificate: option.TlsCertificate = None,
+    tls_key: option.TlsKey = None,
+    session_expires: option.SessionExpires = 1800,
+    timeout: option.Timeout = 60.0,
+    journal: option.JournalFile = None,
+    seed: option.Seed = 1,
+    as_json: option.AsJson = False,
 ) -> None:
     """Place calls as a Genesys Media Server or a SIPREC client would; verify what was recorded.
 

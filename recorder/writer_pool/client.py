@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -31,14 +30,13 @@ from media.writer.protocol import (
 )
 from recorder import unix_socket
 from recorder.errors import ChannelLostError, WriterRefusedError
+from recorder.frames import Frames, Streams, framed
 
 _log = structlog.get_logger()
 
-_LENGTH: Final = struct.Struct("!I")
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Reply)
+_FRAMES: Final = Frames[Reply](msgspec.msgpack.Decoder(Reply), limit=MAX_MESSAGE, peer="the writer")
 ReplyT = TypeVar("ReplyT")
-Connect: TypeAlias = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+Connect: TypeAlias = Callable[[], Awaitable[Streams]]
 """Opens a connection to the writer. Raises OSError."""
 _RETRY_S: Final = 0.05
 """Between two attempts to connect; a replacement writer takes a few hundred milliseconds to start."""
@@ -94,8 +92,8 @@ class WriterClient:
             try:
                 self._greet(self._stream)
                 await self._read(reader)
-            except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError, ChannelLostError) as error:
-                _log.warning("connection to writer lost", writer=self.name, reason=str(error) or type(error).__name__)
+            except ChannelLostError as error:
+                _log.warning("connection to writer lost", writer=self.name, reason=str(error))
             finally:
                 self._disconnect()
 
@@ -122,7 +120,7 @@ class WriterClient:
 
     def _greet(self, stream: asyncio.StreamWriter) -> None:
         """Ask for something whose answer nobody needs: it comes as soon as the writer reads its connections."""
-        stream.write(_framed(ListSessions(request=next(self._numbers), epoch=self._epoch())))
+        stream.write(framed(ListSessions(request=next(self._numbers), epoch=self._epoch())))
 
     def silent_for(self, *, starting: bool) -> float:
         """Return the seconds without progress of the writer, or, if `starting`, without any sign of its start."""
@@ -132,10 +130,7 @@ class WriterClient:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
-            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-            if length > MAX_MESSAGE:
-                raise ChannelLostError(f"message of {length} bytes")
-            message = _DECODER.decode(await reader.readexactly(length))
+            message = await _FRAMES.receive(reader)
             if not self.connected:
                 self.connected = True
                 self.heartbeat_at = self._clock()
@@ -157,7 +152,7 @@ class WriterClient:
         if self._stream is None:
             raise ChannelLostError(f"no connection to {self.name}")
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._stream.write(_framed(command))
+        self._stream.write(framed(command))
         self._waiting[command.request] = waiter
         try:
             reply = await asyncio.wait_for(waiter, self._timeout_s)
@@ -216,17 +211,10 @@ class WriterClient:
 def over_unix(path: Path) -> Connect:
     """Return how to connect to a writer of this host."""
 
-    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        sock = unix_socket.connect(path)
-        sock.setblocking(False)
-        return await asyncio.open_unix_connection(sock=sock)
+    async def connect() -> Streams:
+        return await unix_socket.open_streams(path)
 
     return connect
-
-
-def _framed(command: Command) -> bytes:
-    payload = _ENCODER.encode(command)
-    return _LENGTH.pack(len(payload)) + payload
 
 
 def _expect(reply: Reply, kind: type[ReplyT]) -> ReplyT:

@@ -16,7 +16,8 @@ from typing import Final
 import structlog
 
 from recorder.errors import ChannelLostError
-from recorder.gateway.link import Beat, Streams, reach, receive
+from recorder.frames import Streams
+from recorder.gateway.link import FRAMES, Beat, reach
 from recorder.ha.settings import HaSettings
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, qualified
@@ -160,11 +161,11 @@ class SiteHosts:
         while True:
             try:
                 async with asyncio.timeout(limit_s):
-                    beat = await receive(reader)
+                    beat = await FRAMES.receive(reader)
             except TimeoutError:
                 # If it was this loop that did not run, its beats are waiting already.
                 async with asyncio.timeout(_RECONNECT_S):
-                    beat = await receive(reader)
+                    beat = await FRAMES.receive(reader)
             if not isinstance(beat, Beat):
                 raise ChannelLostError("a heartbeat was due")
             if host.alive and beat.instance != host.instance:

@@ -33,3 +33,28 @@ def test_what_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
 def test_nobody_listening_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         unix_socket.connect(tmp_path / "absent.sock")
+
+
+async def test_a_full_queue_never_holds_up_the_event_loop(tmp_path: Path) -> None:
+    """A process that is stuck accepts nothing: whoever asks for a connection is told so instead of waiting."""
+    path = tmp_path / "writer-1.sock"
+    # The kernel lets one more wait than the backlog says.
+    with (
+        unix_socket.listen(path, backlog=1),
+        unix_socket.connect(path),
+        unix_socket.connect(path),
+        pytest.raises(BlockingIOError),
+    ):
+        await unix_socket.open_streams(path)
+
+
+async def test_streams_reach_whoever_listens(tmp_path: Path) -> None:
+    path = tmp_path / "writer-1.sock"
+    with unix_socket.listen(path) as listener:
+        reader, writer = await unix_socket.open_streams(path)
+        server, _ = listener.accept()
+        with server:
+            server.sendall(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        await writer.wait_closed()

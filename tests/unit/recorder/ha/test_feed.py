@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recorder import unix_socket
+from recorder.frames import Streams
 from recorder.ha.feed import Feed
-from recorder.ha.follower import Follower, Streams
+from recorder.ha.follower import Follower
 from tests.unit.recorder.ha.test_replica import NOW, checkpoint, closing, opening
 
 
@@ -20,9 +21,7 @@ def wall_clock() -> datetime:
 
 def follower_of(path: Path, *, node: str = "b", promise: Callable[[], bool] | None = None) -> Follower:
     async def connect() -> Streams:
-        sock = unix_socket.connect(path)
-        sock.setblocking(False)
-        return await asyncio.open_unix_connection(sock=sock)
+        return await unix_socket.open_streams(path)
 
     return Follower(node, connect, wall_clock=wall_clock, promise=promise)
 

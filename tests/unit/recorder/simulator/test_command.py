@@ -9,10 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from recorder.simulator.command import parse_pause, parse_target, simulate
+from recorder.simulator.command import simulate
 from recorder.simulator.g711 import Law
 from recorder.simulator.journal import Journal
 from recorder.simulator.lateness import Lateness
+from recorder.simulator.options import parse_pause, parse_target
 from recorder.simulator.oracle import Difference, Verdict
 from recorder.simulator.report import all_good, json_lines, report_lines, summary_line
 from recorder.simulator.rtp_sender import SenderFigures
