@@ -1,8 +1,9 @@
 """Copies of one call: are they the same sound, where do they lie on one timeline, and one master out of all of them.
 
 `compare` holds two finished recordings against each other and returns figures; `placement` puts copies on one
-timeline; `heal` writes the master. Which recordings are compared, and what the figures mean, is decided by the caller.
-Works on finished lossless audio and on the knowledge of where it is received audio; captures are not needed.
+timeline; `heal` writes the master. `side_by_side` puts sessions of one recording there that ran at the same time. Which
+recordings are compared, and what the figures mean, is decided by the caller. Works on finished
+lossless audio and on the knowledge of where it is received audio; captures are not needed.
 """
 
 from media.healing.comparison import compare
@@ -11,6 +12,7 @@ from media.healing.errors import SoundUnreadable
 from media.healing.evidence import Comparison, Method, PartyMatch, Piece
 from media.healing.heal import Healing, Taken, heal, shares
 from media.healing.placement import Strand, by_audio, by_clock, first_strand
+from media.healing.side_by_side import Relation, put_side_by_side
 from media.healing.sound import Sound, Voice, open_sound
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Method",
     "PartyMatch",
     "Piece",
+    "Relation",
     "Sound",
     "SoundUnreadable",
     "Strand",
@@ -31,5 +34,6 @@ __all__ = [
     "first_strand",
     "heal",
     "open_sound",
+    "put_side_by_side",
     "shares",
 ]

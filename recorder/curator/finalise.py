@@ -17,10 +17,11 @@ import msgspec
 import structlog
 
 from media.healing import Healing
-from media.pipeline import OutputFormat, Rendering, RenderOptions, render
+from media.pipeline import OutputFormat, Rendering, RenderOptions
 from media.pipeline.report import RenderingKind
 from recorder.config import Settings
 from recorder.curator.accounting import ledger_of
+from recorder.curator.sessions import Rendered, render_recording
 from recorder.depot import Depot, Draft, Subject
 from storage.catalog import Catalog
 from storage.catalog.records import (
@@ -99,12 +100,13 @@ class Finaliser:
         await self._keep_what_has_more(recording, missing)
         subject = Subject(recording.recording_id, recording.started_at, recording.facts)
         with await asyncio.to_thread(self._depot.draft, subject) as draft:
-            rendering = await asyncio.to_thread(self._render, recording, draft, missing)
+            rendered = await asyncio.to_thread(self._render, recording, draft, missing)
+            rendering = rendered.rendering
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
                 files = (rendered_file(await self._depot.publish(draft), rendering),)
-        rendered = _rendered(recording, rendering, files, missing)
-        publication = await self._catalog.publish(rendered, job=job)
+        result = _result(recording, rendered, files, missing)
+        publication = await self._catalog.publish(result, job=job)
         log = _log.bind(record_identifier=recording.record_identifier, recording=str(recording_id))
         if publication.refused:
             log.info("rendering not published", reason=publication.refused.value)
@@ -112,10 +114,10 @@ class Finaliser:
             return
         log.info(
             "recording finalised",
-            state=rendered.state.value,
-            seconds=round(rendered.duration_s, 3),
-            gaps=len(rendered.gaps),
-            path=rendered.files[0].path if rendered.files else "",
+            state=result.state.value,
+            seconds=round(result.duration_s, 3),
+            gaps=len(result.gaps),
+            path=result.files[0].path if result.files else "",
             warnings=rendering.warnings,
         )
 
@@ -134,7 +136,7 @@ class Finaliser:
                 "`recorder-admin jobs retry`"
             )
 
-    def _render(self, recording: RecordingSegments, draft: Draft, missing: Sequence[str]) -> Rendering:
+    def _render(self, recording: RecordingSegments, draft: Draft, missing: Sequence[str]) -> Rendered:
         """Render into the draft and seal it."""
         present = {
             Path(capture.path): number
@@ -147,10 +149,10 @@ class Finaliser:
         options = msgspec.structs.replace(
             self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
         )
-        rendering = render(list(present), draft.path, options, sessions=list(present.values()))
-        if rendering.kind is RenderingKind.AUDIO:
-            draft.seal(suffix_of(rendering.format))
-        return rendering
+        rendered = render_recording(present, recording.segments, draft.path, self._depot.local, options)
+        if rendered.rendering.kind is RenderingKind.AUDIO:
+            draft.seal(suffix_of(rendered.rendering.format))
+        return rendered
 
 
 def missing_captures(recording: RecordingSegments, node: str) -> list[str]:
@@ -177,9 +179,10 @@ def _warning(path: str) -> str:
     return f"capture missing: {path}"
 
 
-def _rendered(
-    recording: RecordingSegments, rendering: Rendering, files: tuple[RenderedFile, ...], missing: Sequence[str]
+def _result(
+    recording: RecordingSegments, rendered: Rendered, files: tuple[RenderedFile, ...], missing: Sequence[str]
 ) -> RenderedRecording:
+    rendering = rendered.rendering
     rate = rendering.sample_rate or 1
     started_at = (
         datetime.fromtimestamp(rendering.started_at_ns / 1e9, UTC) if rendering.started_at_ns else recording.started_at
@@ -201,7 +204,7 @@ def _rendered(
             )
             for gap in rendering.gaps
         ),
-        streams=_streams(recording.segments, rendering),
+        streams=_streams(recording.segments, rendered),
         warnings=(*map(_warning, missing), *rendering.warnings),
         ledger=ledger_of(rendering, recording.segments, started_at),
     )
@@ -213,11 +216,26 @@ def _state(segments: tuple[RecordedSegment, ...], rendering: Rendering, missing:
     return RecordingState.COMPLETE if rendering.kind is RenderingKind.AUDIO else RecordingState.NO_MEDIA
 
 
-def _streams(segments: tuple[RecordedSegment, ...], rendering: Rendering) -> tuple[RenderedStream, ...]:
-    """Attach each stream's figures to the last segment that had it; the figures cover all segments."""
-    latest = {stream.index: segment.segment_id for segment in segments for stream in segment.streams}
-    return tuple(
-        RenderedStream(segment_id=latest[quality.stream], index=quality.stream, quality=msgspec.to_builtins(quality))
-        for quality in rendering.streams
-        if quality.stream in latest
-    )
+def _streams(segments: tuple[RecordedSegment, ...], rendered: Rendered) -> tuple[RenderedStream, ...]:
+    """Attach each stream's figures to the last segment that had it; the figures cover all segments they are of.
+
+    The party is that of the result: it differs from the session's where sessions at the same time have other parties.
+    """
+    found = []
+    for sessions, quality in rendered.streams:
+        having = tuple(
+            segments[number].segment_id
+            for number in sessions
+            if any(stream.index == quality.stream for stream in segments[number].streams)
+        )
+        if having:
+            found.append(
+                RenderedStream(
+                    segment_id=having[-1],
+                    index=quality.stream,
+                    quality=msgspec.to_builtins(quality),
+                    party=quality.party,
+                    segment_ids=having,
+                )
+            )
+    return tuple(found)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from recorder.config import Settings
-from recorder.curator.copies.audio import ScratchSweeper
 from recorder.curator.copies.decide import PairDecider
 from recorder.curator.copies.heal import Healer
 from recorder.curator.copies.remove import CopyRemover
@@ -21,6 +20,7 @@ from recorder.curator.finalise import Finaliser
 from recorder.curator.keeping import Keeping
 from recorder.curator.redact import Redactor
 from recorder.curator.retention import RetentionKeeper
+from recorder.curator.scratch import ScratchSweeper
 from recorder.curator.stating import Stating
 from recorder.depot import Depot
 from recorder.state_dir import StateDir

@@ -386,11 +386,15 @@ class RenderedGap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedStream:
-    """Quality figures of one stream, as the pipeline measured them."""
+    """Quality figures of one stream, as the pipeline measured them, and the channel that it became."""
 
     segment_id: UUID
+    """The last session that had the stream; it gets the figures."""
     index: int
     quality: Mapping[str, object]
+    party: int
+    segment_ids: tuple[UUID, ...]
+    """All sessions that the stream is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,15 @@ def rendered(recording_id: UUID, *segments: SegmentOpening, digest: bytes = b"\x
                 segment_id=segments[0].segment_id,
             ),
         ),
-        streams=(RenderedStream(segment_id=segments[0].segment_id, index=1, quality={"packets": 2973, "lost": 2}),),
+        streams=(
+            RenderedStream(
+                segment_id=segments[0].segment_id,
+                index=1,
+                quality={"packets": 2973, "lost": 2},
+                party=1,
+                segment_ids=tuple(one.segment_id for one in segments),
+            ),
+        ),
         warnings=("stream 1 began 0.3 s late",),
     )
 

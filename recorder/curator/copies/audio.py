@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import soundfile
 
 from media.healing import Sound, SoundUnreadable, open_sound
-from media.pipeline import OutputFormat, render
+from media.pipeline import OutputFormat
 from media.pipeline.output import WavEncoding, WavFile
 from media.pipeline.report import Gap, GapCause, GapKind, RenderingKind
+from recorder.curator.scratch import SCRATCH
+from recorder.curator.sessions import render_recording
 from recorder.depot import ENCRYPTED
 from storage.catalog import Catalog
 from storage.catalog.copy_records import FinishedAudio
 from storage.catalog.records import RecordingSegments
 from storage.catalog.views import GapView
 from storage.files import FileStore
-
-SCRATCH: Final = PurePosixPath(".unfinished")
-"""Folder of the store for files that never get a name."""
 
 _MAPPED: Final = (OutputFormat.WAV_MULAW, OutputFormat.WAV_ALAW, OutputFormat.WAV_PCM16)
 """Formats whose samples are read where they lie."""
@@ -34,19 +32,6 @@ _UNKNOWN: Final = {
 }
 """What a cause that a later or another recorder wrote counts as: what matters for copies is the kind."""
 _BLOCK: Final = 1 << 16
-_ABANDONED_S: Final = 6 * 3600.0
-
-
-class ScratchSweeper:
-    """Removes scratch files whose curator died before they lost their names."""
-
-    def __init__(self, store: FileStore) -> None:
-        self._store = store
-
-    async def sweep(self) -> None:
-        """Remove what is older than any job takes."""
-        now = datetime.now(UTC).timestamp()
-        await asyncio.to_thread(self._store.discard_unfinished, older_than_s=_ABANDONED_S, now=now)
 
 
 class AudioReader:
@@ -86,7 +71,7 @@ class AudioReader:
         }
         with self._store.begin(SCRATCH) as pending:
             pending.path.unlink()
-            rendering = render(list(captures), pending.path, sessions=list(captures.values()))
+            rendering = render_recording(captures, recording.segments, pending.path, self._store).rendering
             if rendering.kind is not RenderingKind.AUDIO:
                 raise SoundUnreadable(audio.path, "its captures hold no audio")
             return open_sound(

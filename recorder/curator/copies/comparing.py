@@ -9,7 +9,7 @@ from uuid import UUID
 
 from media.healing import Comparison, Sound, compare, convert
 from media.pipeline import GapCause
-from recorder.curator.copies.audio import SCRATCH
+from recorder.curator.scratch import SCRATCH
 from storage.files import FileStore
 
 
