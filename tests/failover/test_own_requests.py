@@ -75,9 +75,17 @@ def test_a_challenged_reinvite_is_sent_again_with_credentials_and_the_media_move
             call.media.talk(0.5)
             call.hang_up()
         call.assert_recorded(tmp_path)
-    traced = recorder.command("recordings", "trace", call.identifier, "--full").stdout
-    assert "Authorization: Digest" in traced
-    assert proof(third, algorithm).response not in traced
+    assert proof(third, algorithm).response not in traced(recorder, call, "Authorization: Digest")
+
+
+def traced(recorder: RunningRecorder, call: Call, expected: str) -> str:
+    """Return the trace of a recording once it tells of the expected; it is written behind the dialog."""
+
+    def probe() -> str | None:
+        text = recorder.invoke("recordings", "trace", call.identifier, "--full").stdout
+        return text if expected in text else None
+
+    return eventually(probe, limit_s=REPLACED_S, what=f"{expected!r} in the trace", detail=recorder.log_tail)
 
 
 def start(call: Call, *, product: str, allow: str) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.failover.chaos.faults import REPLACED_S, Target, send
+from tests.failover.chaos.faults import REPLACED_S, Target
 from tests.kit.call import Call
-from tests.kit.running import RunningRecorder, alive, eventually
+from tests.kit.running import RunningRecorder, eventually
 
 pytestmark = pytest.mark.failover
 
@@ -26,17 +24,6 @@ def target(recorder: RunningRecorder) -> Target:
     found = Target(recorder)
     eventually(found.whole, limit_s=REPLACED_S, what="every process at work")
     return found
-
-
-@contextmanager
-def postgresql_away(target: Target) -> Iterator[None]:
-    frozen = target.postgres()
-    assert frozen
-    send(frozen, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        send((pid for pid in frozen if alive(pid)), signal.SIGCONT)
 
 
 def kill_active(target: Target) -> None:
@@ -55,7 +42,7 @@ def test_calls_from_before_and_from_during_the_outage_go_on_in_the_next_frontend
     with Call(recorder) as before, Call(recorder) as during, Call(recorder) as after:
         before.start()
         before.media.talk(0.5)
-        with postgresql_away(target):
+        with target.postgres_away():
             during.start()
             during.media.talk(0.5)
             kill_active(target)
@@ -77,7 +64,7 @@ def test_the_last_answer_is_repeated_by_the_next_frontend(
     with Call(recorder) as call:
         call.start()
         call.media.talk(0.5)
-        with postgresql_away(target):
+        with target.postgres_away():
             call.media.stop()
             goodbye = call.dialog.request("BYE")
             call.client.send(goodbye)
@@ -95,7 +82,7 @@ def test_two_frontends_in_a_row(recorder: RunningRecorder, target: Target, tmp_p
     with Call(recorder) as call:
         call.start()
         call.media.talk(0.3)
-        with postgresql_away(target):
+        with target.postgres_away():
             for _ in range(2):
                 kill_active(target)
                 eventually(lambda: all_frontends(target), limit_s=REPLACED_S, what="another standby")

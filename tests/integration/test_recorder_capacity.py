@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,16 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecord
         yield made
         assert made.stop() == 0, made.log_tail()
     made.assert_no_traceback()
+
+
+@contextmanager
+def unwritable(journal: Path) -> Iterator[None]:
+    """No file can be written there."""
+    journal.mkdir()
+    try:
+        yield
+    finally:
+        journal.rmdir()
 
 
 def options_say(recorder: RunningRecorder, status: int) -> None:
@@ -61,26 +70,18 @@ def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised
 ) -> None:
     """A call under way goes on. What was refused may have reached the catalog, but is no session there that goes on."""
     journal = recorder.state_dir / "journal"
-    postgres = Target(recorder).postgres()
-    assert postgres
+    target = Target(recorder)
     with Call(recorder) as running, Call(recorder) as refused:
         running.start()
-        journal.mkdir()  # no file can be written there
-        try:
-            for pid in postgres:
-                os.kill(pid, signal.SIGSTOP)
+        with unwritable(journal), target.postgres_away():
             answer = refused.dialog.send("INVITE", refused.offer())
             assert answer.status == 503, answer.text
             assert int(answer.one("Retry-After")) > 0
             # Not only until the next look at the catalog.
             with SipClient(recorder.sip_port) as probe:
                 for _ in range(4):
-                    assert probe.options().status == 503
+                    assert probe.options().status == 503, recorder.log_tail()
                     assert running.client.quiet(0.4)
-        finally:
-            journal.rmdir()
-            for pid in postgres:
-                os.kill(pid, signal.SIGCONT)
         options_say(recorder, 200)
         running.media.talk(0.2)
         running.hang_up()

@@ -10,7 +10,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,6 +69,23 @@ class Target:
                 return [pid, *descendants(pid)]
         return []
 
+    @contextmanager
+    def postgres_away(self) -> Iterator[None]:
+        """PostgreSQL as on a host that hangs: nothing of it answers, and nothing of it is gone."""
+        # The parent first, so that no process of it is born behind our back and answers.
+        chosen = self.postgres()[:1]
+        assert chosen, "PostgreSQL does not run"
+        send(chosen, signal.SIGSTOP)
+        while not stopped(chosen[0]):
+            time.sleep(_POLL_S)
+        children = descendants(chosen[0])
+        send(children, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            # Never a number that another process may have by now.
+            send((pid for pid in (*children, *chosen) if alive(pid)), signal.SIGCONT)
+
     def command(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Give the supervisor a command; what it refuses at such a moment is no matter of ours."""
         try:
@@ -114,6 +132,15 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
         kill_if_there(pid, number)
 
 
+def stopped(pid: int) -> bool:
+    """Whether a process stands still, or is no more."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "TZ"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 async def frozen(pids: Iterable[int], seconds: float) -> None:
     """Stop processes for a while; one that is killed meanwhile stays dead."""
     chosen = list(pids)
@@ -150,16 +177,21 @@ async def _kill_postgres(target: Target, _: random.Random) -> None:
     send(await asyncio.to_thread(target.postgres), signal.SIGKILL)
 
 
+async def _without_postgres(target: Target, seconds: float) -> None:
+    with target.postgres_away():
+        await asyncio.sleep(seconds)
+
+
 def _freeze_postgres(shortest_s: float, longest_s: float) -> Strike:
     async def strike(target: Target, rng: random.Random) -> None:
-        await frozen(await asyncio.to_thread(target.postgres), rng.uniform(shortest_s, longest_s))
+        await _without_postgres(target, rng.uniform(shortest_s, longest_s))
 
     return strike
 
 
 async def _kill_active_blind(target: Target, rng: random.Random) -> None:
     """Kill the active frontend while PostgreSQL is away: the next one has what it was told."""
-    away = asyncio.ensure_future(frozen(await asyncio.to_thread(target.postgres), 4.0))
+    away = asyncio.ensure_future(_without_postgres(target, 4.0))
     await asyncio.sleep(rng.uniform(0.2, 2.5))
     await _kill_active(target, rng)
     await away
