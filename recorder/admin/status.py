@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recorder.admin.context import state_dir_of
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError
 from storage.catalog import Catalog
 from storage.cli.context import report

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recorder.admin.context import state_dir_of
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError, RecorderError
 from storage.cli.context import report
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from recorder.admin.context import state_dir_of
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError, RecorderError
 from storage.cli.context import make_console, report
 

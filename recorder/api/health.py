@@ -7,8 +7,8 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Response, get
 
-from recorder.admin.control import ask
 from recorder.api.metrics import exposition
+from recorder.control import ask
 from recorder.errors import NotRunningError
 from recorder.state_dir import StateDir
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 
 from pydantic import Field, field_validator, model_validator
 
 from recorder.ha.lease import LeaseTiming
 from recorder.settings_kit import NodeName, OptionalFile, Table, ip_address
-from storage.catalog.records import FRONTEND_LEASE
+
+_LEASE: Final = "frontend"
+"""`storage.catalog.records.FRONTEND_LEASE`; every process reads settings, and only some may load a database library."""
 
 
 class HaSettings(Table):
@@ -77,4 +80,4 @@ class HaSettings(Table):
     @property
     def lease(self) -> str:
         """Name of the site's lease in the catalog."""
-        return FRONTEND_LEASE if self.site == "default" else f"{FRONTEND_LEASE}:{self.site}"
+        return _LEASE if self.site == "default" else f"{_LEASE}:{self.site}"

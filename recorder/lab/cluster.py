@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError, SetupError
 from recorder.ha.vault import make_key_file
 from recorder.lab.certificates import LabAuthority

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recorder.admin.app import app
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.lab.cluster import CLIENT, FLOATING, SIP_PORT, Cluster
 from recorder.simulator.scenario import ScenarioOptions, plan_calls
 from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError
 from recorder.state_dir import StateDir
 from tests.kit.running import RunningRecorder, alive, descendants, kill_if_there
