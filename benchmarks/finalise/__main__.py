@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.machine import machine_facts
 from media.container import RECORD, BlockEncoder, Codec, End, Session, Stream
 from media.pipeline import OutputFormat, Rendering, RenderOptions, render
+from recorder.curator.allocation import keep_freed_memory
 
 _START_NS = 1_772_366_400_000_000_000
 _FRAME_NS = 20_000_000
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--loss", type=float, default=0.0, help="share of packets that never arrived, 0..1")
     options = parser.parse_args()
     print(machine_facts(), flush=True)
+    keep_freed_memory()  # as a curator does
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as directory:
         capture = Path(directory) / f"{1:032x}.tcap"
         packets = write_capture(capture, options.minutes, options.loss)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from media.container import model
 from media.container.layout import (
+    BLOCK,
     BLOCK_HEADER,
     BLOCK_MAGIC,
     FILE_HEADER,
@@ -31,6 +32,10 @@ from media.container.layout import (
     BlockType,
 )
 from media.errors import CaptureUnreadable, LostError
+
+_RECORD_WORDS: Final = RECORD.itemsize // 2
+_LENGTH_WORD: Final = 4
+"""Where a record has the packet's length, in words of 16 bits; hosts are little-endian as captures are."""
 
 DEFAULT_BATCH_BYTES: Final = 1 << 20
 """Body bytes per batch: large enough for numpy, small enough for constant memory."""
@@ -58,7 +63,7 @@ class PacketBatch:
     records: NDArray[np.void]
     """dtype `RECORD`, one per packet."""
     data: NDArray[np.uint8]
-    """The packets back to back."""
+    """What holds the packets: those of one block back to back."""
     offsets: NDArray[np.int64]
     """Start of each packet in `data`."""
 
@@ -109,27 +114,17 @@ class Capture:
         return self._batches(BlockType.RTCP, batch_bytes)
 
     def _batches(self, kind: BlockType, batch_bytes: int) -> Iterator[PacketBatch]:
-        offsets, lengths = self._blocks[kind]
         with _open(self.path) as file:
-            pending: list[tuple[NDArray[np.void], NDArray[np.uint8]]] = []
-            size = 0
-            for offset, length in zip(offsets, lengths, strict=True):
-                if pending and size + length > batch_bytes:
-                    yield _batch(pending)
-                    pending, size = [], 0
-                pending.append(self._read_block(file, offset, length))
-                size += length
-            if pending:
-                yield _batch(pending)
+            for offsets, lengths in _grouped(*self._blocks[kind], batch_bytes):
+                pieces = [self._read(file, offset, size) for offset, size in _spans(offsets, lengths)]
+                yield _batch(b"".join(pieces) if len(pieces) > 1 else pieces[0], lengths)
 
-    def _read_block(self, file: BinaryIO, offset: int, length: int) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
+    def _read(self, file: BinaryIO, offset: int, size: int) -> bytes:
         file.seek(offset)
-        raw = file.read(BLOCK_HEADER.size + length)
-        if len(raw) != BLOCK_HEADER.size + length:
+        raw = file.read(size)
+        if len(raw) != size:
             raise LostError(f"{self.path}: became shorter while it was read")
-        count = BLOCK_HEADER.unpack_from(raw)[7]
-        records = np.frombuffer(raw, RECORD, count, BLOCK_HEADER.size)
-        return records, np.frombuffer(raw, np.uint8, offset=BLOCK_HEADER.size + count * RECORD.itemsize)
+        return raw
 
     def _scan(self, file: BinaryIO) -> None:
         size = os.fstat(file.fileno()).st_size
@@ -192,8 +187,9 @@ class Capture:
     def _take_records(self, kind: int, body: bytes, count: int) -> bool:
         if count * RECORD.itemsize > len(body):
             return False
-        lengths = np.frombuffer(body, RECORD, count)["length"]
-        if int(lengths.sum(dtype=np.int64)) != len(body) - count * RECORD.itemsize:
+        # Few records a block: numpy's fixed costs would be most of the verification.
+        words = memoryview(body)[: count * RECORD.itemsize].cast("H")
+        if sum(words[_LENGTH_WORD::_RECORD_WORDS]) != len(body) - count * RECORD.itemsize:
             return False
         offsets, sizes = self._blocks[kind]
         offsets.append(self.valid_bytes)
@@ -242,12 +238,45 @@ def _check_header(header: bytes, sequence: int, left: int) -> tuple[int, Damage]
     return length, Damage.NONE
 
 
-def _batch(blocks: list[tuple[NDArray[np.void], NDArray[np.uint8]]]) -> PacketBatch:
-    if len(blocks) == 1:
-        records, data = blocks[0]
-    else:
-        # NumPy concatenates structured arrays field by field; as bytes it is one copy.
-        records = np.frombuffer(b"".join([block[0].tobytes() for block in blocks]), blocks[0][0].dtype)
-        data = np.concatenate([block[1] for block in blocks])
-    lengths = records["length"].astype(np.int64)
-    return PacketBatch(records, data, np.cumsum(lengths) - lengths)
+def _grouped(offsets: array[int], lengths: array[int], size: int) -> Iterator[tuple[array[int], array[int]]]:
+    """Yield places of blocks and lengths of their bodies: as many as `size` bytes hold at a time, at least one."""
+    start, held = 0, 0
+    for number, length in enumerate(lengths):
+        if number > start and held + length > size:
+            yield offsets[start:number], lengths[start:number]
+            start, held = number, 0
+        held += length
+    if start < len(lengths):
+        yield offsets[start:], lengths[start:]
+
+
+def _spans(offsets: array[int], lengths: array[int]) -> Iterator[tuple[int, int]]:
+    """Yield place and size of each stretch of blocks that touch: one read each."""
+    start = end = offsets[0]
+    for offset, length in zip(offsets, lengths, strict=True):
+        if offset != end:
+            yield start, end - start
+            start = offset
+        end = offset + BLOCK_HEADER.size + length
+    yield start, end - start
+
+
+def _batch(raw: bytes, lengths: array[int]) -> PacketBatch:
+    """Return the packets of blocks that lie back to back; `lengths` are those of their bodies."""
+    sizes = np.array(lengths, np.int64) + BLOCK_HEADER.size
+    starts = np.cumsum(sizes) - sizes
+    data = np.frombuffer(raw, np.uint8)
+    headers = data[starts[:, None] + np.arange(BLOCK_HEADER.size)].view(BLOCK)[:, 0]
+    counts = headers["count"].astype(np.int64)
+    first = starts + BLOCK_HEADER.size
+    view = memoryview(raw)
+    # NumPy concatenates structured arrays field by field; as bytes it is one copy.
+    index = b"".join(
+        [view[at : at + size] for at, size in zip(first.tolist(), (counts * RECORD.itemsize).tolist(), strict=True)]
+    )
+    records = np.frombuffer(index, RECORD)
+    packets = records["length"].astype(np.int64)
+    ends = np.cumsum(packets)
+    # Between the packets of two blocks lie a header and an index.
+    before = np.cumsum(counts * RECORD.itemsize + BLOCK_HEADER.size)
+    return PacketBatch(records, data, ends - packets + np.repeat(before, counts))

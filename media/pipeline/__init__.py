@@ -1,8 +1,8 @@
 """Finalising: captures in, one audio file and its report out. Runs in the curator, never in a writer.
 
 `render` is the whole interface. Inside, a recording passes `intake` (captures to slices of packets), `flow` (slices to
-ordered packets of each source), then twice: `survey` measures, `plan` lays out (`alignment`, `sender_clock`, `drift`,
-`gaps`), `painting` puts samples in their places, `output` writes them. Codecs live in `codec`.
+ordered packets of each source), then in two `passes`: `survey` measures, `plan` lays out (`alignment`, `sender_clock`,
+`drift`, `gaps`), `painting` puts samples in their places, `output` writes them. Codecs live in `codec`.
 """
 
 from media.pipeline.errors import OutputFailed, TimelineTooLong, UnsupportedOutput

@@ -52,7 +52,9 @@ class Packets:
         return len(self.index)
 
     def take(self, positions: NDArray[np.intp]) -> Packets:
-        """Return the packets at some positions; the bytes are shared."""
+        """Return the packets at some positions; the bytes are shared, the index may be."""
+        if _follow_one_another(positions):
+            return self.part(int(positions[0]), int(positions[-1]) + 1)
         # Indexing records by positions takes forty times as long as `take`.
         return Packets(self.index.take(positions), self.octets)
 
@@ -69,6 +71,11 @@ class Packets:
         index["payload_start"] = starts
         positions = np.arange(int(ends[-1]) if len(ends) else 0)
         return Packets(index, self.octets[positions + np.repeat(self.index["payload_start"] - starts, lengths)])
+
+
+def _follow_one_another(positions: NDArray[np.intp]) -> bool:
+    spans = len(positions) > 0 and int(positions[-1] - positions[0]) + 1 == len(positions)
+    return spans and bool((np.diff(positions) == 1).all())
 
 
 def distinct(values: NDArray[np.integer]) -> list[int]:

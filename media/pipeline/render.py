@@ -20,11 +20,10 @@ from media.pipeline.canvas import Rows, mix_samples
 from media.pipeline.codec import CodecRegistry, Law, default_registry
 from media.pipeline.codec.g711 import compress
 from media.pipeline.errors import UnsupportedOutput
-from media.pipeline.flow import Demultiplexer, FlowPackets
-from media.pipeline.intake import Intake
 from media.pipeline.levels import LevelMeter
 from media.pipeline.output import LAW_OF, NO_TAGS, Tags, open_sink, resolved
 from media.pipeline.painting import Painter
+from media.pipeline.passes import Passes
 from media.pipeline.plan import Plan, make_plan
 from media.pipeline.quality import Findings, Surveyed, nothing_received, report
 from media.pipeline.report import Layout, Rendering, RenderOptions
@@ -66,7 +65,8 @@ def render(
     numbered, findings = _open(captures, sessions or [0] * len(captures))
     opened = [capture for capture, _ in numbered]
     table = StreamTable(opened, registry or default_registry(), [session for _, session in numbered])
-    recording = _survey(opened, table, findings)
+    passes = Passes(opened, table)
+    recording = _survey(opened, table, passes, findings)
     if not recording.survey.flows:
         return nothing_received(recording)
     plan = make_plan(
@@ -86,7 +86,7 @@ def render(
     channels = 1 if options.layout is Layout.MIX else len(parties)
     sink = open_sink(format_, target, plan.sample_rate, channels, plan.frames, tags=_tags(options, plan))
     try:
-        for stretch in _stretches(opened, table, plan, painter):
+        for stretch in _stretches(passes, plan, painter):
             for party, samples in zip(parties, stretch, strict=True):
                 meters[party].feed(samples)
             sink.write(_frames(stretch, options.layout, law, LAW_OF.get(format_)))
@@ -110,29 +110,19 @@ def _open(paths: Sequence[Path], sessions: Sequence[int]) -> tuple[list[tuple[Ca
     return opened, findings
 
 
-def _survey(captures: Sequence[Capture], table: StreamTable, findings: Findings) -> Surveyed:
-    survey, flows, intake = Survey(), Demultiplexer(table), Intake(captures, table)
-    number = 0
-    for number, given in _passes(intake, flows):
+def _survey(captures: Sequence[Capture], table: StreamTable, passes: Passes, findings: Findings) -> Surveyed:
+    survey, number = Survey(), 0
+    for number, given in passes.first():
         survey.add(given, number)
+    intake, flows = passes.intake, passes.flows
     findings.malformed, findings.unknown, findings.refused = intake.malformed, intake.unknown, flows.refused
     return Surveyed(captures, table, survey, flows, number + 1, findings)
 
 
-def _passes(intake: Intake, flows: Demultiplexer) -> Iterator[tuple[int, FlowPackets]]:
-    """Yield what each slice adds to each flow, with the number of the slice; the last one is the rest."""
-    number = -1
-    for number, packets in enumerate(intake.slices()):
-        for given in flows.feed(packets):
-            yield number, given
-    for given in flows.finish():
-        yield number + 1, given
-
-
-def _stretches(captures: Sequence[Capture], table: StreamTable, plan: Plan, painter: Painter) -> Iterator[list[Rows]]:
+def _stretches(passes: Passes, plan: Plan, painter: Painter) -> Iterator[list[Rows]]:
     """Yield the output of all parties, stretch by stretch."""
     latest = 0
-    for number, given in _passes(Intake(captures, table), Demultiplexer(table)):
+    for number, given in passes.second():
         if number != latest:
             yield painter.finished(plan.settled[number - 1])
             latest = number

@@ -14,6 +14,7 @@ import structlog
 from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
+from recorder.curator.allocation import keep_freed_memory
 from recorder.curator.work import CHORES, JOBS, NODE, Chore, JobHandler, Tools
 from recorder.depot import Depot
 from recorder.role import Assignment
@@ -36,6 +37,7 @@ _SYS_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
 def run(assignment: Assignment) -> None:
     """Work until told to stop."""
     _yield_to_the_writers()
+    keep_freed_memory()
     asyncio.run(_Process(assignment).run())
 
 

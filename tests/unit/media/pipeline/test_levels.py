@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from media.pipeline.codec import Law
-from media.pipeline.codec.g711 import compress
+from media.pipeline.codec.g711 import compress, expand
 from media.pipeline.levels import LevelMeter
 
 
@@ -39,15 +39,27 @@ def test_room_noise_is_not_speech() -> None:
     assert meter.speech_share == 0.0
 
 
+@pytest.mark.parametrize("rate", [8000, 11_250, 16_000])
 @pytest.mark.parametrize("law", list(Law))
-def test_codes_measure_as_their_samples(law: Law) -> None:
-    samples = np.random.default_rng(1).integers(-32000, 32000, 4000).astype(np.int16)
+def test_codes_measure_as_their_samples(law: Law, rate: int) -> None:
+    """At 11,250 Hz a frame has an odd number of samples."""
+    samples = np.random.default_rng(1).integers(-32000, 32000, 4001).astype(np.int16)
+    samples[1500:3000] //= 1000
     codes = compress(samples, law)
-    by_code, by_sample = LevelMeter(8000, law), LevelMeter(8000, None)
-    by_code.feed(codes)
-    by_sample.feed(samples)
-    assert by_code.level_dbfs(4000) == pytest.approx(by_sample.level_dbfs(4000), abs=0.05)
-    assert by_code.speech_share == by_sample.speech_share
+    by_code, by_sample = LevelMeter(rate, law), LevelMeter(rate, None)
+    for start, end in ((0, 1), (1, 1300), (1300, 4001)):
+        by_code.feed(codes[start:end])
+        by_sample.feed(expand(codes[start:end], law))
+    assert by_code.level_dbfs(4001) == by_sample.level_dbfs(4001)
+    assert 0 < by_code.speech_share == by_sample.speech_share < 1
+    assert by_code.clipped == by_sample.clipped
+
+
+@pytest.mark.parametrize("law", list(Law))
+def test_full_scale_codes_are_clipped(law: Law) -> None:
+    meter = LevelMeter(8000, law)
+    meter.feed(compress(np.array([32767, -32768, 32767, 20000], np.int16), law))
+    assert meter.clipped == 3
 
 
 def test_the_rest_of_the_last_frame_counts_for_the_level() -> None:

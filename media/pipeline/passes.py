@@ -1,0 +1,68 @@
+"""The packets of a recording for both passes of finalising: read, located and put in order once where they fit.
+
+Only a long recording is read a second time, so that memory stays constant whatever its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from media.container import Capture
+from media.pipeline.flow import Demultiplexer, FlowPackets
+from media.pipeline.intake import Intake
+from media.pipeline.packets import Packets
+from media.pipeline.stream_table import StreamTable
+
+KEPT_BYTES: Final = 32 << 20
+"""Of packets and their index: about twenty minutes of a two-party G.711 call. Most calls end before."""
+
+
+class Passes:
+    """What each slice of the captures adds to each flow, in the same order in both passes.
+
+    Args:
+        captures: in order of their opening.
+        table: of the same captures.
+        kept_bytes: most that is kept of the first pass for the second one.
+
+    """
+
+    def __init__(self, captures: Sequence[Capture], table: StreamTable, kept_bytes: int = KEPT_BYTES) -> None:
+        self._captures = captures
+        self._table = table
+        self._room = kept_bytes
+        self._kept: list[tuple[int, FlowPackets]] | None = []
+        self.intake = Intake(captures, table)
+        self.flows = Demultiplexer(table)
+
+    def first(self) -> Iterator[tuple[int, FlowPackets]]:
+        """Yield what each slice adds to each flow, with the number of the slice; the last one is the rest."""
+        for number, given in _read(self.intake, self.flows):
+            self._keep(number, given)
+            yield number, given
+
+    def second(self) -> Iterator[tuple[int, FlowPackets]]:
+        """Yield the same once more; `arrived` may be left out."""
+        if self._kept is None:
+            return _read(Intake(self._captures, self._table), Demultiplexer(self._table))
+        return iter(self._kept)
+
+    def _keep(self, number: int, given: FlowPackets) -> None:
+        if self._kept is None:
+            return
+        # The octets of a slice are shared by its flows and counted for each of them: the bound errs on the safe side.
+        self._room -= given.ordered.index.nbytes + given.ordered.octets.nbytes
+        if self._room < 0:
+            self._kept = None
+        else:
+            self._kept.append((number, FlowPackets(given.key, Packets.none(), given.ordered, given.overdue)))
+
+
+def _read(intake: Intake, flows: Demultiplexer) -> Iterator[tuple[int, FlowPackets]]:
+    number = -1
+    for number, packets in enumerate(intake.slices()):
+        for given in flows.feed(packets):
+            yield number, given
+    for given in flows.finish():
+        yield number + 1, given
