@@ -22,7 +22,15 @@ from recorder.edge.networks import EVERYWHERE
 from recorder.errors import ConfigError
 from recorder.ha.settings import HaSettings
 from recorder.retention_settings import RetentionSettings
-from recorder.settings_kit import AbsolutePath, IpAddress, NetworkText, NodeName, OptionalFile, OptionalIpAddress
+from recorder.settings_kit import (
+    AbsolutePath,
+    IpAddress,
+    NetworkText,
+    NodeName,
+    OptionalFile,
+    OptionalIpAddress,
+    StoreName,
+)
 from recorder.settings_kit import Table as _Table
 from storage.files.layout import DEFAULT_TEMPLATE, Layout
 
@@ -219,6 +227,13 @@ class RecordingSettings(_Table):
     """The finished recordings."""
 
     root: AbsolutePath | None = Field(None, description="directory; default: recordings/ under the state directory")
+    shared: bool = Field(
+        True,
+        description="every host of the site sees root and archives at the same path; false: they are this host's own",
+    )
+    archives: dict[StoreName, AbsolutePath] = Field(
+        {}, description="further directories by name, for `recorder-admin storage rebalance`"
+    )
     format: Literal["g711", "pcm16", "flac", "opus"] = Field(
         "g711", description="g711 keeps the received bytes in a mu-law or A-law stereo WAV"
     )

@@ -17,8 +17,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from recorder.config import Settings
-from recorder.state_dir import recordings_root
-from recorder.stores import open_remote, s3_options
+from recorder.stores import directories, open_remote, s3_options
 from storage.catalog import Catalog
 from storage.catalog.file_lives import EnvelopeRow
 from storage.encryption import Envelope, Recipient, encrypt_file, load_recipients
@@ -42,11 +41,11 @@ class Subject:
 
 
 class Depot:
-    """Files of finished recordings on this host, and the object store behind it if there is one."""
+    """Files of finished recordings on this host: where they are made, archives, and the object store if there is."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
-        self.local = FileStore(recordings_root(settings))
+        self.local, *self.archives = [FileStore(root, name=name) for name, root in directories(settings).items()]
         self.remote: Store | None = open_remote(s3_options(settings))
         self._layout = Layout(settings.recordings.layout)
         self._recipients = load_recipients([Path(path) for path in settings.recordings.encrypt_to])
@@ -54,14 +53,17 @@ class Depot:
     @property
     def stores(self) -> dict[str, Store]:
         """The stores by the names that the catalog has for them."""
-        return {store.name: store for store in (self.local, self.remote) if store is not None}
+        return {store.name: store for store in (self.local, *self.archives, self.remote) if store is not None}
 
     def store(self, name: str) -> Store:
         """Return a store by its name."""
         try:
             return self.stores[name]
         except KeyError:
-            raise StoreFailed(f"store {name!r} is not configured here: see [s3] of the settings") from None
+            raise StoreFailed(
+                f"store {name!r} is not known on this host: see [s3], recordings.archives and recordings.shared of the "
+                "settings"
+            ) from None
 
     def draft(self, subject: Subject, *, encrypt: bool = True) -> Draft:
         """Begin a file of a recording; use it as a context manager. Blocks."""

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from recorder.edge.networks import network
 
+_STORE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+_TAKEN_STORE_NAMES: Final = ("local", "s3", "captures")
 _NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
 
@@ -32,6 +34,14 @@ def _node_name(value: str) -> str:
     return value
 
 
+def _store_name(value: str) -> str:
+    if not _STORE_NAME.match(value) or value in _TAKEN_STORE_NAMES:
+        raise ValueError(
+            f"must be 1 to 31 small letters, digits or '-', beginning with a letter, and none of {_TAKEN_STORE_NAMES}"
+        )
+    return value
+
+
 def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
@@ -43,6 +53,7 @@ def _absolute_or_empty(value: str) -> str:
 IpAddress = Annotated[str, AfterValidator(ip_address)]
 OptionalIpAddress = Annotated[str, AfterValidator(_ip_address_or_empty)]
 NodeName = Annotated[str, AfterValidator(_node_name)]
+StoreName = Annotated[str, AfterValidator(_store_name)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 OptionalFile = Annotated[str, AfterValidator(_absolute_or_empty)]
 NetworkText = Annotated[str, AfterValidator(lambda value: str(network(value)))]

@@ -22,6 +22,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     retention: dict[str, Any] = {}
     """The `[retention]` table that it runs with."""
     node: str = ""
+    directories: dict[str, str] = {}
+    """Of finished files, by the names of their stores; the first is `recordings_root`."""
     object_store: S3Options | None = None
     """With its secret: the run file is readable by its owner only."""
 

@@ -1,16 +1,32 @@
-"""The object store of the settings, as the storage package takes it."""
+"""The stores of the settings: directories by the names that the catalog has for them, and the object store."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from recorder.config import Settings
 from recorder.errors import ConfigError
+from recorder.state_dir import recordings_root
 from storage.encryption import load_recipients
 from storage.errors import StorageMisused
 from storage.files import Store
 from storage.files.object_lock import ObjectLock
 from storage.files.object_store import S3Options, S3Store
+
+LOCAL: Final = "local"
+"""The directory in which files are made."""
+
+
+def store_name(settings: Settings, name: str = LOCAL) -> str:
+    """Return how the catalog calls a directory: with the host's name where it is this host's own."""
+    return name if settings.recordings.shared else f"{name}@{settings.node}"
+
+
+def directories(settings: Settings) -> dict[str, Path]:
+    """Return the directories of finished files by the names of their stores; the first is where files are made."""
+    named = {LOCAL: recordings_root(settings), **settings.recordings.archives}
+    return {store_name(settings, name): path for name, path in named.items()}
 
 
 def s3_options(settings: Settings) -> S3Options | None:

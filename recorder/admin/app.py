@@ -12,6 +12,7 @@ from recorder.admin.context import AdminContext
 from recorder.admin.copies import app as copies_app
 from recorder.admin.recordings_import import import_recordings
 from recorder.admin.status import status
+from recorder.admin.storage_rebalance import rebalance_storage
 from recorder.admin.switchover import switchover
 from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 recordings_app.command("import")(import_recordings)
+storage_app.command("rebalance")(rebalance_storage)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(copies_app, name="copies")
 app.add_typer(jobs_app, name="jobs")

@@ -12,7 +12,7 @@ from recorder.config import Settings
 from recorder.errors import NotRunningError
 from recorder.retention_settings import RetentionSettings
 from recorder.state_dir import StateDir, recordings_root
-from recorder.stores import s3_options
+from recorder.stores import directories, s3_options
 from storage.cli.context import CliContext
 
 
@@ -45,6 +45,7 @@ class AdminContext:
             return CliContext(
                 dsn=running.dsn,
                 files_root=Path(running.recordings_root),
+                directories={name: Path(path) for name, path in running.directories.items()},
                 state_dir=self.state_dir.root,
                 retention=RetentionSettings.model_validate(running.retention).policy(),
                 object_store=running.object_store,
@@ -54,6 +55,7 @@ class AdminContext:
             return CliContext(
                 dsn=self.settings.database.dsn,
                 files_root=recordings_root(self.settings),
+                directories=directories(self.settings),
                 state_dir=self.state_dir.root,
                 retention=self.settings.retention.policy(),
                 object_store=s3_options(self.settings),

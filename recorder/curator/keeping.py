@@ -1,29 +1,34 @@
-"""Upload and discard jobs: files reach the object store, and what nothing claims any more is removed.
+"""Jobs about finished files: they reach the object store, are held there, and go when nothing claims them any more.
 
-Order of truth: bytes durable in the other store, then the catalog's row with its audit entry, then removal.
+How a file moves so that no death loses it is in `recorder.file_moves`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from recorder.depot import ENCRYPTED, Depot
+from recorder.file_moves import FileMover
 from storage.catalog import Catalog
-from storage.catalog.file_lives import FileClaim
 from storage.catalog.records import ClaimedJob
 from storage.encryption.envelope import SUFFIX as KEYS_SUFFIX
-from storage.errors import IntegrityBroken, StoreFailed
-from storage.files import Store
+from storage.errors import StoreFailed
 
 _log = structlog.get_logger()
 
 FORGOTTEN: Final = timedelta(hours=1)
 """An intent that is older belongs to nobody any more: a claim follows within moments."""
+
+STALE: Final = timedelta(minutes=15)
+"""A worker that lost its claim is stopped within seconds; after this time none acts on what it knew."""
+
+_ACTOR: Final = "curator"
 
 
 class Keeping:
@@ -41,8 +46,24 @@ class Keeping:
             raise StoreFailed("an upload waits for [s3] of the settings, which is not configured")
         if await self._catalog.redactions.pending(recording_id):
             raise StoreFailed(f"recording {recording_id} is being redacted; it is uploaded afterwards")
+        mover = FileMover(self._catalog)
         for claim in await self._catalog.files.in_store(recording_id, self._depot.local.name):
-            await self._upload(recording_id, claim, remote, job)
+            await mover.move(recording_id, claim, self._depot.local, remote, by=_ACTOR, job=job)
+            _log.info("file uploaded", recording=str(recording_id), path=claim.path, bytes=claim.size_bytes)
+        await self._catalog.complete_job(job)
+
+    async def hold_objects(self, job: ClaimedJob) -> None:
+        """Give what a recording has in the object store the legal hold that it has in the catalog, or take it off."""
+        recording_id = UUID(str(job.payload["recording_id"]))
+        remote = self._depot.remote
+        if remote is None:
+            raise StoreFailed("the legal hold of objects waits for [s3] of the settings, which is not configured")
+        held = bool(await self._catalog.holds.held_among([recording_id]))
+        for claim in await self._catalog.files.in_store(recording_id, remote.name):
+            paths = [claim.path, claim.path + KEYS_SUFFIX] if claim.path.endswith(ENCRYPTED) else [claim.path]
+            for path in paths:
+                if await asyncio.to_thread(partial(remote.hold, path, on=held)):
+                    _log.info("legal hold of an object", recording=str(recording_id), path=path, on=held)
         await self._catalog.complete_job(job)
 
     async def discard(self, job: ClaimedJob) -> None:
@@ -50,43 +71,11 @@ class Keeping:
         store, path = str(job.payload["store"]), str(job.payload["path"])
         if await self._catalog.files.is_doomed(store, path):
             await asyncio.to_thread(self._depot.remove, self._depot.store(store), path)
-            await self._catalog.files.discarded(store, path)
+            await self._catalog.files.discarded(store, path, alone=job.lock == 1)
         await self._catalog.complete_job(job)
 
     async def withdraw(self) -> None:
         """Doom what was intended long ago and never claimed."""
         if doomed := await self._catalog.files.withdraw(None, older_than=FORGOTTEN):
             _log.info("intents withdrawn", files=doomed)
-
-    async def _upload(self, recording_id: UUID, claim: FileClaim, remote: Store, job: ClaimedJob) -> None:
-        local = self._depot.local
-        await self._intend(recording_id, claim, remote)
-        if claim.path.endswith(ENCRYPTED):
-            await asyncio.to_thread(self._copy_keys, claim.path, remote)
-        await asyncio.to_thread(
-            remote.put,
-            local.locate(claim.path),
-            claim.path,
-            size_bytes=claim.size_bytes,
-            sha256=claim.sha256,
-        )
-        # While that took its time the intent may have been withdrawn, and the object removed or not.
-        await self._intend(recording_id, claim, remote)
-        if await asyncio.to_thread(remote.stat, claim.path) is None:
-            raise StoreFailed(f"{remote.name}:{claim.path} was removed meanwhile; it will be uploaded again")
-        if not await self._catalog.files.move(recording_id, claim, source=local.name, target=remote.name, job=job):
-            # The object is there. Whoever withdrew its intent may have looked before it was: intended again, it goes.
-            await self._intend(recording_id, claim, remote)
-            await self._catalog.files.withdraw(recording_id)
-            raise StoreFailed(f"recording {recording_id} was changed during the upload of {claim.path}")
-        _log.info("file uploaded", recording=str(recording_id), path=claim.path, bytes=claim.size_bytes)
-
-    async def _intend(self, recording_id: UUID, claim: FileClaim, remote: Store) -> None:
-        if not await self._catalog.files.intend(recording_id, remote.name, claim.path, claim.sha256):
-            raise StoreFailed(f"{remote.name}:{claim.path} is being removed; it will be uploaded again")
-
-    def _copy_keys(self, path: str, remote: Store) -> None:
-        keys = b"".join(self._depot.local.read(path + KEYS_SUFFIX))
-        if not keys:
-            raise IntegrityBroken(f"{path}{KEYS_SUFFIX} is empty")
-        remote.replace(keys, path + KEYS_SUFFIX)
+        await self._catalog.files.free_names(older_than=STALE)

@@ -95,8 +95,12 @@ class Stating:
         )
 
     def _states_the_same(self, latest: ManifestRow, document: dict[str, Any]) -> bool:
+        store = self._depot.stores.get(latest.store)
+        if store is None:
+            # Another host has it; what follows names its digest, and states anew.
+            return False
         try:
-            data = b"".join(self._depot.store(latest.store).read(latest.path))
+            data = b"".join(store.read(latest.path))
             former = Manifest.read(data, self._keys.trusted(), name=latest.path)
         except IntegrityBroken as error:
             _log.error("the former manifest cannot be trusted", path=latest.path, reason=str(error))

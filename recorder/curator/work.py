@@ -27,7 +27,7 @@ from recorder.state_dir import StateDir
 from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR
 from storage.catalog.deletions import ERASE
-from storage.catalog.records import DISCARD, FINALISE, MANIFEST, UPLOAD, ClaimedJob
+from storage.catalog.records import DISCARD, FINALISE, HOLD_OBJECTS, MANIFEST, UPLOAD, ClaimedJob
 from storage.catalog.redactions import REDACT
 from storage.files import FileStore
 
@@ -65,6 +65,11 @@ def _eraser(tools: Tools, host: str) -> JobHandler:
     return Eraser(tools.catalog, host=host, captures=captures, stores=tools.depot.stores, keep=keep).erase
 
 
+def _of_files(kind: str, make: Callable[[Tools], JobHandler]) -> dict[str, Callable[[Tools], JobHandler]]:
+    """Work on files that any host sees, and on those that only this one has."""
+    return {kind: make, f"{kind}@{NODE}": make}
+
+
 _SEARCH_S: Final = 1.0
 """A search brings its index up to date by itself; this keeps what it then has to do small."""
 
@@ -75,9 +80,10 @@ JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     HEAL: lambda tools: Healer(tools.catalog, tools.settings, tools.depot).heal,
     FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings, tools.depot).finalise,
     MANIFEST: lambda tools: Stating(tools.catalog, tools.settings, tools.depot).state,
-    UPLOAD: lambda tools: Keeping(tools.catalog, tools.depot).upload,
-    DISCARD: lambda tools: Keeping(tools.catalog, tools.depot).discard,
-    REDACT: lambda tools: Redactor(tools.catalog, tools.depot.local).redact,
+    **_of_files(UPLOAD, lambda tools: Keeping(tools.catalog, tools.depot).upload),
+    **_of_files(DISCARD, lambda tools: Keeping(tools.catalog, tools.depot).discard),
+    **_of_files(REDACT, lambda tools: Redactor(tools.catalog, tools.depot.local).redact),
+    HOLD_OBJECTS: lambda tools: Keeping(tools.catalog, tools.depot).hold_objects,
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""
 

@@ -39,7 +39,7 @@ from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.ha.vault import make_key_file, open_vault
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
-from recorder.stores import s3_options
+from recorder.stores import directories, s3_options
 from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
 from recorder.supervisor.choice import ActiveChoice
@@ -244,6 +244,7 @@ class Supervisor:
                 recordings_root=str(recordings_root(self._settings)),
                 retention=self._settings.retention.model_dump(mode="json"),
                 node=self._settings.node,
+                directories={name: str(path) for name, path in directories(self._settings).items()},
                 object_store=s3_options(self._settings),
             )
         )

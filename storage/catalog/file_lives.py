@@ -1,19 +1,21 @@
 """The life of files in the catalog: intents, manifests, uploads, what is doomed, and envelopes of encrypted audio.
 
-The rules are in `migrations/0017_file_lives.sql`. Rows of `files` themselves are written by publications.
+The rules are in `migrations/0017_file_lives.sql` and `0023_store_hosts.sql`. Rows of `files` themselves are written by
+publications.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from uuid import UUID
 
 from storage.catalog.connection import Database
 from storage.catalog.records import ClaimedJob
 from storage.catalog.sql import load_statements
+from storage.catalog.text import storable
 
 PAGE = 500
 
@@ -25,6 +27,22 @@ class FileClaim:
     path: str
     size_bytes: int
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecording:
+    """What a recording has in one store."""
+
+    recording_id: UUID
+    started_at: datetime
+    files: int
+    """Audio and manifests."""
+    size_bytes: int
+
+    @property
+    def key(self) -> tuple[datetime, UUID]:
+        """Position in the order of beginnings."""
+        return self.started_at, self.recording_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +113,17 @@ class FileLives:
         """Whether a file waits for its removal."""
         return bool(await self._database.value("doomed", store, path))
 
-    async def discarded(self, store: str, path: str) -> None:
-        """Say that a doomed file is gone; its name may be used again."""
-        await self._database.rows("discarded", store, path)
+    async def discarded(self, store: str, path: str, *, alone: bool = True) -> None:
+        """Say that a doomed file is gone.
+
+        Its name may be used again: at once if the caller is the only worker that ever had the job (`alone`), else after
+        `free_names`.
+        """
+        await self._database.rows("discarded", store, path, alone)
+
+    async def free_names(self, *, older_than: timedelta) -> None:
+        """Let the names of files be used again that are gone for so long."""
+        await self._database.rows("free_names", older_than)
 
     async def manifests(self, recording_id: UUID) -> list[ManifestRow]:
         """Return the manifests of a recording, oldest first."""
@@ -136,21 +162,35 @@ class FileLives:
         rows = await self._database.rows("files_in_store", recording_id, store)
         return [FileClaim(row["path"], row["size_bytes"], row["sha256"]) for row in rows]
 
-    async def move(self, recording_id: UUID, claim: FileClaim, *, source: str, target: str, job: ClaimedJob) -> bool:
+    async def move(
+        self, recording_id: UUID, claim: FileClaim, *, source: str, target: str, by: str, job: ClaimedJob | None = None
+    ) -> bool:
         """Say that a file's bytes are in another store.
 
         False when nothing claims them any more, when the recording is being deleted or redacted, and when the intent or
-        the job was lost meanwhile.
+        the job was lost meanwhile. Without a job it is a person's wish.
         """
+        claimed = (None, None, None) if job is None else (job.job_id, job.worker, job.lock)
         moved = await self._database.value(
-            "move_file",
-            *(recording_id, source, target, claim.path, claim.sha256),
-            *(job.job_id, job.worker, job.lock),
+            "move_file", *(recording_id, source, target, claim.path, claim.sha256, storable(by)), *claimed
         )
         return bool(moved)
 
+    async def recordings_in(
+        self, store: str, *, before: datetime, after: tuple[datetime, UUID] | None = None, limit: int = PAGE
+    ) -> list[StoredRecording]:
+        """Return a page of the finished recordings with something in a store, oldest first, begun before a time.
+
+        `after` is the position (`key`) of the last one of the page before.
+        """
+        at, recording_id = after or (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+        rows = await self._database.rows("recordings_in_store", store, before, at, recording_id, limit)
+        return [
+            StoredRecording(UUID(str(row["id"])), row["started_at"], row["files"], row["size_bytes"]) for row in rows
+        ]
+
     async def enqueue_upload(self, recording_id: UUID) -> None:
-        """Queue the job that brings a recording's files to the object store."""
+        """Queue the jobs that bring a recording's files to the object store, one for each host that has some."""
         await self._database.rows("enqueue_upload", recording_id)
 
     async def envelope(self, sha256: bytes) -> EnvelopeRow | None:

@@ -5,11 +5,14 @@ SELECT intend_file_v1($1, $2, $3, $4, $5, $6, $7)
 SELECT withdraw_intents_v1($1, $2)
 
 -- name: discarded
--- The bytes are gone.
-DELETE FROM doomed_files WHERE store = $1 AND path = $2
+SELECT file_discarded_v1($1, $2, $3)
+
+-- name: free_names
+-- Names of files that are gone for so long that nobody can be about to remove them.
+DELETE FROM doomed_files WHERE gone_at <= now() - $1::interval
 
 -- name: doomed
-SELECT EXISTS (SELECT FROM doomed_files WHERE store = $1 AND path = $2)
+SELECT EXISTS (SELECT FROM doomed_files WHERE store = $1 AND path = $2 AND gone_at IS NULL)
 
 -- name: record_manifest
 SELECT record_manifest_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -20,7 +23,7 @@ SELECT version, store, path, size_bytes, sha256, root, key_id, finalised_at, sea
 FROM manifests WHERE recording_id = $1 ORDER BY version
 
 -- name: move_file
-SELECT move_file_v2($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT move_file_v3($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: files_in_store
 -- What a recording that stays has in one store: audio and manifests.
@@ -33,7 +36,29 @@ FROM (
 ORDER BY f.path
 
 -- name: enqueue_upload
-SELECT enqueue_patient_job_v1('upload', $1::uuid::text, jsonb_build_object('recording_id', $1::uuid))
+-- A job for each host that has something of it in the directory where files are made.
+SELECT enqueue_patient_job_v1(kind, $1::uuid::text, jsonb_build_object('recording_id', $1::uuid))
+FROM (
+    SELECT DISTINCT job_kind_of_store_v1('upload', store) AS kind FROM (
+        SELECT store FROM files WHERE recording_id = $1
+        UNION ALL
+        SELECT store FROM manifests WHERE recording_id = $1
+    ) AS f WHERE store = 'local' OR store LIKE 'local@%'
+) AS k
+
+-- name: recordings_in_store
+-- Finished recordings with something in a store ($1), oldest first: begun before $2, after the position $3 and $4.
+SELECT r.id, r.started_at, c.files, c.size_bytes
+FROM recordings r CROSS JOIN LATERAL (
+    SELECT count(*) AS files, sum(f.size_bytes)::bigint AS size_bytes FROM (
+        SELECT size_bytes FROM files WHERE recording_id = r.id AND store = $1
+        UNION ALL
+        SELECT size_bytes FROM manifests WHERE recording_id = r.id AND store = $1
+    ) AS f
+) AS c
+WHERE c.files > 0 AND r.state IN ('complete', 'interrupted', 'no-media') AND r.started_at < $2
+    AND (r.started_at, r.id) > ($3, $4)
+ORDER BY r.started_at, r.id LIMIT $5
 
 -- name: envelope_of
 SELECT clear_sha256, clear_bytes, keys FROM envelopes WHERE sha256 = $1

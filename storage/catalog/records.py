@@ -28,6 +28,9 @@ MANIFEST: Final = "manifest"
 UPLOAD: Final = "upload"
 """Job kind: bring the files of a recording to the object store; dedupe key is the recording id."""
 
+HOLD_OBJECTS: Final = "hold-objects"
+"""Job kind: give objects the legal hold that the catalog has; dedupe key is the recording id."""
+
 DISCARD: Final = "discard"
 """Job kind: remove a file that nothing claims; dedupe key is store:path."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -44,29 +44,36 @@ class CliContext:
 
     dsn: str
     files_root: Path
-    """Root of the store named "local"."""
+    """Directory in which finished files are made; without `directories` the store "local"."""
     state_dir: Path
     """For messages to people, and where the signing keys are."""
     retention: Policy = field(default_factory=Policy)
     """Of the recorder; its minimum retention binds commands as well."""
     object_store: S3Options | None = None
     """The store named "s3", if there is one."""
+    directories: Mapping[str, Path] = field(default_factory=dict)
+    """Of finished files, by the names of their stores; the first is `files_root`."""
 
     def stores(self) -> dict[str, Store]:
         """Return the stores by the names that the catalog has for them."""
-        stores: list[Store] = [FileStore(self.files_root)]
+        stores: list[Store] = [FileStore(root, name=name) for name, root in self.roots.items()]
         if self.object_store is not None:
             lock = ObjectLock(self.object_store) if self.object_store.lock != "none" else None
             stores.append(S3Store(self.object_store, lock=lock))
         return {store.name: store for store in stores}
 
+    @property
+    def roots(self) -> Mapping[str, Path]:
+        """Directories of finished files by the names of their stores; the first is where files are made."""
+        return self.directories or {"local": self.files_root}
+
     def store(self, name: str) -> Store:
         """Return a store by its name; `CommandFailed` when this host does not know it."""
         store = self.stores().get(name)
         if store is None:
-            raise CommandFailed(
-                f"store {name!r} is not known here: name the recorder's settings with --config", ExitCode.REFUSED
-            )
+            host = name.partition("@")[2]
+            hint = f"run the command on host {host}" if host else "name the recorder's settings with --config"
+            raise CommandFailed(f"store {name!r} is not known here: {hint}", ExitCode.REFUSED)
         return store
 
     converter: Converter | None = None

@@ -20,11 +20,10 @@ from storage.catalog import Catalog
 from storage.catalog.usage import StoredBytes
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
-from storage.cli.presentation import or_dash, write_json
+from storage.cli.presentation import or_dash, size_text, write_json
 
 RATE_DAYS: Final = 7
 """Whole days that the present rate is the mean of."""
-LOCAL: Final = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +70,9 @@ async def run(
     begin = datetime.combine(today - timedelta(days=max(days, RATE_DAYS)), datetime.min.time(), UTC)
     total = await catalog.usage.total()
     by_day = await catalog.usage.by_day(begin)
-    rate = daily_rate(by_day, today=today, store=LOCAL)
-    places = (("recordings", context.files_root), ("captures", context.state_dir / "captures"))
+    rate = daily_rate(by_day, today=today, store=next(iter(context.roots)))
+    archives = list(context.roots.items())[1:]
+    places = (("recordings", context.files_root), *archives, ("captures", context.state_dir / "captures"))
     measured = [await asyncio.to_thread(measure, what, path) for what, path in places]
     disks = [disk for disk in measured if disk is not None]
     first = today - timedelta(days=days)
@@ -102,7 +102,7 @@ async def run(
         return ExitCode.OK
     _print(console, total, shown, disks)
     console.print(
-        f"Grows by {_size(rate)} a day (mean of the last {RATE_DAYS} days); "
+        f"Grows by {size_text(rate)} a day (mean of the last {RATE_DAYS} days); "
         + ("no end in sight." if left is None else f"the disk lasts {left:.1f} days at this rate.")
     )
     return ExitCode.OK
@@ -115,7 +115,7 @@ def _json(one: StoredBytes) -> dict[str, object]:
 def _print(console: Console, total: list[StoredBytes], shown: list[StoredBytes], disks: list[Disk]) -> None:
     table = Table("store", "kind", "files", "size", box=None, pad_edge=False)
     for one in total:
-        table.add_row(or_dash(one.store), or_dash(one.kind), str(one.files), _size(one.size_bytes))
+        table.add_row(or_dash(one.store), or_dash(one.kind), str(one.files), size_text(one.size_bytes))
     console.print(table)
     by_day: defaultdict[date, list[StoredBytes]] = defaultdict(list)
     for one in shown:
@@ -123,23 +123,20 @@ def _print(console: Console, total: list[StoredBytes], shown: list[StoredBytes],
             by_day[one.day].append(one)
     table = Table("day (UTC)", "files", "size", box=None, pad_edge=False)
     for day, ones in sorted(by_day.items()):
-        table.add_row(str(day), str(sum(o.files for o in ones)), _size(sum(o.size_bytes for o in ones)))
+        table.add_row(str(day), str(sum(o.files for o in ones)), size_text(sum(o.size_bytes for o in ones)))
     console.print(table)
     table = Table("disk", "ours", "free", "of", "path", box=None, pad_edge=False)
     for disk in disks:
         table.add_row(
-            *(disk.what, _size(disk.ours_bytes), _size(disk.free_bytes), _size(disk.total_bytes), str(disk.path))
+            *(
+                disk.what,
+                size_text(disk.ours_bytes),
+                size_text(disk.free_bytes),
+                size_text(disk.total_bytes),
+                str(disk.path),
+            )
         )
     console.print(table)
-
-
-def _size(size: float) -> str:
-    """Write bytes with a decimal unit: `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def show_usage(

@@ -183,7 +183,9 @@ async def test_who_lost_the_job_moves_nothing(curator: Curating) -> None:
     assert successor is not None
     claim, *_ = await curator.catalog.files.in_store(opened.recording_id, "local")
     move = curator.catalog.files.move
-    assert not await move(opened.recording_id, claim, source="local", target="s3", job=successor), "nothing intended"
+    assert not await move(opened.recording_id, claim, source="local", target="s3", by="curator", job=successor), (
+        "nothing intended"
+    )
     await curator.catalog.files.intend(opened.recording_id, "s3", claim.path, claim.sha256)
-    assert not await move(opened.recording_id, claim, source="local", target="s3", job=frozen)
-    assert await move(opened.recording_id, claim, source="local", target="s3", job=successor)
+    assert not await move(opened.recording_id, claim, source="local", target="s3", by="curator", job=frozen)
+    assert await move(opened.recording_id, claim, source="local", target="s3", by="curator", job=successor)

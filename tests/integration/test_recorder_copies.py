@@ -273,7 +273,7 @@ def test_an_operators_word_stays(recorder: RunningRecorder) -> None:
         assert again["id"] == master["id"]
         entries = recorder.admin("audit", "list", "--limit", "20")
         actions = [entry["action"] for entry in (entries if isinstance(entries, list) else entries["entries"])]
-        assert {"copies.split", "copies.merge"} <= set(actions)
+        assert {"copies-split", "copies-merge"} <= set(actions)
         named = recorder.command("copies", "split", again["id"], "--reason", "x")
         assert named.returncode == 2
         assert "name its copies" in named.stderr

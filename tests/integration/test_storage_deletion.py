@@ -30,6 +30,7 @@ from storage.errors import RecordingErased, StorageMisused
 from storage.files import FileStore
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import START, closing, opening, rendered
+from tests.kit.seeking import seek_copies
 
 pytestmark = pytest.mark.integration
 
@@ -67,6 +68,7 @@ class Disk:
         assert (await self.catalog.publish(result, job=await self.catalog.claim_job("curator"))).refused is None
         while job := await self.catalog.claim_job("curator", kinds=(MANIFEST,)):
             await self.catalog.complete_job(job)
+        await seek_copies(self.catalog)
         return sample, opened
 
     def left(self) -> list[Path]:

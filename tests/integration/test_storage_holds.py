@@ -17,6 +17,7 @@ from storage.cli.exit_codes import ExitCode
 from storage.errors import StorageMisused
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, opening, rendered
+from tests.kit.seeking import seek_copies
 
 pytestmark = pytest.mark.integration
 
@@ -221,6 +222,7 @@ class TestCommands:
         opened, _ = await desk.finish()
         while job := await desk.catalog.claim_job("curator", kinds=("finalise", "manifest")):
             await desk.catalog.complete_job(job)
+        await seek_copies(desk.catalog)
         await desk.catalog.deletions.begin_capture_erasure(opened.recording_id, by="retention", reason="7 days")
         told = await desk.type("recordings", "hold", "CALL0001", "--reason", "court order")
         assert told.exit_code == ExitCode.OK

@@ -17,6 +17,7 @@ from storage.cli.exit_codes import ExitCode
 from storage.retention import Action, Policy, Spared, parse_rules
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
+from tests.kit.seeking import seek_copies
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +26,9 @@ SIZE = 952_058
 """Bytes of a sample's file."""
 
 
-async def finished(catalog: Catalog, number: int, *, stated: bool = True, **facts: str | None) -> OpenedSegment:
+async def finished(
+    catalog: Catalog, number: int, *, stated: bool = True, sought: bool = True, **facts: str | None
+) -> OpenedSegment:
     """A recording, an hour younger than the one with the number before."""
     epoch = await catalog.acquire_lease()
     at = START + timedelta(hours=number)
@@ -35,6 +38,8 @@ async def finished(catalog: Catalog, number: int, *, stated: bool = True, **fact
     await catalog.publish(rendered(opened.recording_id, sample), job=await catalog.claim_job("curator"))
     if stated:
         await state(catalog)
+    if sought:
+        await seek_copies(catalog)
     return opened
 
 
@@ -131,6 +136,16 @@ async def test_captures_stay_while_work_of_their_recording_is_left(catalog: Cata
     assert await begin_erasure(catalog, opened) == "captures-needed"
     assert await catalog.retry_job(job.job_id)
     await state(catalog)
+    assert await plan(catalog, policy) == {"CALL0001": "capture_days"}
+    assert await begin_erasure(catalog, opened) is None
+
+
+async def test_captures_stay_until_somebody_looked_for_copies(catalog: Catalog) -> None:
+    opened = await finished(catalog, 1, sought=False)
+    policy = Policy(capture_days=0)
+    assert await plan(catalog, policy) == {}
+    assert await begin_erasure(catalog, opened) == "captures-needed"
+    await seek_copies(catalog)
     assert await plan(catalog, policy) == {"CALL0001": "capture_days"}
     assert await begin_erasure(catalog, opened) is None
 

@@ -16,7 +16,7 @@ from storage.catalog.records import OpenedSegment
 from tests.integration.storage_samples import closing, opening
 from tests.unit.media.pipeline.recordings import START_NS, CaptureFile, sound, talk
 
-QUICK = ("finalise", "manifest", "upload", "discard")
+QUICK = ("finalise", "manifest", "upload", "discard", "upload@host-a", "discard@host-a")
 
 
 class Curating:
@@ -29,7 +29,7 @@ class Curating:
         self.depot = Depot(catalog, self.settings)
         self.tools = Tools(catalog, self.settings, self.depot)
         self._handlers: dict[str, JobHandler] = {
-            kind: make(self.tools) for kind, make in JOBS.items() if NODE not in kind
+            kind.replace(NODE, self.settings.node): make(self.tools) for kind, make in JOBS.items()
         }
 
     async def record(self, identifier: str, *, seconds: float = 0.5, seed: int = 1, epoch: int = 0) -> OpenedSegment:

@@ -17,7 +17,7 @@ from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
 
-ACTIONS = {CopyState.REJECTED: "copies.split", CopyState.CONFIRMED: "copies.merge"}
+ACTIONS = {CopyState.REJECTED: "copies-split", CopyState.CONFIRMED: "copies-merge"}
 
 
 async def own_recording(catalog: Catalog, reference: str) -> RecordingFacts:

@@ -1,0 +1,12 @@
+"""What the curator's chore `seek-copies` does, at once."""
+
+from __future__ import annotations
+
+from recorder.config import CopySettings
+from recorder.curator.copies.seek import Seeker
+from storage.catalog import Catalog
+
+
+async def seek_copies(catalog: Catalog) -> None:
+    """Look for recordings of the same call; until then captures stay."""
+    await Seeker(catalog.copies, CopySettings()).seek()
