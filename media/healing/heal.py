@@ -213,12 +213,16 @@ class _Layout:
         return chosen
 
     def _paused(self, party: int) -> Intervals:
-        """Return when any copy that is proven to be of this party was not to record it."""
+        """Return when any copy that is proven to be of this party was not to record it.
+
+        A copy whose order of parties is a guess may have them the other way round: its pauses are everybody's.
+        """
         found = []
-        for source in self._sources.get(party, []):
-            strand = self._strands[source.copy]
-            if source.party in strand.proven:
-                found.append(self._moved(strand.sound.voices[source.party].paused, source.pieces))
+        for other, sources in self._sources.items():
+            for source in sources:
+                strand = self._strands[source.copy]
+                if strand.guessed or (other == party and source.party in strand.proven):
+                    found.append(self._moved(strand.sound.voices[source.party].paused, source.pieces))
         return Intervals.merged(*found)
 
     def _moved(self, found: Intervals, pieces: Sequence[Piece]) -> Intervals:

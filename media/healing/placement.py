@@ -48,6 +48,8 @@ class Strand:
     """Party of the copy to that of the master."""
     proven: frozenset[int]
     """Parties of the copy that the audio showed to be those of the master."""
+    guessed: bool = False
+    """Nothing shows which party is which: `parties` may have them the other way round."""
 
 
 def first_strand(sound: Sound) -> Strand:
@@ -80,18 +82,19 @@ def by_audio(sound: Sound, comparison: Comparison, onto: Strand) -> Strand:
     return Strand(sound, onto.origin_ns, pieces, parties, proven)
 
 
-def by_clock(sound: Sound, reference: Sound, parties: Mapping[int, int]) -> Strand:
+def by_clock(sound: Sound, reference: Sound, parties: Mapping[int, int], *, guessed: bool = False) -> Strand:
     """Place a copy by the wall clocks alone.
 
     Args:
         sound: the copy.
         reference: the first copy.
         parties: party of the copy to that of the master.
+        guessed: see `Strand`.
 
     """
     offset = round((sound.started_at_ns - reference.started_at_ns) * sound.sample_rate / 1e9)
     whole = (Piece(0, sound.frames, offset, offset),)
-    return Strand(sound, reference.started_at_ns, dict.fromkeys(sound.voices, whole), parties, frozenset())
+    return Strand(sound, reference.started_at_ns, dict.fromkeys(sound.voices, whole), parties, frozenset(), guessed)
 
 
 def spans(pieces: Sequence[Piece]) -> Iterator[tuple[int, int, Piece]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -123,10 +123,8 @@ class _Process:
                 await wait
 
     async def _do(self, catalog: Catalog, handle: JobHandler, job: ClaimedJob) -> None:
-        beat = asyncio.ensure_future(keep_claim(catalog, job))
         try:
-            await handle(job)
-            self._finished += 1
+            self._finished += await while_claimed(handle(job), keep_claim(catalog, job))
         except CatalogUnreachable:
             raise
         except Exception as error:
@@ -142,9 +140,25 @@ class _Process:
             self._failed += 1
             fate = await catalog.fail_job(job, f"{type(error).__name__}: {error}")
             _log.warning("job given back", job=job.job_id, fate=fate.value)
-        finally:
-            beat.cancel()
         self._loop.state("running", finished=self._finished, failed=self._failed)
+
+
+async def while_claimed(work: Awaitable[None], claim: Awaitable[None]) -> bool:
+    """Do work until it ends, or until `claim` returns because it is lost; False in that case.
+
+    What a thread of it is about goes on to its end there; every step that counts asks for the claim again.
+    """
+    doing, claimed = asyncio.ensure_future(work), asyncio.ensure_future(claim)
+    try:
+        await asyncio.wait({doing, claimed}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            return False
+        await doing
+        return True
+    finally:
+        for task in (doing, claimed):
+            task.cancel()
+        await asyncio.gather(doing, claimed, return_exceptions=True)
 
 
 async def keep_claim(catalog: Catalog, job: ClaimedJob, *, every_s: float = _BEAT_S) -> None:

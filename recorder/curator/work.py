@@ -99,7 +99,7 @@ CHORES: Final[tuple[Chore, ...]] = (
     Chore(
         "remove-copies",
         lambda settings: 0.0 if settings.copies.policy == "keep" else 600.0,
-        lambda tools: CopyRemover(tools.catalog, tools.settings.copies).remove,
+        lambda tools: CopyRemover(tools.catalog, tools.settings.copies, tools.settings.retention.policy()).remove,
     ),
     Chore(
         "retention",

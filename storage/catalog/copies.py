@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -182,17 +182,27 @@ class Copies:
             superseded=tuple((store, path) for store, path in row["superseded"]),
         )
 
-    async def stand_for(self, master: UUID, copies: Sequence[UUID]) -> None:
-        """Make a recording stand for copies (and for no others); it may be one of them."""
-        await self._database.value("stand_for", master, list(copies))
+    async def stand_for(self, master: UUID, copies: Sequence[UUID]) -> bool:
+        """Make a recording stand for copies (and for no others); it may be one of them.
+
+        False when a stretch was taken out of one of them, which the others still have: nothing is changed.
+        """
+        return bool(await self._database.value("stand_for", master, list(copies)))
 
     async def stand_alone(self, recordings: Sequence[UUID]) -> None:
         """Make copies recordings of their own again; a healed master without copies is withdrawn."""
         await self._database.value("stand_alone", list(recordings))
 
-    async def removable(self, kept_for: timedelta, limit: int) -> list[UUID]:
-        """Return copies that something stands for since so long, and that no hold and no doubt protects."""
-        return [UUID(str(row["id"])) for row in await self._database.rows("removable_copies", kept_for, limit)]
+    async def removable(
+        self, kept_for: timedelta, limit: int, *, after: tuple[datetime, UUID] | None = None
+    ) -> list[tuple[datetime, UUID]]:
+        """Return copies that something stands for since so long, and that no hold and no doubt protects.
+
+        Each with since when, in that order, after a position of it.
+        """
+        since, recording_id = after or (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+        rows = await self._database.rows("removable_copies", kept_for, since, recording_id, limit)
+        return [(row["since"], UUID(str(row["id"]))) for row in rows]
 
     # Reading.
 

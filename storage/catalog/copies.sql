@@ -91,7 +91,8 @@ FROM copy_sources s WHERE s.master_id = ANY ($1) ORDER BY s.master_id, s.positio
 SELECT refused, superseded FROM publish_master_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: stand_for
-SELECT stand_for_v1($1, $2)
+-- False when a stretch was taken out of one of them.
+SELECT stand_for_v2($1, $2)
 
 -- name: stand_alone
 SELECT stand_alone_v1($1)
@@ -108,15 +109,16 @@ FROM provenance WHERE recording_id = $1 ORDER BY party, start_s
 
 -- name: removable_copies
 -- Copies whose master has stood for them for some time, that nothing protects and about which nothing is in doubt.
-SELECT c.id FROM recordings c JOIN recordings m ON m.id = c.master_id
-WHERE c.role = 'copy' AND c.state IN ('complete', 'interrupted', 'no-media')
+-- In order of (time, id), after ($2, $3).
+SELECT c.id, m.finalised_at AS since FROM recordings c JOIN recordings m ON m.id = c.master_id
+WHERE (m.finalised_at, c.id) > ($2, $3) AND c.role = 'copy' AND c.state IN ('complete', 'interrupted', 'no-media')
     AND m.state IN ('complete', 'interrupted') AND m.finalised_at < now() - $1::interval
     AND EXISTS (SELECT FROM files f WHERE f.recording_id = m.id AND f.kind = 'master')
     AND NOT EXISTS (
         SELECT FROM copy_pairs p WHERE p.state IN ('candidate', 'undecided')
             AND (p.one IN (c.id, m.id) OR p.other IN (c.id, m.id)))
     AND NOT is_held_v1(c.id)
-ORDER BY m.finalised_at LIMIT $2
+ORDER BY m.finalised_at, c.id LIMIT $4
 
 -- name: import_recording
 SELECT import_recording_v2($1, $2, $3, $4, $5, $6, $7, $8)

@@ -33,6 +33,10 @@ TEMPORARY_PREFIX: Final = ".unfinished-"
 UNFINISHED: Final = ".unfinished"
 """Folder of a store in which its files are made: what a crash leaves is found without a walk through the store."""
 
+FILE_MODE: Final = 0o440
+"""Read-only, for the recorder and its group: what people said is nobody else's business."""
+FOLDER_MODE: Final = 0o750
+
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -94,7 +98,7 @@ class FileStore:
             try:
                 with temporary.open("xb") as file:
                     file.write(content)
-                    os.fchmod(file.fileno(), 0o444)
+                    os.fchmod(file.fileno(), FILE_MODE)
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(target)
@@ -337,7 +341,7 @@ def _seal(path: Path) -> tuple[int, bytes]:
     """Digest, make read-only and sync: in this order, so that what is synced is what was digested."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
-        os.fchmod(file.fileno(), 0o444)
+        os.fchmod(file.fileno(), FILE_MODE)
         os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_size, digest
 
@@ -372,5 +376,5 @@ def _make_directories(folder: Path) -> None:
         missing.append(current)
         current = current.parent
     for directory in reversed(missing):
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(mode=FOLDER_MODE, exist_ok=True)
         sync_directory(directory.parent)

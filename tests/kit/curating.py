@@ -32,18 +32,27 @@ class Curating:
             kind.replace(NODE, self.settings.node): make(self.tools) for kind, make in JOBS.items()
         }
 
-    async def record(self, identifier: str, *, seconds: float = 0.5, seed: int = 1, epoch: int = 0) -> OpenedSegment:
-        """Open a segment of a recording, write its capture, and close it."""
-        at = datetime.fromtimestamp(START_NS / 1e9, UTC)
+    async def record(
+        self, identifier: str, *, seconds: float = 0.5, seed: int = 1, epoch: int = 0, after_s: float = 0.0
+    ) -> OpenedSegment:
+        """Open a segment of a recording, write its capture, and close it; `after_s`: how much later than the first."""
+        at = datetime.fromtimestamp(START_NS / 1e9 + after_s, UTC)
         sample = opening(identifier, epoch=epoch or await self.catalog.acquire_lease(), at=at)
         folder = self.state_dir / "captures"
         folder.mkdir(parents=True, exist_ok=True)
         packets = [
             packet
             for stream in (0, 1)
-            for packet in talk(sound(int(8000 * seconds), seed + stream), stream=stream, ssrc=seed * 16 + stream)
+            for packet in talk(
+                sound(int(8000 * seconds), seed + stream),
+                stream=stream,
+                ssrc=seed * 16 + stream,
+                start_ms=after_s * 1000,
+            )
         ]
-        capture = CaptureFile(packets=packets, session=sample.segment_id.hex).write(folder)
+        capture = CaptureFile(packets=packets, session=sample.segment_id.hex, opened_ms=after_s * 1000 - 100).write(
+            folder
+        )
         sample = dataclasses.replace(sample, capture_path=str(capture), host=self.settings.node)
         opened = await self.catalog.open_segment(sample)
         await self.catalog.close_segment(closing(sample))

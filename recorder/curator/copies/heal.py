@@ -101,8 +101,9 @@ class Healer:
         order = best_first(list(sounds), sounds)
         if self._policy == "best" and not known:
             best = order[0] if order else members[0].recording_id
-            if any(member.master_id != best for member in members if member.recording_id != best):
-                await self._catalog.copies.stand_for(best, list(present))
+            stands = all(member.master_id == best for member in members if member.recording_id != best)
+            if not stands and not await self._catalog.copies.stand_for(best, list(present)):
+                _log.info("the best copy does not stand for the others", best=str(best), reason="redacted")
             return
         if order:
             subject = await self._subject(master, members)
@@ -204,7 +205,8 @@ def place(
         if any(match.pieces for match in comparison.parties):
             placed[one] = by_audio(sounds[one], comparison, placed[base])
         else:
-            placed[one] = by_clock(sounds[one], sounds[first], {party: party for party in sounds[one].voices})
+            same = {party: party for party in sounds[one].voices}
+            placed[one] = by_clock(sounds[one], sounds[first], same, guessed=True)
             warnings.append(f"placed by clock: nothing in the sound of {one} shows where it belongs")
         waiting.remove(one)
     # Best copy first, whatever the order of placing.

@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import numpy as np
 
+from media.pipeline.codec import Law
+from media.pipeline.codec.g711 import SILENCE
 from storage.catalog import Catalog, migrate
 from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli.recording_check import check_recording, orphans_of
+from storage.files import FileStore
 from storage.integrity import ChainCheck, PublicKeys
 from storage.postgres import EmbeddedPostgres
 from tests.failover.files.victim import Sentence
 from tests.failover.files.victim import run as run_victim
 from tests.kit.curating import Curating
+from tests.unit.media.pipeline.recordings import sound, wav_channels
 
 LAST_STEP = 45
 """What one recording takes; a later death is a curator that lived."""
+SECONDS = 0.1
+"""Sound of one session, of each party."""
+APART_S = 1.0
+"""Between the beginnings of the sessions of a recording."""
+
+Sent = dict[str, list[int]]
+"""Seeds of the sessions of each record identifier, in their order."""
 
 
 async def run_rounds(
@@ -37,10 +50,14 @@ async def run_rounds(
     await migrate(server.dsn)
     state = folder / "state"
     deaths = {"curator": 0, "postgresql": 0, "none": 0}
+    sent: Sent = {}
     try:
         for number in range(rounds):
-            await _record(server.dsn, state, tables, f"CALL{dice.randrange(1 + number // 3):04d}", number)
-            await _hurry(server.dsn)
+            identifier = f"CALL{dice.randrange(1 + number // 3):04d}"
+            seeds = sent.setdefault(identifier, [])
+            # Two parties have neighbouring seeds: no two sessions of a recording sound alike.
+            seeds.append(2 * number + 1)
+            await _record(server.dsn, state, tables, identifier, seeds)
             process = server.process
             assert process is not None
             hit_database = dice.random() < 0.15
@@ -68,16 +85,19 @@ async def run_rounds(
             if number % 50 == 49:
                 tell(f"{number + 1} rounds, {deaths}")
         await _settle(server.dsn, context, state, tables)
-        faults = await _faults(server.dsn, state, tables)
+        faults = await _faults(server.dsn, state, tables, sent)
         tell(f"{rounds} rounds with seed {seed}: {deaths}, {len(faults)} faults")
         return faults
     finally:
         await server.stop()
 
 
-async def _record(dsn: str, state: Path, tables: dict[str, Any], identifier: str, number: int) -> None:
+async def _record(dsn: str, state: Path, tables: dict[str, Any], identifier: str, seeds: list[int]) -> None:
     async with await Catalog.connect(dsn, max_size=1) as catalog:
-        await Curating(catalog, state, **tables).record(identifier, seconds=0.1, seed=number % 250 + 1)
+        await Curating(catalog, state, **tables).record(
+            identifier, seconds=SECONDS, seed=seeds[-1], after_s=APART_S * (len(seeds) - 1)
+        )
+    await _hurry(dsn)
 
 
 async def _hurry(dsn: str) -> None:
@@ -101,6 +121,7 @@ async def _settle(dsn: str, context: Any, state: Path, tables: dict[str, Any]) -
         await asyncio.to_thread(survivor.join, 300)
         async with await Catalog.connect(dsn, max_size=1) as catalog:
             await catalog.files.withdraw(None)
+            await catalog.files.free_names(older_than=timedelta())
             if not await catalog.list_jobs():
                 return
 
@@ -113,23 +134,20 @@ async def _ended(process: asyncio.subprocess.Process) -> bool:
     return True
 
 
-async def _faults(dsn: str, state: Path, tables: dict[str, Any]) -> list[str]:
+async def _faults(dsn: str, state: Path, tables: dict[str, Any], sent: Sent) -> list[str]:
     faults: list[str] = []
     async with await Catalog.connect(dsn, max_size=2) as catalog:
         curator = Curating(catalog, state, **tables)
         trusted = PublicKeys.read([state / "keys" / "public"])
         recordings = await catalog.list_recordings(RecordingFilter(limit=10_000))
+        names = sorted(summary.record_identifier for summary in recordings)
+        if names != sorted(sent):
+            faults.append(f"recordings {names} instead of {sorted(sent)}")
         for summary in recordings:
             found = await catalog.get_recording(summary.recording_id)
             assert isinstance(found, RecordingDetail)
             name = summary.record_identifier
-            if summary.state is not RecordingState.COMPLETE:
-                faults.append(f"{name} is {summary.state}")
-            if [file.kind for file in found.files] != ["master"]:
-                faults.append(f"{name} has files {[file.path for file in found.files]}")
-            expected = round(0.1 * len(found.segments), 3)
-            if summary.duration_s is None or summary.duration_s <= 0:
-                faults.append(f"{name} lasts {summary.duration_s} s instead of {expected}")
+            faults += [f"{name} {fault}" for fault in _differences(found, sent[name], curator.depot.local)]
             check = await check_recording(found, catalog, curator.depot.stores, trusted)
             faults += [f"{name}: {fault}" for fault in check.faults]
             if not check.sealed:
@@ -151,3 +169,31 @@ async def _faults(dsn: str, state: Path, tables: dict[str, Any]) -> list[str]:
     finally:
         await connection.close()
     return faults
+
+
+def _differences(found: RecordingDetail, seeds: list[int], store: FileStore) -> Iterator[str]:
+    """Yield what a recording is not that was made of these sessions: each once, in its place."""
+    summary, count = found.summary, len(seeds)
+    if summary.state is not RecordingState.COMPLETE:
+        yield f"is {summary.state}"
+    if len(found.segments) != count:
+        yield f"has {len(found.segments)} segments instead of {count}"
+    if [file.kind for file in found.files] != ["master"]:
+        yield f"has files {[file.path for file in found.files]}"
+        return
+    expected_s = APART_S * (count - 1) + SECONDS
+    if summary.duration_s is None or abs(summary.duration_s - expected_s) > 0.001:
+        yield f"lasts {summary.duration_s} s instead of {expected_s} s"
+    lost_s = sum(gap.duration_s for gap in summary.gaps)
+    if abs(lost_s - 2 * (expected_s - SECONDS * count)) > 0.001:
+        yield f"has gaps of {lost_s} s"
+    (master,) = found.files
+    if master.path.endswith(".wav"):
+        for party, channel in enumerate(wav_channels(store.locate(master.path))):
+            audio = np.full(len(channel), SILENCE[Law.MULAW], np.uint8)
+            for number, seed in enumerate(seeds):
+                said = np.frombuffer(sound(int(8000 * SECONDS), seed + party), np.uint8)
+                begin = round(8000 * APART_S * number)
+                audio[begin : begin + len(said)] = said[: max(len(audio) - begin, 0)]
+            if not np.array_equal(audio, channel):
+                yield f"party {party} does not hold what was sent"

@@ -238,6 +238,16 @@ class TestPause:
         )
         assert [(gap.start_frame, gap.frames, gap.kind) for gap in healing.gaps] == [(64_000, 48_000, GapKind.PAUSED)]
 
+    def test_pauses_of_a_copy_whose_parties_are_a_guess_silence_all(self, tmp_path: Path) -> None:
+        """Nothing in its sound shows which party is which: what was not to be recorded might be the other's."""
+        first = copy(tmp_path, "a", CALL)
+        second = copy(tmp_path, "b", [party[:80_000] for party in CALL], paused={0: [(8, 9)]}, start_s=20)
+        healing, master = write(tmp_path, [first_strand(first), by_clock(second, first, {0: 0, 1: 1}, guessed=True)])
+        assert [(gap.party, gap.start_frame, gap.frames, gap.kind) for gap in healing.gaps] == [
+            (party, 224_000, 8_000, GapKind.PAUSED) for party in (0, 1)
+        ]
+        assert set(master.voices[1].read(224_000, 232_000).tolist()) == {0xFF}
+
     def test_a_copy_that_never_recorded_a_party_says_nothing_about_it(self, tmp_path: Path) -> None:
         """A spare that was held inactive all the time: its pause is not the call's."""
         healing, master = healed(tmp_path, copy(tmp_path, "a", CALL), copy(tmp_path, "b", CALL, paused={1: [(0, 30)]}))

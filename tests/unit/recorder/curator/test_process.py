@@ -6,7 +6,9 @@ import asyncio
 from datetime import UTC, datetime
 from typing import cast
 
-from recorder.curator.process import keep_claim
+import pytest
+
+from recorder.curator.process import keep_claim, while_claimed
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
 from storage.errors import CatalogUnreachable
@@ -35,3 +37,43 @@ async def test_a_claim_is_prolonged_after_the_catalog_was_away_and_until_it_is_l
     async with asyncio.timeout(5):
         await keep_claim(cast(Catalog, catalog), job, every_s=0.001)
     assert catalog.all_given()
+
+
+async def test_work_ends_when_its_claim_is_lost() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def lost() -> None:
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        assert not await while_claimed(work(), lost())
+    assert ended.is_set()
+
+
+async def test_work_that_ends_ends_its_claim_and_its_errors_are_told() -> None:
+    kept = asyncio.Event()
+
+    async def keep() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            kept.set()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no such thing")
+
+    async with asyncio.timeout(5):
+        assert await while_claimed(work(), keep())
+        assert kept.is_set()
+        with pytest.raises(ValueError, match="no such thing"):
+            await while_claimed(fail(), keep())

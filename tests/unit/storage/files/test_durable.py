@@ -44,7 +44,8 @@ def test_a_published_file_is_whole_read_only_and_alone_in_its_folder(store: File
     path = publish(store)
     assert path == store.root / "2026/11/22/a.wav"
     assert path.read_bytes() == CONTENT
-    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_mode & 0o777 == 0o440
+    assert path.parent.stat().st_mode & 0o777 == 0o750
     assert [entry.name for entry in path.parent.iterdir()] == ["a.wav"]
 
 
