@@ -30,6 +30,7 @@ DESTRUCTIVE = {
     "copies split",
     "storage rebalance",
     "keys rotate",
+    "keys rewrap",
 }
 """What removes or replaces something, or acts on many recordings at once: each knows --dry-run, once it exists."""
 
