@@ -51,6 +51,8 @@ def read_invite(request: Request, profile: PeerProfile = ANY_CLIENT) -> Recordin
         found = plain.read(request, offer, profile)
     else:
         return Refused(403, f"profile {profile.name} takes no plain INVITE")
+    if kept := profile.call_data_in(request.headers):
+        found = dataclasses.replace(found, parameters=(*found.parameters, *kept))
     call_uuid = first_identifier(profile.call_uuid, request, found.metadata_state)
     if not call_uuid:
         return found

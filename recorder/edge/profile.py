@@ -94,6 +94,8 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The first source that yields something names the recording."""
     call_uuid: tuple[Source, ...] = ()
     """Names the call across recorders; empty: what the door finds."""
+    call_headers: tuple[re.Pattern[str], ...] = ()
+    """Header fields of the INVITE with such names are kept with the call data."""
     own_offers: Literal["reinvite", "update", "none", "unknown"] = "unknown"
     """How the client takes an offer of ours with a new media address, if that is known."""
     digest_user: str = ""
@@ -108,6 +110,12 @@ class PeerProfile(msgspec.Struct, frozen=True, kw_only=True):
     def party_of(self, index: int) -> int:
         """Return the party of the m-line at this position, both from 0."""
         return self.parties[index] if index < len(self.parties) else index
+
+    def call_data_in(self, headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Return the header fields that are call data, as received and in order."""
+        if not self.call_headers:
+            return ()
+        return tuple((name, value) for name, value in headers if _any_fits(self.call_headers, name))
 
 
 ANY_CLIENT: Final = PeerProfile(name=DEFAULT)

@@ -69,6 +69,7 @@ class _Match(_Table):
 class _Session(_Table):
     record_identifier: tuple[AnySource, ...] | None = Field(None, min_length=1)
     call_uuid: tuple[AnySource, ...] | None = None
+    call_headers: tuple[Pattern, ...] | None = None
     parties: tuple[Annotated[int, Field(ge=0, le=63)], ...] | None = None
     answer_delay_ms: float | None = Field(None, ge=0, le=1000)
     metadata_type: Literal["mirror", "application/rs-metadata", "application/rs-metadata+xml"] | None = None

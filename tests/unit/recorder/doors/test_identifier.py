@@ -7,7 +7,7 @@ import pytest
 from recorder.doors.entrance import Refused, read_invite
 from recorder.doors.identifier import first_identifier, record_identifier
 from recorder.doors.request import RecordingRequest
-from recorder.edge.profile import PeerProfile, Source
+from recorder.edge.profile import PeerProfile, Source, pattern
 from signaling.siprec import RecordingSession, apply_update, parse_metadata
 from tests.unit.recorder.doors.test_entrance import METADATA, MSR_URI, SDP, multipart, request
 
@@ -69,6 +69,17 @@ def test_a_profile_can_name_the_call_by_a_parameter_of_from() -> None:
     assert opened(MSR_URI, PeerProfile(name="x", call_uuid=(Source("header", "X-Absent"),))).call.call_uuid == (
         "01EXAMPLE0CALLUUID0000000000000A"
     )
+
+
+GENESYS = "x-genesys-gvp-session-id: 01;x=y\r\nX-Other: 2\r\nX-Genesys-RM-Application-dbid: 105\r\n"
+
+
+@pytest.mark.parametrize("uri", [MSR_URI, "sip:srs@192.0.2.40"], ids=["msr", "plain"])
+def test_header_fields_that_the_profile_names_are_kept_with_the_call_data(uri: str) -> None:
+    profile = PeerProfile(name="x", call_headers=(pattern("X-Genesys-*"),))
+    kept = opened(uri, profile, extra=GENESYS).parameters
+    assert kept[-2:] == (("x-genesys-gvp-session-id", "01;x=y"), ("X-Genesys-RM-Application-dbid", "105"))
+    assert opened(uri, PeerProfile(name="y"), extra=GENESYS).parameters == kept[:-2]
 
 
 def test_a_profile_can_refuse_plain_invites_and_nothing_else() -> None:

@@ -92,6 +92,12 @@ def test_the_built_in_bridge_is_known_by_its_call_reference() -> None:
     assert (chosen.name, chosen.call_uuid) == ("cucm-bib", (Source("from", "x-refci"),))
 
 
+def test_what_the_resource_manager_adds_is_kept_of_media_servers() -> None:
+    headers = request("X-Genesys-RM-Application-dbid: 105\r\nX-Other: 1\r\n").headers
+    assert load_profiles().named("genesys-mcp").call_data_in(headers) == (("X-Genesys-RM-Application-dbid", "105"),)
+    assert load_profiles().named("default").call_data_in(headers) == ()
+
+
 # What a site adds
 
 
