@@ -139,7 +139,8 @@ def _overlay(voice: Voice, blocks: Blocks, other: Voice, offset: int) -> _Overla
             continue
         rows = voice.read(start * length, end * length).reshape(-1, length)
         others = other.read(start * length - offset, end * length - offset).reshape(-1, length)
-        equal[start:end] = here & (rows.view(np.uint64) == others.view(np.uint64)).all(axis=1)
+        if voice.law == other.law:  # codes of different laws tell nothing about each other
+            equal[start:end] = here & (rows.view(np.uint64) == others.view(np.uint64)).all(axis=1)
         differing = np.flatnonzero(here & ~equal[start:end])
         if len(differing):
             loud[start + differing] = blocks.loud[start + differing] | are_loud(others[differing], other.law)

@@ -32,6 +32,15 @@ def only(comparison: Comparison) -> tuple[PartyMatch, PartyMatch]:
     return left, right
 
 
+def test_copies_of_different_encodings_with_nothing_in_common_are_compared_all_the_same(tmp_path: Path) -> None:
+    """A session that changes its law is finalised as 16-bit samples; the other copy still is in G.711."""
+    comparison = compare(
+        copy(tmp_path, "a", [linear(talk(0, 6))], law=None), copy(tmp_path, "b", [talk(1, 6)], law=Law.MULAW)
+    )
+    assert [match.method for match in comparison.parties] == [Method.NONE]
+    assert comparison.parties[0].matched_s == 0
+
+
 class TestEqual:
     def test_losses_of_either_copy_count_neither_for_nor_against(self, tmp_path: Path) -> None:
         comparison = compare(
