@@ -238,6 +238,13 @@ def acknowledge(state: DialogState, is_meant: Sequence[bytes]) -> None:
     )
 
 
+def miss(state: DialogState, data: bytes) -> None:
+    """Mark an answer as one whose ACK should have come by now."""
+    state.answers = tuple(
+        msgspec.structs.replace(answer, overdue=True) if answer.data == data else answer for answer in state.answers
+    )
+
+
 def forget_answer(state: DialogState, data: bytes) -> None:
     """Drop an answer that no retransmission can ask for any more."""
     state.answers = tuple(answer for answer in state.answers if answer.data != data)

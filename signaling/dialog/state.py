@@ -41,6 +41,8 @@ class PromisedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response as sent. Its Via, Call-ID and CSeq say which request it belongs to."""
     acknowledged: bool = False
     """An ACK was seen, or none is due because the request was not an INVITE."""
+    overdue: bool = False
+    """Half of the time in which its ACK may come has passed without it."""
 
 
 class OwnInvite(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from signaling.dialog.dialog import acknowledge
+from signaling.dialog.dialog import acknowledge, miss
 from signaling.sip import Request
 from signaling.useragent.core import AwaitedAck, Core, DialogEntry
-from signaling.useragent.events import AckReceived, AckTimedOut
+from signaling.useragent.events import AckReceived, AckTimedOut, CheckpointAdvised
 from signaling.useragent.requesting import release_bye
 from signaling.useragent.return_path import response_path
 
@@ -74,6 +74,11 @@ def _on_timer(core: Core, entry: DialogEntry, awaited: AwaitedAck, now: float) -
         core.emit(AckTimedOut(entry.identifier, awaited.request_id))
         release_bye(core, entry, now)
         return
+    if not awaited.overdue and awaited.gives_up_at - now <= core.timers.timeout / 2:
+        # Few dialogs come here: their snapshots need not say of every other one that its ACK came.
+        awaited.overdue = True
+        miss(entry.dialog.state, awaited.data)
+        core.emit(CheckpointAdvised(entry.identifier))
     path = response_path(awaited.via, awaited.flow, is_open=core.is_open(awaited.flow))
     core.transmit(awaited.data, path, dialog_id=entry.identifier, request_id=awaited.request_id)
     # "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2 seconds"

@@ -53,6 +53,8 @@ class AwaitedAck:
     timer: Timer | None = None
     interval: float = 0.0
     gives_up_at: float = 0.0
+    overdue: bool = False
+    """It was advised to store that the ACK does not come."""
 
     @classmethod
     def of(cls, exchange: ServerExchange, data: bytes) -> AwaitedAck:

@@ -197,7 +197,7 @@ class DialogEnded:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointAdvised:
-    """Store a new `snapshot` of the dialog soon: its reserved CSeq numbers run out."""
+    """Store a new `snapshot` of the dialog soon: its reserved CSeq numbers run out, or an ACK does not come."""
 
     dialog_id: str
 

@@ -20,6 +20,7 @@ from signaling.sip.via import MAGIC_COOKIE
 from signaling.transaction import MergeKey, TransactionKey
 from signaling.useragent.acknowledgement import resume_awaiting
 from signaling.useragent.core import AwaitedAck, Core, DialogEntry, RepeatedAnswer
+from signaling.useragent.events import AckTimedOut
 from signaling.useragent.session_clock import arm
 
 REFRESH_SPREAD: Final = 30.0
@@ -52,6 +53,9 @@ def restore(core: Core, snapshot: bytes, now: float, *, age: float) -> str:
     for answer in state.answers:
         if left <= 0:
             forget_answer(state, answer.data)
+            if answer.overdue and not answer.acknowledged:
+                # Over T1 as well: what follows is a question to a writer and perhaps a BYE.
+                core.queue.arm(now + core.uniform() * core.timers.t1, partial(_ack_timed_out, core, entry.identifier))
         else:
             _repeat(core, entry, answer, now, until=now + left)
     if state.phase is Phase.ENDED:
@@ -129,6 +133,11 @@ def _forget_repeated(core: Core, entry: DialogEntry, key: TransactionKey, merge:
         core.repeated_merges.discard(merge)
     if repeated is not None:
         forget_answer(entry.dialog.state, repeated.data)
+
+
+def _ack_timed_out(core: Core, identifier: str, now: float) -> None:
+    if core.dialogs.get(identifier) is not None:
+        core.emit(AckTimedOut(identifier, ""))
 
 
 def _forget_own_invite(entry: DialogEntry, now: float) -> None:

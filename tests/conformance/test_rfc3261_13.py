@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from signaling.errors import LostError
-from signaling.useragent import AckReceived, AckTimedOut, CancelReceived, InviteReceived, Limits
+from signaling.useragent import AckReceived, AckTimedOut, CancelReceived, CheckpointAdvised, InviteReceived, Limits
 from tests.unit.signaling.useragent.peer import ANSWER, OFFER, SDP, TCP, Line, Src, octets
 
 
@@ -129,7 +129,7 @@ def test_without_an_ack_the_transaction_user_is_told_after_64_t1_and_decides() -
     src = accepted(line)
     line.heard()
     line.advance(31.99)
-    assert line.events() == []
+    assert line.events() == [CheckpointAdvised(src.dialog_id)]
     line.advance(0.02)
     assert line.event(AckTimedOut).dialog_id == src.dialog_id
     assert line.agent.dialogs() == [src.dialog_id]

@@ -98,11 +98,37 @@ def test_without_ack_the_transaction_user_is_told_and_no_bye_is_sent() -> None:
     src, _, _, snapshot = accepted(Line())
     line = successor(snapshot, age=12)
     line.advance(19.9)
-    assert line.events() == []
+    assert line.events() == [CheckpointAdvised(src.dialog_id)]
     line.advance(0.2)
     assert line.events() == [AckTimedOut(src.dialog_id, "")]
     assert line.requests() == []
     assert line.agent.dialogs() == [src.dialog_id]
+
+
+def test_an_ack_that_was_long_due_before_the_takeover_is_told_at_once() -> None:
+    """A client that vanished behind its INVITE must not be recorded until its session timer ends."""
+    line = Line()
+    src, _, _, _ = accepted(line)
+    line.advance(19)
+    assert line.events() == []
+    line.advance(1)
+    assert line.events() == [CheckpointAdvised(src.dialog_id)]
+    snapshot = line.agent.snapshot(src.dialog_id)
+    other = successor(snapshot, age=400)
+    other.advance(1)
+    assert other.events() == [AckTimedOut(src.dialog_id, "")]
+    other.advance(60)
+    assert (other.events(), other.heard()) == ([], [])
+
+
+def test_an_ack_that_is_late_and_comes_is_not_missed_afterwards() -> None:
+    line = Line()
+    src, _, _, _ = accepted(line)
+    line.advance(21)
+    src.ack()
+    other = successor(line.agent.snapshot(src.dialog_id), age=400)
+    other.advance(60)
+    assert (other.events(), other.heard()) == ([], [])
 
 
 def test_an_old_answer_is_not_repeated_any_more() -> None:
