@@ -20,6 +20,7 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.protection import own_keys
+from recorder.frontend.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.frontend.snapshots import SnapshotRequests
 from recorder.writer_pool.pool import name_of
@@ -57,8 +58,7 @@ class MediaChanges:
         wanted = read_change(event.request)
         if isinstance(wanted, Refused):
             log.warning("change refused", status=wanted.status, reason=wanted.reason)
-            frontend.agent.respond(event.request_id, wanted.status, headers=wanted.headers, now=frontend.clock())
-            frontend.transport.flush()
+            self._answer(event, wanted.status, wanted.headers)
             return
         if wanted.offer is not None:
             await self._offered(session, event, wanted.offer, wanted.metadata, cause=cause, log=log)
@@ -132,11 +132,11 @@ class MediaChanges:
             media = plan(parse_sdp(offer), previous, profile.answer)
         except SdpSyntaxError as error:
             log.warning("change refused", status=488, reason=str(error))
-            self._answer(event, 488)
+            self._answer(event, 488, [warning(NOT_A_DESCRIPTION)])
             return
-        if not media.usable:
-            log.warning("change refused", status=488, reason="no stream of the offer can be recorded")
-            self._answer(event, 488)
+        if why := why_unusable(media):
+            log.warning("change refused", status=488, reason=why)
+            self._answer(event, 488, [warning(why)])
             return
         keys = own_keys(media.streams, session.streams)
         specs = stream_specs(media.streams, session.streams, profile, keys)
@@ -167,7 +167,7 @@ class MediaChanges:
         """Answer a re-INVITE without SDP: our present description is the offer, the ACK brings the answer."""
         frontend = self._frontend
         if not session.negotiation:
-            self._answer(event, 488)
+            self._answer(event, 488, [warning("nothing has been agreed yet that could be offered")])
             return
         sdp = offer_again(Negotiation.restore(session.negotiation)).encode()
         prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
@@ -212,7 +212,7 @@ class MediaChanges:
         log.info("media agreed", streams={spec.index: spec.port for spec in specs})
 
     async def checkpoint(self, dialog_id: str) -> None:
-        """Store the dialog as it is now: its reserved CSeq numbers run out."""
+        """Store the dialog as it is now: the user agent advises it."""
         session = self._frontend.sessions.get(dialog_id)
         if session:
             await self._checkpoint(session, self._frontend.agent.snapshot(dialog_id))
@@ -272,7 +272,9 @@ class MediaChanges:
             )
         frontend.replace(session)
 
-    def _answer(self, event: ReinviteReceived | UpdateReceived, status: int) -> None:
+    def _answer(
+        self, event: ReinviteReceived | UpdateReceived, status: int, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         frontend = self._frontend
-        frontend.agent.respond(event.request_id, status, now=frontend.clock())
+        frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
         frontend.transport.flush()

@@ -12,13 +12,16 @@ import msgspec
 
 from media.writer.protocol import Codec, Reports, StreamSpec
 from recorder.edge.profile import PeerProfile
-from recorder.frontend.protection import protection_of
+from recorder.frontend.protection import awaited, protection_of
 from signaling.sdp import Origin
-from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan
+from signaling.sdp.offer_answer import MediaPlan, Refusal, StreamPlan, initial_payload_types
 from signaling.sdp.payloads import Codec as OfferedCodec
 from storage.catalog.records import StreamOpening
 
 _CODECS_REMEMBERED: Final = 1024
+_UNKNOWN_PTIME_MS: Final = 20.0
+_LATE_OFFER_STREAMS: Final = 1
+"""A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
 
 
 def session_origin(segment: UUID, host: str) -> Origin:
@@ -63,6 +66,27 @@ def stream_specs(
             )
         )
     return specs
+
+
+def late_offer_specs(profile: PeerProfile) -> list[StreamSpec]:
+    """Return the streams of an offer of ours to a client that brought none.
+
+    "The offerer MUST be prepared to receive media for any recvonly streams described by that offer as soon as it sends
+    the offer" (RFC 3264 section 5.1): with what it may send, before the ACK says what it will.
+    """
+    return [
+        StreamSpec(
+            index=index,
+            party=profile.party_of(index),
+            payload_types={
+                number: _writers_codec(codec) for number, codec in initial_payload_types(profile.answer).items()
+            },
+            ptime_ms=_UNKNOWN_PTIME_MS,
+            protection=awaited(profile.answer),
+            mask_events=profile.mask_events,
+        )
+        for index in range(_LATE_OFFER_STREAMS)
+    ]
 
 
 @lru_cache(maxsize=_CODECS_REMEMBERED)

@@ -20,8 +20,16 @@ from recorder.edge.profile import PeerProfile
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
 from recorder.frontend.ability import RETRY_AFTER_BUSY_S
 from recorder.frontend.frontend import Frontend
-from recorder.frontend.negotiation import remarks, session_origin, stream_openings, stream_specs, with_ports
-from recorder.frontend.protection import awaited, keys_of, own_keys
+from recorder.frontend.negotiation import (
+    late_offer_specs,
+    remarks,
+    session_origin,
+    stream_openings,
+    stream_specs,
+    with_ports,
+)
+from recorder.frontend.protection import keys_of, own_keys
+from recorder.frontend.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.writer_pool.pool import name_of
 from signaling.errors import LostError
@@ -33,15 +41,12 @@ from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpe
 
 _log = structlog.get_logger()
 
-_UNKNOWN_PTIME_MS = 20.0
 _REPLACEMENT_S: Final = 5.0
 """How long an INVITE waits for a writer when all of them died together; the client has its 100 Trying."""
 _ROUNDS: Final = 2
 """Of asking the writers; the second for one that died over the first."""
 _MAX_PRODUCT: Final = 128
 """Characters of a User-Agent that tell one kind of client from another."""
-_LATE_OFFER_STREAMS = 1
-"""A client without an offer (Cisco built-in bridge) sends one stream per dialog."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,16 +95,11 @@ class SessionSetup:
             media = plan(parse_sdp(request.offer), None, profile.answer) if request.offer is not None else None
         except SdpSyntaxError as error:
             log.warning("session refused", status=488, reason=str(error))
-            self._refuse(event, 488, [_warning("offer is not a session description")])
+            self._refuse(event, 488, [warning(NOT_A_DESCRIPTION)])
             return
-        if media is not None and not media.streams:
-            log.warning("session refused", status=488, reason="offer without any media")
-            self._refuse(event, 488, [_warning("offer without any media")])
-            return
-        if media is not None and not media.usable:
-            refusals = [f"m-line {stream.index}: {stream.refusal}" for stream in media.streams if stream.refusal]
-            log.warning("session refused", status=488, reason="; ".join(refusals))
-            self._refuse(event, 488, [_warning("; ".join(refusals))])
+        if media is not None and (why := why_unusable(media)):
+            log.warning("session refused", status=488, reason=why)
+            self._refuse(event, 488, [warning(why)])
             return
         request = with_date(request, event.request, frontend.wall_clock())
         if media:
@@ -122,7 +122,7 @@ class SessionSetup:
             self._frontend, wanted.event, wanted.media, wanted.profile, wanted.log,
         )  # fmt: skip
         keys = own_keys(media.streams) if media else {}
-        specs = stream_specs(media.streams, (), profile, keys) if media else _late_offer_specs(profile)
+        specs = stream_specs(media.streams, (), profile, keys) if media else late_offer_specs(profile)
         descriptor = _descriptor(wanted.request, event, profile)
         try:
             opened, writer, capture = await self._open_capture(segment, descriptor, specs)
@@ -308,25 +308,6 @@ def _describe(session: Session, wanted: _Wanted, opened: SessionOpened, keys: Ma
     offer = initial_offer(session.host, ports, origin, wanted.profile.answer, keys=keys_of(session.streams)).encode()
     session.pending_offer = offer
     return offer
-
-
-def _warning(text: str) -> tuple[str, str]:
-    """Return a Warning header field (RFC 3261 section 20.43, code 399: miscellaneous)."""
-    return ("Warning", f'399 tandem "{text}"')
-
-
-def _late_offer_specs(profile: PeerProfile) -> list[StreamSpec]:
-    """Return streams that receive, but know nothing of their payload types until the ACK names them."""
-    return [
-        StreamSpec(
-            index=index,
-            party=profile.party_of(index),
-            payload_types={},
-            ptime_ms=_UNKNOWN_PTIME_MS,
-            protection=awaited(profile.answer),
-        )
-        for index in range(_LATE_OFFER_STREAMS)
-    ]
 
 
 def _has_snapshot(state: RecordingSession | None) -> bool:

@@ -17,7 +17,14 @@ from signaling.sdp.offer_answer.model import (
     Slot,
     StreamPlan,
 )
-from signaling.sdp.offer_answer.offering import Conclusion, conclude, initial_offer, offer_again, offer_for_move
+from signaling.sdp.offer_answer.offering import (
+    Conclusion,
+    conclude,
+    initial_offer,
+    initial_payload_types,
+    offer_again,
+    offer_for_move,
+)
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -33,6 +40,7 @@ __all__ = [
     "StreamPlan",
     "conclude",
     "initial_offer",
+    "initial_payload_types",
     "offer_again",
     "offer_for_move",
     "plan",

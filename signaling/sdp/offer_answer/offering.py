@@ -52,6 +52,25 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
         return any(stream.accepted for stream in self.streams)
 
 
+def initial_payload_types(policy: AnswerPolicy = DEFAULT_POLICY) -> dict[int, Codec]:
+    """Return the payload types of every stream of an initial offer; media of any may come before the answer does.
+
+    Raises:
+        LocalProtocolError: no codec of the policy has a static payload type.
+
+    """
+    codecs = {
+        payload_type: codec
+        for name in policy.codecs
+        for payload_type, codec in STATIC.items()
+        if codec.name == name and codec.channels == 1
+    }
+    if not codecs:
+        raise LocalProtocolError("no codec of the policy has a static payload type")
+    codecs[_EVENTS_TYPE] = _EVENTS
+    return codecs
+
+
 def initial_offer(
     host: str,
     ports: Sequence[int],
@@ -76,15 +95,7 @@ def initial_offer(
         LocalProtocolError: a port or key is missing or invalid, or no codec of the policy has a static payload type.
 
     """
-    codecs = {
-        payload_type: codec
-        for name in policy.codecs
-        for payload_type, codec in STATIC.items()
-        if codec.name == name and codec.channels == 1
-    }
-    if not codecs:
-        raise LocalProtocolError("no codec of the policy has a static payload type")
-    codecs[_EVENTS_TYPE] = _EVENTS
+    codecs = initial_payload_types(policy)
     direction = Direction.RECVONLY if policy.receive else Direction.INACTIVE
     secure = policy.srtp == "require"
     numbered = dict(enumerate(ports))
