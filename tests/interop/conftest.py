@@ -31,10 +31,8 @@ class Conversation:
 
 @pytest.fixture(scope="session")
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecorder]:
-    """A recorder that answers late enough for a CANCEL to come before its 200."""
-    running = RunningRecorder(
-        tmp_path_factory.mktemp("interop") / "state", environment={"RECORDER_SIP_ANSWER_DELAY_MS": "250"}
-    )
+    """The recorder that most tests share."""
+    running = RunningRecorder(tmp_path_factory.mktemp("interop") / "state")
     with running:
         yield running
         assert running.stop() == 0, running.log_tail()

@@ -54,6 +54,8 @@ class RtpStream:
     """While set, time goes on and nothing is sent: hold or silence suppression."""
     sent: list[bytes | None] = field(default_factory=list)
     """One entry per 20 ms since the start; None where nothing was sent."""
+    times: list[float] = field(default_factory=list)
+    """When each of these was sent, in seconds since the epoch."""
     socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class RtpStream:
     def send_next(self) -> None:
         """Send the next packet of this stream, or nothing if it is to be lost."""
         number = len(self.sent)
+        self.times.append(time.clock_gettime(time.CLOCK_REALTIME))
         if self.muted or number in self.lose:
             self.sent.append(None)
             return

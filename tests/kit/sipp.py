@@ -65,11 +65,28 @@ def run_sipp(
         limit_s: after so many seconds the call has failed.
 
     """
+    return run_sipp_file(
+        SCENARIOS / f"{scenario}.xml", port, directory,
+        transport=transport, keys=keys, media_port=media_port, limit_s=limit_s,
+    )  # fmt: skip
+
+
+def run_sipp_file(
+    scenario: Path,
+    port: int,
+    directory: Path,
+    *,
+    transport: Literal["u1", "t1", "tn"] = "u1",
+    keys: Mapping[str, str] | None = None,
+    media_port: int | None = None,
+    limit_s: int = 30,
+) -> SippRun:
+    """Run one call of a scenario in any file; see `run_sipp`."""
     sipp = shutil.which("sipp")
     assert sipp, "sipp is missing: run .ci/install-peers, or install the package sip-tester"
     directory.mkdir(parents=True, exist_ok=True)
     command = [
-        sipp, f"{LOOPBACK}:{port}", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-t", transport,
+        sipp, f"{LOOPBACK}:{port}", "-sf", str(scenario), "-t", transport,
         "-i", LOOPBACK, "-mi", LOOPBACK, "-p", str(free_port()), "-m", "1", "-nostdin",
         "-nd", "-default_behaviors", "abortunexp",
         "-timeout", f"{limit_s}s", "-timeout_error", "-recv_timeout", "15000",
