@@ -121,6 +121,17 @@ def test_an_ack_that_was_long_due_before_the_takeover_is_told_at_once() -> None:
     assert (other.events(), other.heard()) == ([], [])
 
 
+def test_a_client_that_hangs_up_at_once_is_not_asked_after() -> None:
+    line = Line()
+    src, _, _, _ = accepted(line)
+    line.advance(20)
+    src.line = successor(line.agent.snapshot(src.dialog_id), age=400)
+    src.send("BYE")
+    src.line.agent.respond(src.line.event(ByeReceived).request_id, 200, now=src.line.now)
+    src.line.advance(60)
+    assert not [event for event in src.line.events() if isinstance(event, AckTimedOut)]
+
+
 def test_an_ack_that_is_late_and_comes_is_not_missed_afterwards() -> None:
     line = Line()
     src, _, _, _ = accepted(line)
