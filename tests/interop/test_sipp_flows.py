@@ -158,7 +158,7 @@ def recorded(site: Site, call: SippCall, identifier: str = "") -> Recorded:
 
 
 def frames_before_bye(call: SippCall) -> int:
-    return len(call.frames_between(0, call.sent_at("BYE") - FRAME_S))
+    return len(call.frames_between(0, call.exchanges("BYE")[0][0] - FRAME_S))
 
 
 def assert_whole(site: Site, call: SippCall, identifier: str = "") -> dict[str, Any]:
@@ -216,12 +216,7 @@ def test_nothing_of_a_hold_is_recorded_and_all_the_rest_is(placed: Site, name: s
     """S10, O7; the client goes on sending."""
     call = placed.played(name, transport)
     method = "UPDATE" if name == "held by UPDATE" else "INVITE"
-    sent = [one.at for one in call.sent_requests(method)]
-    answered = [
-        one.at for one in call.log()
-        if one.received and one.message.status == 200 and one.message.one("CSeq").endswith(method)
-    ]  # fmt: skip
-    (hold, resume), (held, resumed) = sent[-2:], answered[-2:]
+    (hold, held), (resume, resumed) = call.exchanges(method)[-2:]
     entry, wav = recorded(placed, call)
     assert entry["state"] == "complete"
     assert {gap["kind"] for gap in entry["gaps"]} == {"paused"}

@@ -153,13 +153,22 @@ class SippCall:
         """Return the recorder's own requests of a method."""
         return [one.message for one in self.log() if one.received and one.message.start_line.startswith(f"{method} ")]
 
-    def sent_requests(self, method: str) -> list[Logged]:
-        """Return the client's requests of a method, repetitions as well."""
-        return [one for one in self.log() if not one.received and one.message.start_line.startswith(f"{method} ")]
+    def exchanges(self, method: str) -> list[tuple[float, float]]:
+        """Return of each request of the client that got a 200 when it left first and when that came first.
 
-    def sent_at(self, method: str) -> float:
-        """Return when the client's first request of a method left, in seconds since the epoch."""
-        return self.sent_requests(method)[0].at
+        Both in seconds since the epoch; over UDP either may be repeated.
+        """
+        sent: dict[str, float] = {}
+        answered: dict[str, float] = {}
+        for one in self.log():
+            number = one.message.one("CSeq")
+            if not number.endswith(f" {method}"):
+                continue
+            if not one.received and one.message.status == 0:
+                sent.setdefault(number, one.at)
+            elif one.received and one.message.status == 200:
+                answered.setdefault(number, one.at)
+        return sorted((sent[number], at) for number, at in answered.items())
 
     def frames_between(self, began: float, ended: float) -> list[int]:
         """Return the numbers of the frames that were sent between two moments."""
