@@ -22,13 +22,13 @@ from recorder.lab.certificates import LabAuthority
 from recorder.lab.database import READY
 from recorder.lab.network import INTERFACE, LabNetwork
 from recorder.state_dir import StateDir
-from storage.postgres.server import DATABASE, SUPERUSER
+from storage.postgres import server
 
 _NETWORK: Final = "10.77.0"
 FLOATING: Final = f"{_NETWORK}.10"
 CLIENT: Final = "client"
 _CLIENT_ADDRESS: Final = f"{_NETWORK}.100"
-_DATABASE: Final = "db"
+DATABASE: Final = "db"
 _DATABASE_ADDRESS: Final = f"{_NETWORK}.1"
 _PORT: Final = 5432
 SIP_PORT: Final = 5060
@@ -85,7 +85,7 @@ class Cluster:
         self, directory: Path, *, hosts: int = 2, settings: Mapping[str, Mapping[str, object]] | None = None
     ) -> None:
         self.directory = directory
-        self.dsn = f"postgresql://{SUPERUSER}@{_DATABASE_ADDRESS}:{_PORT}/{DATABASE}"
+        self.dsn = f"postgresql://{server.SUPERUSER}@{_DATABASE_ADDRESS}:{_PORT}/{server.DATABASE}"
         names = [f"host-{letter}" for letter in "abcdefgh"[:hosts]]
         self.hosts = {name: Host(name, f"{_NETWORK}.{11 + at}", directory) for at, name in enumerate(names)}
         self._settings = settings or {}
@@ -109,7 +109,7 @@ class Cluster:
 
     def start(self) -> None:
         """Make the hosts and start everything; returns once one host is active and the others stand by."""
-        self.network.add(_DATABASE, _DATABASE_ADDRESS)
+        self.network.add(DATABASE, _DATABASE_ADDRESS)
         self.network.add(CLIENT, _CLIENT_ADDRESS)
         for host in self.hosts.values():
             self.network.add(host.name, host.address)
@@ -197,7 +197,7 @@ class Cluster:
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "recorder.lab.database"]
         arguments = [str(self.directory / "postgres"), _DATABASE_ADDRESS, str(_PORT)]
         self._database = subprocess.Popen(  # noqa: S603
-            self.network.command(_DATABASE, [*command, *arguments]),
+            self.network.command(DATABASE, [*command, *arguments]),
             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         said = self._database.stdout

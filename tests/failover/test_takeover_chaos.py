@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.failover.chaos.faults import Target
 from tests.failover.chaos.rounds import plan_round, run_round
 from tests.kit.running import RunningRecorder
 
@@ -28,5 +29,5 @@ pytestmark = pytest.mark.failover
 async def test_nothing_is_lost_but_in_declared_gaps(recorder: RunningRecorder, seed: int, names: list[str]) -> None:
     round_ = plan_round(seed, names)
     print(round_)
-    result = await run_round(recorder, round_)
+    result = await run_round(Target(recorder), round_)
     assert result.faults == ()

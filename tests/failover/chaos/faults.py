@@ -13,10 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
 from recorder.control import ask
 from recorder.errors import NotRunningError
+from recorder.simulator.simulation import Target as SipTarget
 from recorder.state_dir import StateDir
 from tests.kit.running import RunningRecorder, alive, descendants, kill_if_there
 
@@ -32,6 +34,17 @@ class Target:
     def __init__(self, recorder: RunningRecorder) -> None:
         self._recorder = recorder
         self._state_dir = StateDir(recorder.state_dir)
+        self.sip = SipTarget("udp", "127.0.0.1", recorder.sip_port)
+        """Where calls go."""
+
+    @property
+    def state_dir(self) -> StateDir:
+        """Of a recorder that runs."""
+        return self._state_dir
+
+    def captures(self) -> list[Path]:
+        """Return every directory that captures may lie in."""
+        return [self._state_dir.captures]
 
     def processes(self) -> list[dict[str, Any]]:
         """Return what the supervisor says of its processes."""
@@ -114,14 +127,15 @@ class Target:
 
 
 Strike = Callable[[Target, random.Random], Awaitable[None]]
+TargetT = TypeVar("TargetT")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that happens once."""
+@dataclass(frozen=True)
+class Fault(Generic[TargetT]):
+    """Something that happens once to a recorder, or to a site."""
 
     name: str
-    strike: Strike
+    strike: Callable[[TargetT, random.Random], Awaitable[None]]
     cost: int = 0
     """Packets of each stream that it may cost."""
 

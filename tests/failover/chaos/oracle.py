@@ -109,13 +109,13 @@ def _descriptions(received: list[_Message]) -> Iterator[str]:
         highest[session] = max(version, highest.get(session, version))
 
 
-def paused_faults(journal: Journal, captures: Path) -> list[str]:
-    """Return where the payload of a packet that was sent during a pause is in a capture file.
+def paused_faults(journal: Journal, captures: Sequence[Path]) -> list[str]:
+    """Return where the payload of a packet that was sent during a pause is in a capture file of these directories.
 
     A payload that the same call also sent outside of its pauses proves nothing and is left out.
     """
     conversation = load_conversation(journal.law)
-    files = [(path, path.read_bytes()) for path in captures.rglob("*.tcap")]
+    files = [(path, path.read_bytes()) for folder in captures for path in folder.rglob("*.tcap")]
     faults = []
     for facts in journal.calls.values():
         rows = journal.packets_of(facts.call)
@@ -167,6 +167,7 @@ async def judge(
     cost: int = 0,
     patience_s: float = 60.0,
     interrupted: frozenset[int] = frozenset(),
+    captures: Sequence[Path] = (),
 ) -> Judgement:
     """Wait for the recordings of a run and say everything that is wrong.
 
@@ -176,6 +177,7 @@ async def judge(
         cost: packets that each stream may have lost, if a gap declares them.
         patience_s: without any recording becoming final.
         interrupted: calls whose recording is to be declared interrupted.
+        captures: directories of captures; by default those of `state_dir`.
 
     """
     running = state_dir.read_running()
@@ -200,5 +202,5 @@ async def judge(
         if verdict.sent - verdict.recorded > 2 * cost
     ]
     faults += sip_faults(journal.sip)
-    faults += paused_faults(journal, state_dir.captures)
+    faults += paused_faults(journal, captures or [state_dir.captures])
     return Judgement(tuple(faults), tuple(verdicts))

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final, Protocol
 
 from recorder.simulator.journal import Journal
 from recorder.simulator.scenario import CallPlan, Door, Pause, ScenarioOptions, plan_calls
 from recorder.simulator.simulation import CallOutcome, Moment, RunOptions, Target, run_calls
 from recorder.state_dir import StateDir
-from tests.failover.chaos import faults, oracle
+from tests.failover.chaos import oracle
 from tests.failover.chaos.faults import FAULTS, Fault
-from tests.kit.running import RunningRecorder
 
 _CALLS: Final = 16
 _SECONDS: Final = 7.0
@@ -30,13 +30,30 @@ _FIRST_S, _LAST_S = 1.0, 11.0
 """When faults strike: calls begin until 6.4 s and end until 14 s."""
 
 
+class Victim(Protocol):
+    """What is struck: one recorder, or a site of several hosts."""
+
+    sip: Target
+    """Where calls go."""
+
+    @property
+    def state_dir(self) -> StateDir:
+        """Of a recorder that runs."""
+
+    def captures(self) -> list[Path]:
+        """Return every directory that captures may lie in."""
+
+    async def recovered(self) -> None:
+        """Wait until it is whole again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A fault and its time."""
 
     at_s: float
     """Seconds after the start of the run."""
-    fault: Fault
+    fault: Fault[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +87,27 @@ class Result:
 
 
 def plan_round(
-    seed: int, names: Sequence[str] = (), *, count: int = 2, calls: int = _CALLS, seconds: float = _SECONDS
+    seed: int,
+    names: Sequence[str] = (),
+    *,
+    among: Mapping[str, Fault[Any]] = FAULTS,
+    count: int = 2,
+    calls: int = _CALLS,
+    seconds: float = _SECONDS,
 ) -> Round:
     """Lay out a round.
 
     Args:
         seed: decides everything.
         names: the faults, in this order; chosen by the seed if there are none.
+        among: all that there are.
         count: how many to choose.
         calls: how many calls.
         seconds: media time of each.
 
     """
     rng = random.Random(seed)
-    chosen = [FAULTS[name] for name in names] or rng.choices(list(FAULTS.values()), k=count)
+    chosen = [among[name] for name in names] or rng.choices(list(among.values()), k=count)
     times = sorted(rng.uniform(_FIRST_S, _LAST_S) for _ in chosen)
     if len(times) > 1 and rng.random() < 0.5:
         # The second strikes while the recorder is still busy with the first.
@@ -103,20 +127,14 @@ def _with_pauses(plan: CallPlan, rng: random.Random) -> CallPlan:
     return dataclasses.replace(plan, pauses=(pause,))
 
 
-async def run_round(recorder: RunningRecorder, round_: Round) -> Result:
-    """Run it against a recorder and judge."""
-    target = faults.Target(recorder)
-    await target.recovered()
+async def run_round(victim: Victim, round_: Round) -> Result:
+    """Run it and judge."""
+    await victim.recovered()
     rng = random.Random(round_.seed ^ 0x5EED)
-    moments = [Moment(one.at_s, partial(one.fault.strike, target, rng)) for one in round_.faults]
-    outcome = await run_calls(
-        round_.calls,
-        Target("udp", "127.0.0.1", recorder.sip_port),
-        options=RunOptions(leak_while_paused=True),
-        moments=moments,
-    )
-    await target.recovered()
-    judgement = await oracle.judge(outcome.journal, StateDir(recorder.state_dir), cost=round_.cost)
+    moments = [Moment(one.at_s, partial(one.fault.strike, victim, rng)) for one in round_.faults]
+    outcome = await run_calls(round_.calls, victim.sip, options=RunOptions(leak_while_paused=True), moments=moments)
+    await victim.recovered()
+    judgement = await oracle.judge(outcome.journal, victim.state_dir, cost=round_.cost, captures=victim.captures())
     broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
     return Result(
         faults=(*broken, *judgement.faults),
