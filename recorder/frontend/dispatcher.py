@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,7 +15,8 @@ from recorder.frontend.frontend import Frontend
 from recorder.frontend.moving import MediaMoves
 from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
-from signaling.errors import LostError, SignalingError
+from recorder.ha.replica import Unanswered
+from signaling.errors import LocalProtocolError, LostError, SignalingError
 from signaling.useragent import (
     AckReceived,
     AckTimedOut,
@@ -41,12 +42,23 @@ from storage.errors import StaleEpoch
 _log = structlog.get_logger()
 
 
+class Successors(Protocol):
+    """Whoever goes on when this process dies over a request that nobody repeats."""
+
+    def asked(self, request: Unanswered) -> None:
+        """Tell them of it."""
+
+    def answered(self, request_id: str) -> None:
+        """Tell them that it is answered."""
+
+
 class Dispatcher:
     """Runs the flows in the given task group."""
 
-    def __init__(self, frontend: Frontend, group: asyncio.TaskGroup) -> None:
+    def __init__(self, frontend: Frontend, group: asyncio.TaskGroup, successors: Successors) -> None:
         self._frontend = frontend
         self._group = group
+        self._successors = successors
         self._last: dict[str, asyncio.Task[None]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self.setup = SessionSetup(frontend)
@@ -61,10 +73,12 @@ class Dispatcher:
                 case Traced():
                     self._frontend.tracer.take(event)
                 case InviteReceived():
+                    self._tell_successors(event)
                     self.run(event.dialog_id, self.setup.invite(event), request_id=event.request_id)
                 case AckReceived():
                     self.run(event.dialog_id, self.changes.ack(event))
                 case ReinviteReceived() | UpdateReceived():
+                    self._tell_successors(event)
                     self.run(event.dialog_id, self.changes.change(event), request_id=event.request_id)
                 case ByeReceived():
                     self.run(event.dialog_id, self.ending.bye(event), request_id=event.request_id)
@@ -92,6 +106,18 @@ class Dispatcher:
                     # Progress that asks for nothing: refreshes, ended dialogs. A set-up
                     # that was cancelled finds out when it sends.
                     _log.debug("event", event_type=type(event).__name__)
+
+    def _tell_successors(self, event: InviteReceived | ReinviteReceived | UpdateReceived) -> None:
+        # A connection dies with this process, and its client knows; any other request is repeated.
+        if event.request.method == "INVITE" and not event.flow.reliable:
+            try:
+                data = event.request.encode()
+            except LocalProtocolError:
+                # Tolerated as it came, and not to be said again.
+                return
+            self._successors.asked(
+                Unanswered(request_id=event.request_id, data=data, local=event.flow.local, remote=event.flow.remote)
+            )
 
     async def settle(self) -> None:
         """Start no delayed flow any more, and wait until none is under way."""
@@ -145,6 +171,8 @@ class Dispatcher:
                 with suppress(SignalingError):
                     self._frontend.agent.respond(request_id, 500, now=self._frontend.clock())
                     self._frontend.transport.flush()
+        if request_id:
+            self._successors.answered(request_id)
 
     def _forget(self, dialog_id: str, task: asyncio.Task[None]) -> None:
         if self._last.get(dialog_id) is task:

@@ -37,7 +37,7 @@ from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import qualified
 from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
-from signaling.useragent import Event, Identity, Login
+from signaling.useragent import Event, Flow, Identity, Login
 from storage.catalog import Catalog
 from storage.errors import CatalogUnreachable, StaleEpoch
 
@@ -142,7 +142,7 @@ class _Active:
             instances=standby.hosts.instances if standby.hosts else dict,
         )
         standby.edge.gate.is_live = self._frontend.sessions.__contains__
-        self._dispatcher = Dispatcher(self._frontend, self._group)
+        self._dispatcher = Dispatcher(self._frontend, self._group, tenure.feed)
         self._recovery = Recovery(self._frontend)
 
     async def serve(self) -> None:
@@ -184,6 +184,9 @@ class _Active:
             self._loop.fatal(str(error))
         self._dispatcher.moves.resume()
         self._follow_hosts()
+        for request in self._standby.unanswered():
+            # Their senders wait. One that the dead frontend has answered after all gets the same answer again.
+            frontend.transport.receive_again(request.data, Flow("udp", request.local, request.remote))
         _log.info(
             "active",
             epoch=frontend.catalog.epoch,

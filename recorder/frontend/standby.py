@@ -19,7 +19,7 @@ from recorder.ha.address import FloatingAddress
 from recorder.ha.feed import Feed
 from recorder.ha.follower import Follower
 from recorder.ha.lease import Lease
-from recorder.ha.replica import Replica
+from recorder.ha.replica import Replica, Unanswered
 from recorder.ha.tenure import Candidate, Tenure
 from recorder.role import Assignment
 from recorder.writer_pool.hosts import SiteHosts
@@ -79,6 +79,7 @@ class Standby:
         )
         self._follower = Follower(settings.node, self._connect, wall_clock=self.candidate.wall_clock)
         self.address = FloatingAddress(settings.ha, settings.node)
+        self._left = self._follower.replica
         self._prepared = asyncio.Event()
         """Set once the catalog has answered and has this program's schema."""
         self._tasks = [group.create_task(self.pool.run()), group.create_task(self._prepare())]
@@ -100,7 +101,7 @@ class Standby:
 
     async def tenure(self) -> Tenure | None:
         """Take the lease as soon as that may be; None when told to stop before."""
-        left = self._follower.replica
+        self._left = left = self._follower.replica
         if self.hosts:
             self.loop.state("candidate")
             self._follower = Follower(
@@ -147,6 +148,11 @@ class Standby:
         """Return writes of a lost host that the catalog may lack, as it told us."""
         replica = self._follower.replica
         return list(replica.pending) if replica.node not in {"", self.candidate.node} else []
+
+    def unanswered(self) -> list[Unanswered]:
+        """Return the requests that the last active frontend has left without a final response."""
+        last = max(self._left, self._follower.replica, key=lambda replica: replica.epoch)
+        return last.unanswered(self.candidate.wall_clock())
 
     async def _connect_to_holder(self) -> Streams:
         sight = self.candidate.lease.sight

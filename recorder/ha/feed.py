@@ -20,7 +20,7 @@ import structlog
 
 from recorder.errors import ChannelLostError
 from recorder.frames import Frames, framed
-from recorder.ha.replica import KeptDialog, Replica
+from recorder.ha.replica import KeptDialog, Replica, Unanswered
 from recorder.ha.writes import Write, encode_write
 
 _log = structlog.get_logger()
@@ -68,6 +68,18 @@ class CaughtUp(msgspec.Struct, frozen=True, kw_only=True, tag="caught-up"):
     """The catalog has taken everything."""
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """A request is being worked on that nobody repeats."""
+
+    request: Unanswered
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
+    """It is not any more."""
+
+    request_id: str
+
+
 class AskPromise(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
     """Will you not take over? Answered by `Promise`, or not at all."""
 
@@ -80,7 +92,7 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True, tag="promise"):
     number: int
 
 
-Frame = Follow | Welcome | Kept | Complete | Written | CaughtUp | AskPromise | Promise
+Frame = Follow | Welcome | Kept | Complete | Written | CaughtUp | Asked | Answered | AskPromise | Promise
 FRAMES: Final = Frames[Frame](msgspec.msgpack.Decoder(Frame), limit=_MAX_FRAME, peer="the other frontend")
 
 
@@ -132,13 +144,23 @@ class Feed:
         self.replica.apply(write, self._wall_clock())
         if pending:
             self.replica.pending.append(encode_write(write))
-        if self._followers:
+        if self._followers:  # else it is not worth the encoding
             self._tell(Written(record=encode_write(write), pending=pending))
 
     def caught_up(self) -> None:
         """Tell that the catalog has everything."""
         self.replica.pending.clear()
         self._tell(CaughtUp())
+
+    def asked(self, request: Unanswered) -> None:
+        """Tell of a request that nobody repeats, before its 100 leaves or right after."""
+        self.replica.asked(request, self._wall_clock())
+        self._tell(Asked(request=request))
+
+    def answered(self, request_id: str) -> None:
+        """Tell that it needs nobody's care any more."""
+        self.replica.answered(request_id)
+        self._tell(Answered(request_id=request_id))
 
     async def promised(self, nodes: Iterable[str], *, limit_s: float) -> bool:
         """Ask the frontends of these hosts not to take over; whether all of them promise within the limit."""
@@ -159,6 +181,8 @@ class Feed:
         return needed <= given
 
     def _tell(self, message: Frame) -> None:
+        if not self._followers:
+            return
         data = framed(message)
         for stream in list(self._followers):
             if stream.transport.get_write_buffer_size() > _MAX_BACKLOG:
@@ -179,6 +203,8 @@ class Feed:
                 stream.write(framed(Kept(dialog=dialog)))
             for record in self.replica.pending:
                 stream.write(framed(Written(record=record, pending=True)))
+            for request in self.replica.unanswered(self._wall_clock()):
+                stream.write(framed(Asked(request=request)))
             stream.write(framed(Complete()))
             self._followers[stream] = first.node
             while True:

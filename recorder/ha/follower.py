@@ -13,7 +13,19 @@ import structlog
 
 from recorder.errors import ChannelLostError
 from recorder.frames import Streams, framed
-from recorder.ha.feed import FRAMES, AskPromise, CaughtUp, Complete, Follow, Kept, Promise, Welcome, Written
+from recorder.ha.feed import (
+    FRAMES,
+    Answered,
+    Asked,
+    AskPromise,
+    CaughtUp,
+    Complete,
+    Follow,
+    Kept,
+    Promise,
+    Welcome,
+    Written,
+)
 from recorder.ha.replica import Replica
 from recorder.ha.writes import decode_write
 
@@ -87,6 +99,10 @@ class Follower:
                         replica.apply(decode_write(message.record), now)
                     if message.pending:
                         replica.pending.append(message.record)
+                case Asked():
+                    replica.asked(message.request, now)
+                case Answered():
+                    replica.answered(message.request_id)
                 case CaughtUp():
                     replica.pending.clear()
                 case AskPromise():

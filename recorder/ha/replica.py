@@ -19,6 +19,9 @@ from storage.catalog.records import DialogCheckpoint, SegmentClosing, SegmentOpe
 _ANSWERS_REPEATED: Final = timedelta(seconds=40)
 """An ended dialog is kept for as long as a client may repeat its BYE: 64*T1, and some time for the takeover itself."""
 
+_ANSWERS_AWAITED: Final = timedelta(seconds=32)
+"""A client gives an INVITE up that has had a 100 when it likes to, and one without after 64*T1."""
+
 
 class KeptDialog(msgspec.Struct, frozen=True, kw_only=True):
     """A dialog to restore."""
@@ -31,6 +34,16 @@ class KeptDialog(msgspec.Struct, frozen=True, kw_only=True):
     """Set when it is over and kept only to answer retransmissions."""
 
 
+class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
+    """An INVITE that came by UDP and has had its 100: its sender does not repeat it (RFC 3261 section 17.1.1.2)."""
+
+    request_id: str
+    data: bytes
+    local: tuple[str, int]
+    """Our address that it came to."""
+    remote: tuple[str, int]
+
+
 class Replica:
     """Dialogs by their identifier, and the writes that the catalog has not taken yet."""
 
@@ -41,12 +54,25 @@ class Replica:
         """Its host."""
         self.pending: list[bytes] = []
         """Encoded writes, oldest first; for a standby that does not see the journal of the active one's host."""
+        self._unanswered: dict[str, tuple[Unanswered, datetime]] = {}
         self._dialogs: dict[str, KeptDialog] = {}
         self._by_segment: dict[UUID, str] = {}
 
     def dialogs(self) -> list[KeptDialog]:
         """Return all of them, oldest first."""
         return list(self._dialogs.values())
+
+    def asked(self, request: Unanswered, at: datetime) -> None:
+        """Keep a request until it is answered."""
+        self._unanswered[request.request_id] = request, at
+
+    def answered(self, request_id: str) -> None:
+        """Forget a request."""
+        self._unanswered.pop(request_id, None)
+
+    def unanswered(self, now: datetime) -> list[Unanswered]:
+        """Return the requests whose sender may still wait, oldest first."""
+        return [request for request, at in self._unanswered.values() if now - at < _ANSWERS_AWAITED]
 
     def put(self, dialog: KeptDialog) -> None:
         """Take a dialog as it is."""

@@ -152,6 +152,11 @@ class SipTransport:
             self._flushing = False
             self._rearm()
 
+    def receive_again(self, data: bytes, flow: Flow) -> None:
+        """Take a datagram that another process has received, and died over."""
+        self._receive_datagram(data, flow)
+        self.flush()
+
     async def aclose(self, *, close_listening: bool = False) -> None:
         """Stop reading, close connections, and end all tasks.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     type_of_row = asyncpg.Record
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pooled = PoolConnectionProxy[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | Pooled
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
+    Pooled = Any
     Connection = Any
     Pool = Any
 
@@ -40,6 +43,9 @@ DELETED: Final = "TD005"
 # intervention, and a server that has become read-only because another one was promoted.
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
+_LET_GO_S: Final = 1.0
+"""How long a statement that nobody waits for any more may take to be cancelled; then its connection is closed."""
+T = TypeVar("T")
 
 
 class LeaseLost(StorageLost):
@@ -118,6 +124,7 @@ class Database:
     def __init__(self, pool: Pool, statements: dict[str, str]) -> None:
         self.pool = pool
         self.statements = statements
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def row(self, name: str, *arguments: Any) -> asyncpg.Record:
         """Run a statement that answers with one row."""
@@ -130,7 +137,7 @@ class Database:
         """Run a statement that answers with one row or none."""
         with translated():
             try:
-                return await self.pool.fetchrow(self.statements[name], *arguments)
+                return await self._on_a_connection(lambda one: one.fetchrow(self.statements[name], *arguments))
             except asyncpg.ReadOnlySQLTransactionError:
                 # Another server has been promoted: connections made from now on look for it.
                 await self.pool.expire_connections()
@@ -143,4 +150,26 @@ class Database:
     async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement that answers with any number of rows."""
         with translated():
-            return await self.pool.fetch(self.statements[name], *arguments)
+            return await self._on_a_connection(lambda one: one.fetch(self.statements[name], *arguments))
+
+    async def _on_a_connection(self, run: Callable[[Pooled], Awaitable[T]]) -> T:
+        connection = await self.pool.acquire()
+        try:
+            result = await run(connection)
+        except (TimeoutError, asyncio.CancelledError):
+            # The driver now cancels the statement by a connection of its own, to a server that is slow or not there.
+            # Whoever asked has waited long enough and does not wait for that as well.
+            task = asyncio.ensure_future(self._let_go(connection))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            raise
+        except BaseException:
+            await self.pool.release(connection)
+            raise
+        await self.pool.release(connection)
+        return result
+
+    async def _let_go(self, connection: Pooled) -> None:
+        # When it takes too long, the pool has closed the connection.
+        with suppress(Exception):
+            await self.pool.release(connection, timeout=_LET_GO_S)

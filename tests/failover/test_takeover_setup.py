@@ -1,4 +1,4 @@
-"""The writer of a session dies between the opening of its capture and the 200 that promises the recording."""
+"""Writer or frontend die between an INVITE and the 200 that promises the recording."""
 
 from __future__ import annotations
 
@@ -45,6 +45,33 @@ def test_its_replacement_takes_what_the_200_promises(recorder: RunningRecorder, 
         call.client.send(call.dialog.request("ACK"))
         call.media.start()
         whole(target)
+        call.media.talk(0.5)
+        call.hang_up()
+        call.assert_recorded(tmp_path)
+
+
+def test_an_invite_that_has_had_its_100_is_answered_by_the_next_frontend(
+    recorder: RunningRecorder, tmp_path: Path
+) -> None:
+    """The client does not repeat it (RFC 3261 section 17.1.1.2): whoever is next has to know of it."""
+    target = Target(recorder)
+    whole(target)
+    captures = set((recorder.state_dir / "captures").rglob("*.tcap"))
+    with Call(recorder) as call:
+        call.client.send(call.dialog.request("INVITE", call.offer()))
+        assert call.client.receive().status == 100
+        eventually(
+            lambda: set((recorder.state_dir / "captures").rglob("*.tcap")) - captures,
+            limit_s=REPLACED_S,
+            what="the capture",
+        )
+        os.kill(target.active(), signal.SIGKILL)
+        answer = call.client.final("INVITE", limit_s=REPLACED_S)
+        assert answer.status == 200
+        call.dialog.learn(answer)
+        call.aim(answer)
+        call.client.send(call.dialog.request("ACK"))
+        call.media.start()
         call.media.talk(0.5)
         call.hang_up()
         call.assert_recorded(tmp_path)

@@ -77,6 +77,26 @@ def test_the_last_answer_is_repeated_by_the_next_frontend(
         call.assert_recorded(tmp_path)
 
 
+def test_a_reinvite_that_has_had_its_100_is_answered_by_the_next_frontend(
+    recorder: RunningRecorder, target: Target, tmp_path: Path
+) -> None:
+    """The client does not repeat it (RFC 3261 section 17.1.1.2)."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with postgresql_away(target):
+            # Its checkpoint waits for PostgreSQL, which gives time to die.
+            call.client.send(call.dialog.request("INVITE", call.offer()))
+            assert call.client.receive().status == 100
+            os.kill(target.active(), signal.SIGKILL)
+            assert call.client.final("INVITE", cseq=call.dialog.cseq, limit_s=ANSWERED_S).status == 200
+            call.client.send(call.dialog.request("ACK"))
+            call.media.talk(0.3)
+        call.hang_up()
+        eventually(target.whole, limit_s=REPLACED_S, what="a catalog that is complete again", detail=recorder.log_tail)
+        call.assert_recorded(tmp_path)
+
+
 def test_two_frontends_in_a_row(recorder: RunningRecorder, target: Target, tmp_path: Path) -> None:
     """The one that follows the first is followed itself."""
     with Call(recorder) as call:

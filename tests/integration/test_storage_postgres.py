@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from storage.errors import CatalogUnreachable, EmbeddedPostgresFailed
 from storage.postgres import EmbeddedPostgres
 from storage.postgres.sockets import SHORT_BASE
 from tests.integration.storage_samples import opening
+from tests.kit.running import descendants, kill_if_there
 
 pytestmark = pytest.mark.integration
 
@@ -369,3 +371,25 @@ class TestAsRoot:
             assert Path(f"/proc/{pid_of(server)}").stat().st_uid == other.pw_uid
         finally:
             await server.stop()
+
+
+async def test_whoever_waits_no_longer_goes_on_at_once_although_the_server_is_frozen(server: EmbeddedPostgres) -> None:
+    """The driver cancels a statement by a second connection, which such a server does not answer either."""
+    await server.start()
+    await migrate(server.dsn)
+    async with await Catalog.connect(server.dsn, max_size=1, timeout_s=60) as catalog:
+        await catalog.sites.see("frontend")
+        frozen = [pid_of(server), *descendants(pid_of(server))]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            # The outer limit ends a wait that would last as long as the server is frozen.
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(20), asyncio.timeout(0.1):
+                    await catalog.sites.see("frontend")
+            assert time.monotonic() - began < 10
+        finally:
+            for pid in frozen:
+                kill_if_there(pid, signal.SIGCONT)
+        assert await catalog.sites.see("frontend") is None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from recorder import unix_socket
 from recorder.frames import Streams
 from recorder.ha.feed import Feed
 from recorder.ha.follower import Follower
+from recorder.ha.replica import Unanswered
 from tests.unit.recorder.ha.test_replica import NOW, checkpoint, closing, opening
 
 
@@ -51,6 +52,26 @@ async def test_a_follower_gets_what_there_is_and_then_every_write(tmp_path: Path
     assert len(follower.replica.pending) == 1
     feed.caught_up()
     await until(lambda: follower.replica.pending == [])
+    following.cancel()
+    await feed.aclose()
+    listener.close()
+
+
+async def test_a_request_that_nobody_repeats_is_told_until_it_is_answered(tmp_path: Path) -> None:
+    feed, listener = await serving(tmp_path / "s")
+    before, after = (
+        Unanswered(request_id=name, data=b"INVITE", local=("10.0.0.1", 5060), remote=("10.0.0.9", 5062))
+        for name in ("s1", "s2")
+    )
+    feed.asked(before)
+    follower = follower_of(tmp_path / "s")
+    following = asyncio.ensure_future(follower.run())
+    await until(lambda: follower.replica.unanswered(wall_clock()) == [before])
+    feed.asked(after)
+    await until(lambda: follower.replica.unanswered(wall_clock()) == [before, after])
+    feed.answered("s1")
+    await until(lambda: follower.replica.unanswered(wall_clock()) == [after])
+    assert follower.replica.unanswered(wall_clock() + timedelta(seconds=33)) == []
     following.cancel()
     await feed.aclose()
     listener.close()
