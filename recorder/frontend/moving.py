@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import uuid4
 
 import msgspec
 import structlog
 
+from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.capabilities import Capabilities, Outcome
 from recorder.frontend.frontend import Frontend
@@ -24,12 +25,12 @@ from recorder.frontend.negotiation import stream_specs, with_ports
 from recorder.frontend.protection import keys_of, with_fresh_keys
 from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import name_of
+from recorder.writer_pool.pool import name_of, node_of
 from signaling.errors import LocalProtocolError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_for_move
 from signaling.sip import Response
-from signaling.useragent import RequestTimedOut, ResponseReceived
+from signaling.useragent import PreparedRequest, RequestTimedOut, ResponseReceived
 from storage.catalog.records import DialogCheckpoint
 
 _log = structlog.get_logger()
@@ -40,8 +41,8 @@ _LOOK_S: Final = 0.2
 _LATE_ANSWER_S: Final = 4.5
 """A client that has accepted the offer of a process before us repeats its 2xx at least every T2, 4 s, until our ACK;
 an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
-_URGENT_MOVES_PER_S: Final = 400
-"""Offers to clients whose media nobody receives: about what one processor can make and answer."""
+_URGENT_MOVES_PER_S: Final = 1000
+"""Offers to clients whose media nobody receives. Most are ready when their host is lost: they have only to be sent."""
 _AGAIN_S: Final = 2.0
 """Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
@@ -52,6 +53,19 @@ RunLater: TypeAlias = Callable[[float, str, Callable[[], Coroutine[Any, Any, Non
 """After so many seconds, start a flow of this dialog."""
 
 
+class _Ready(NamedTuple):
+    """An offer that is durable and has not left."""
+
+    prepared: PreparedRequest
+    move: Move
+    negotiation: bytes
+    streams: list[StreamSpec]
+
+    def fits(self, session: Session) -> bool:
+        """Whether the session is as it was when the offer was made."""
+        return (session.move, session.negotiation, session.streams) == (self.move, self.negotiation, self.streams)
+
+
 class MediaMoves:
     """Moves sessions of one frontend."""
 
@@ -59,6 +73,8 @@ class MediaMoves:
         self._frontend = frontend
         self._run_later = run_later
         self.capabilities = Capabilities(frontend)
+        self._ready: dict[str, _Ready] = {}
+        """Offers that leave when a doubted host is lost, by dialog."""
         self.failed = 0
         """Sessions that stayed where they were although they should have moved."""
 
@@ -68,9 +84,16 @@ class MediaMoves:
         if session is None or not session.negotiation:
             return
         log = _bound(session, cause)
+        ready = self._ready.pop(dialog_id, None)
+        if ready and ready.fits(session) and not self._frontend.pool.is_lost(ready.move.writer):
+            self._send(ready.prepared, ready.move, log)
+            return
+        if session.move and not self._frontend.pool.is_lost(session.move.writer):
+            if ready:
+                # The client has changed its session meanwhile: the same place, another offer.
+                await self._offer(session, log)
+            return
         if session.move:
-            if not self._frontend.pool.is_lost(session.move.writer):
-                return
             session = _without_move(session)
             self._frontend.replace(session)
         if not self._ladder(session):
@@ -85,6 +108,46 @@ class MediaMoves:
                 self._run_later(_AGAIN_S, dialog_id, partial(self.start, dialog_id, cause))
         finally:
             self._frontend.settled(session.segment)
+
+    def host_doubted(self, node: str) -> None:
+        """Make ready what has to be done if this host is lost, up to the offers."""
+        for number, session in enumerate(self._of(node)):
+            self._run_later(number / _URGENT_MOVES_PER_S, session.dialog_id, partial(self._arm, session.dialog_id))
+
+    def host_heard(self, node: str) -> None:
+        """Undo that: its heartbeats were only late."""
+        for session in self._of(node):
+            self._run_later(0, session.dialog_id, partial(self._disarm, session.dialog_id))
+
+    def _of(self, node: str) -> list[Session]:
+        return [session for session in self._frontend.sessions.values() if node_of(session.writer) == node]
+
+    async def _arm(self, dialog_id: str) -> None:
+        session, pool = self._frontend.sessions.get(dialog_id), self._frontend.pool
+        if session is None or not session.negotiation or session.move or not self._ladder(session):
+            return
+        node = node_of(session.writer)
+        if node not in pool.doubted:
+            return
+        log = _bound(session, "doubt")
+        try:
+            move = await self._open(session, log)
+            if move:
+                ready = await self._prepare(msgspec.structs.replace(session, move=move), log)
+                if ready:
+                    self._ready[dialog_id] = ready
+        finally:
+            self._frontend.settled(session.segment)
+        if node not in pool.doubted and not pool.is_lost(session.writer):
+            await self._disarm(dialog_id)
+
+    async def _disarm(self, dialog_id: str) -> None:
+        ready, session = self._ready.pop(dialog_id, None), self._frontend.sessions.get(dialog_id)
+        if ready is None or session is None or session.move is None or session.move.request != ready.move.request:
+            return
+        kept = _without_move(session)
+        await self._checkpoint(kept, self._frontend.agent.snapshot(dialog_id))
+        await self._frontend.discard_capture(ready.move.writer, ready.move.capture, ready.move.capture_path)
 
     def host_lost(self, node: str) -> None:
         """Move every session whose media, or whose next media, went to a host that is lost; paced."""
@@ -106,11 +169,13 @@ class MediaMoves:
         """
         pool = self._frontend.pool
         for session in self._frontend.sessions.values():
-            if pool.is_lost(session.writer) or (session.move and pool.is_lost(session.move.writer)):
+            if session.move and not pool.is_lost(session.move.writer):
+                # Where nobody receives meanwhile, an offer that comes too early is refused for now, and made again.
+                wait_s = 0.0 if pool.is_lost(session.writer) else _LATE_ANSWER_S
+                self._run_later(wait_s, session.dialog_id, partial(self._offer_anew, session.dialog_id))
+            elif pool.is_lost(session.writer) or session.move:
                 # Its turn comes with the others of its host.
                 continue
-            if session.move:
-                self._run_later(_LATE_ANSWER_S, session.dialog_id, partial(self._offer_anew, session.dialog_id))
             elif session.former:
                 self._look_again(session.dialog_id, self._frontend.clock() + _FOLLOW_LIMIT_S)
 
@@ -144,14 +209,33 @@ class MediaMoves:
         return None
 
     async def _offer(self, session: Session, log: Any) -> None:
+        ready = await self._prepare(session, log)
+        if ready:
+            self._send(ready.prepared, ready.move, log)
+
+    def _send(self, prepared: PreparedRequest, move: Move, log: Any) -> None:
+        frontend = self._frontend
+        if frontend.agent.send(prepared, frontend.clock()):
+            frontend.transport.flush()
+            ports = {one.index: one.port for one in move.streams}
+            log.info("media move offered", writer=move.writer, method=move.method, streams=ports)
+            return
+        # The client's own offer came first.
+        session = frontend.sessions.get(prepared.dialog_id)
+        if session and session.move and session.move.request == prepared.request_id:
+            frontend.replace(msgspec.structs.replace(session, move=msgspec.structs.replace(session.move, request="")))
+            self._run_later(_LOOK_S, session.dialog_id, partial(self.retry_offer, session.dialog_id))
+
+    async def _prepare(self, session: Session, log: Any) -> _Ready | None:
+        """Build the offer of a move and make it durable; None when it cannot be made, or not now."""
         frontend = self._frontend
         move = await self._as_paused(session, log)
         if move is None:
-            return
+            return None
         ladder = self._ladder(session)
         if not ladder:
             await self._abandon(session, "client takes no offer", log)
-            return
+            return None
         move = msgspec.structs.replace(move, method=ladder[0])
         previous = Negotiation.restore(session.negotiation)
         offer = offer_for_move(
@@ -166,13 +250,11 @@ class MediaMoves:
             # The client's own offer is open: ours waits for its end (RFC 3261 section 14.1).
             frontend.replace(msgspec.structs.replace(session, move=move))
             self._run_later(_LOOK_S, session.dialog_id, lambda: self.retry_offer(session.dialog_id))
-            return
+            return None
         move = msgspec.structs.replace(move, request=prepared.request_id)
-        await self._checkpoint(msgspec.structs.replace(session, move=move), prepared.snapshot)
-        if frontend.agent.send(prepared, frontend.clock()):
-            frontend.transport.flush()
-            ports = {one.index: one.port for one in move.streams}
-            log.info("media move offered", writer=move.writer, method=move.method, streams=ports)
+        offering = msgspec.structs.replace(session, move=move)
+        await self._checkpoint(offering, prepared.snapshot)
+        return _Ready(prepared, move, offering.negotiation, offering.streams)
 
     def _ladder(self, session: Session) -> tuple[str, ...]:
         return self.capabilities.ladder(session, self._frontend.agent.state(session.dialog_id).peer_methods)

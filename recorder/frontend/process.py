@@ -245,6 +245,7 @@ class _Active:
         if hosts is None:
             return
         hosts.on_lost = moves.host_lost
+        hosts.on_doubted, hosts.on_heard = moves.host_doubted, moves.host_heard
         moves.host_lost("")
 
     async def _reconcile_with_writers(self) -> None:

@@ -75,6 +75,7 @@ class Cluster:
         directory: for everything; made by the caller.
         hosts: how many.
         settings: further settings of every host, by table and key.
+        settings_of: the same of single hosts, by their name.
 
     Raises:
         SetupError: it cannot be made on this machine.
@@ -82,13 +83,18 @@ class Cluster:
     """
 
     def __init__(
-        self, directory: Path, *, hosts: int = 2, settings: Mapping[str, Mapping[str, object]] | None = None
+        self,
+        directory: Path,
+        *,
+        hosts: int = 2,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        settings_of: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
     ) -> None:
         self.directory = directory
         self.dsn = f"postgresql://{server.SUPERUSER}@{_DATABASE_ADDRESS}:{_PORT}/{server.DATABASE}"
         names = [f"host-{letter}" for letter in "abcdefgh"[:hosts]]
         self.hosts = {name: Host(name, f"{_NETWORK}.{11 + at}", directory) for at, name in enumerate(names)}
-        self._settings = settings or {}
+        self._settings, self._settings_of = settings or {}, settings_of or {}
         self._database: subprocess.Popen[bytes] | None = None
         self._frozen: dict[str, list[int]] = {}
         self._key_file = directory / "site.key"
@@ -223,8 +229,9 @@ class Cluster:
                 "interface": INTERFACE,
             },
         }
-        for table, values in self._settings.items():
-            tables.setdefault(table, {}).update(values)
+        for further in (self._settings, self._settings_of.get(host.name, {})):
+            for table, values in further.items():
+                tables.setdefault(table, {}).update(values)
         lines = [f'state_dir = "{host.state_dir.root}"', f'node = "{host.name}"']
         for table, values in tables.items():
             lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]

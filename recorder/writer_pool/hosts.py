@@ -1,8 +1,9 @@
 """The other hosts of the site and their writers: which live, and since when one does not.
 
-A host is lost when its heartbeats stop for `ha.lost_after_ms`, when it refuses connections (its supervisor, which owns
-the listening socket, is gone), or when another recorder process runs there (its RTP sockets are others). A gateway that
-is being replaced is none of these: connections to it wait.
+A host is doubted when its heartbeats are late, so that its sessions can be made ready to leave. It is lost when they
+stop for `ha.lost_after_ms`, when it refuses connections (its supervisor, which owns the listening socket, is gone), or
+when another recorder process runs there (its RTP sockets are others). A gateway that is being replaced is none of
+these: connections to it wait.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import structlog
 
 from recorder.errors import ChannelLostError
 from recorder.frames import Streams
-from recorder.gateway.link import FRAMES, Beat, reach
+from recorder.gateway.link import FRAMES, Beat, Frame, reach
 from recorder.ha.settings import HaSettings
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, qualified
@@ -29,6 +30,9 @@ _log = structlog.get_logger()
 _LOOK_S: Final = 0.5
 """Between two looks into the register."""
 _RECONNECT_S: Final = 0.05
+_DOUBTED: Final = 0.5
+"""Share of `ha.lost_after_ms` after which a host is doubted: a heartbeat, at the least, has not come then."""
+_LAST_LOOK_S: Final = 0.01
 _GONE_S: Final = 5.0
 """A host that was not heard in the register for so long is no rival for the lease any more."""
 _STARTING_S: Final = 3.0
@@ -69,6 +73,10 @@ class SiteHosts:
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda node: None
         """Told at once when a host is lost."""
+        self.on_doubted: Callable[[str], None] = lambda node: None
+        """Told when its heartbeats are late."""
+        self.on_heard: Callable[[str], None] = lambda node: None
+        """Told when one that was doubted is heard after all."""
         self._pool, self._sites, self._settings, self._node = pool, sites, settings, node
         self._context = context
         self._hosts: dict[str, Host] = {}
@@ -157,21 +165,35 @@ class SiteHosts:
         return _STARTING_S if host.alive else 1.0
 
     async def _listen(self, host: Host, reader: asyncio.StreamReader) -> None:
-        limit_s = self._settings.lost_after_ms / 1000
         while True:
-            try:
-                async with asyncio.timeout(limit_s):
-                    beat = await FRAMES.receive(reader)
-            except TimeoutError:
-                # If it was this loop that did not run, its beats are waiting already.
-                async with asyncio.timeout(_RECONNECT_S):
-                    beat = await FRAMES.receive(reader)
+            beat = await self._next_beat(host, reader)
             if not isinstance(beat, Beat):
                 raise ChannelLostError("a heartbeat was due")
             if host.alive and beat.instance != host.instance:
                 self._lost(host, "its recorder was started anew")
             if not host.alive:
                 self._back(host, beat.instance)
+
+    async def _next_beat(self, host: Host, reader: asyncio.StreamReader) -> Frame:
+        """Wait for a heartbeat; `TimeoutError` once the host is lost. ChannelLostError as `FRAMES.receive`."""
+        node, limit_s = host.row.node, self._settings.lost_after_ms / 1000
+        doubtful_s = limit_s * _DOUBTED
+        coming = asyncio.ensure_future(FRAMES.receive(reader))
+        try:
+            if not await _done(coming, doubtful_s):
+                if host.alive:
+                    self._pool.doubted.add(node)
+                    self.on_doubted(node)
+                # If it was this loop that did not run, the beats are waiting already, and this look finds them.
+                if not await _done(coming, limit_s - doubtful_s) and not await _done(coming, _LAST_LOOK_S):
+                    raise TimeoutError
+            beat = coming.result()
+            if node in self._pool.doubted:
+                self._pool.doubted.discard(node)
+                self.on_heard(node)
+            return beat
+        finally:
+            coming.cancel()
 
     def _lost(self, host: Host, reason: str) -> None:
         if not host.alive:
@@ -181,9 +203,14 @@ class SiteHosts:
         for client in host.clients.values():
             client.drop()
         self._pool.lost.add(host.row.node)
+        self._pool.doubted.discard(host.row.node)
         self.on_lost(host.row.node)
 
     def _back(self, host: Host, instance: str) -> None:
         host.alive, host.instance = True, instance
         _log.info("host is heard", host=host.row.node, instance=instance)
         self._pool.lost.discard(host.row.node)
+
+
+async def _done(future: asyncio.Future[Frame], within_s: float) -> bool:
+    return bool((await asyncio.wait([future], timeout=within_s))[0])

@@ -74,6 +74,8 @@ class WriterPool:
         """Writers that get no new session."""
         self.lost: set[str] = set()
         """Hosts that are not heard any more."""
+        self.doubted: set[str] = set()
+        """Hosts whose heartbeats are late: they get nothing new."""
         self._absent: set[str] = set()
         self._clock = clock
         self._min_free_bytes = min_free_bytes
@@ -165,7 +167,10 @@ class WriterPool:
                     free_ports=max(0, beat.free_ports - (placed - beat.streams)),
                     streams=placed,
                     free_bytes=beat.free_bytes,
-                    healthy=client.connected and not beat.failed and now - client.heartbeat_at < self._silent_s,
+                    healthy=client.connected
+                    and not beat.failed
+                    and now - client.heartbeat_at < self._silent_s
+                    and node_of(client.name) not in self.doubted,
                     draining=client.name in self.draining,
                     local=client.name in self._local,
                 )

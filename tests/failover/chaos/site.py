@@ -53,23 +53,32 @@ class Site:
         """Return the directories of all hosts."""
         return [host.state_dir.captures for host in self.cluster.hosts.values()]
 
-    def whole(self) -> bool:
-        """Whether one host is active, the others stand by, every process works, and the catalog has everything."""
-        status = [host.status() for host in self.cluster.hosts.values()]
-        processes = [one for answer in status for one in answer.get("processes", [])]
-        active = [one for one in processes if one["state"] == "active"]
-        return (
-            all(status)
-            and len(active) == 1
-            and active[0].get("rivals") == len(status) - 1
-            and active[0].get("catalog") == "current"
-            and not active[0].get("unable")
-            and all(one["pid"] and one["state"] in _WORKING for one in processes)
-        )
+    def wounds(self) -> list[str]:
+        """Return what keeps the site from being whole: all processes at work, one active, the others standing by."""
+        found = []
+        active: list[dict[str, Any]] = []
+        for name, host in self.cluster.hosts.items():
+            processes = host.status().get("processes", [])
+            if not processes:
+                found.append(f"{name} does not answer")
+            active += [one for one in processes if one["state"] == "active"]
+            for one in processes:
+                if not one["pid"] or one["state"] not in _WORKING:
+                    found.append(f"{name}: {one['name']} {one['state']}")
+        others = len(self.cluster.hosts) - 1
+        for one in active:
+            if one.get("rivals") != others or one.get("catalog") != "current" or one.get("unable"):
+                found.append(f"active: {one}")
+        if len(active) != 1:
+            found.append(f"{len(active)} active frontends")
+        return found
 
     async def recovered(self) -> None:
         """Wait until it is whole again."""
-        await asyncio.to_thread(self.cluster.wait, self.whole, "a whole site", limit_s=_RECOVERED_S)
+        deadline = time.monotonic() + _RECOVERED_S
+        while found := await asyncio.to_thread(self.wounds):
+            assert time.monotonic() < deadline, f"not whole again: {found}"
+            await asyncio.sleep(_POLL_S)
 
     async def active(self) -> str:
         """Return the active host, waiting for there to be one."""

@@ -1,0 +1,101 @@
+"""When another host is doubted, heard again, and lost; over real TLS connections, with a register of one row."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from recorder.gateway.link import Beat, framed, receive, site_context
+from recorder.ha.settings import HaSettings
+from recorder.lab.certificates import LabAuthority
+from recorder.state_dir import StateDir
+from recorder.writer_pool.hosts import SiteHosts
+from recorder.writer_pool.pool import WriterPool
+from storage.catalog.sites import NodeRow, Sites
+
+LIMIT_S = 20.0
+
+
+class OneRowRegister(Sites):
+    """A register in which another host is, whatever happens."""
+
+    def __init__(self, row: NodeRow) -> None:
+        self._row = row
+
+    async def nodes(self, site: str) -> list[NodeRow]:
+        return [self._row]
+
+
+class BeatingGateway:
+    """A gateway whose heartbeats the test decides."""
+
+    def __init__(self, settings: HaSettings) -> None:
+        self._settings = settings
+        self._connected = asyncio.Event()
+        self._stream: asyncio.StreamWriter | None = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await receive(reader)
+        self._stream = writer
+        self._connected.set()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        context = site_context(self._settings, server=True)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        host, port = server.sockets[0].getsockname()
+        try:
+            yield f"{host}:{port}"
+        finally:
+            server.close()
+            if self._stream:
+                self._stream.transport.abort()
+
+    async def beat(self) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await self._connected.wait()
+        assert self._stream
+        self._stream.write(framed(Beat(instance="I")))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another task
+            await asyncio.sleep(0.01)
+
+
+async def test_a_host_is_doubted_then_heard_and_doubted_before_it_is_lost(tmp_path: Path) -> None:
+    files = LabAuthority(tmp_path).sign("host-b")
+    settings = HaSettings(
+        listen="127.0.0.1:5070",
+        certificate=str(files.certificate),
+        key=str(files.key),
+        ca=str(files.ca),
+        lost_after_ms=1500,
+    )
+    pool = WriterPool(
+        [], StateDir(tmp_path), clock=time.monotonic, min_free_bytes=0, sync_interval_s=0.5, node="host-a"
+    )
+    gateway = BeatingGateway(settings)
+    async with gateway.serving() as endpoint:
+        row = NodeRow(node="host-b", instance="I", endpoint=endpoint, state="running", writers=(), silent_s=0.0)
+        hosts = SiteHosts(
+            pool, OneRowRegister(row), settings, node="host-a", context=site_context(settings, server=False)
+        )
+        told: list[str] = []
+        hosts.on_doubted = lambda node: told.append(f"doubted {node}")
+        hosts.on_heard = lambda node: told.append(f"heard {node}")
+        hosts.on_lost = lambda node: told.append(f"lost {node}")
+        watching = asyncio.ensure_future(hosts.run())
+        await gateway.beat()
+        await until(lambda: told == ["doubted host-b"])
+        assert pool.doubted == {"host-b"}
+        await gateway.beat()
+        await until(lambda: told[1:] == ["heard host-b"])
+        assert pool.doubted == set()
+        await until(lambda: told[2:] == ["doubted host-b", "lost host-b"])
+        assert (pool.doubted, pool.lost) == (set(), {"host-b"})
+        watching.cancel()
