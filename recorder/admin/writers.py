@@ -48,6 +48,7 @@ def list_writers(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def drain(ctx: typer.Context, writer: WriterName, as_json: JsonOption = False) -> None:
     """Give a writer no new session and move its live ones to other writers by re-INVITE; nothing is lost.
 
+    On the active host of a site the writers of the others as well, by HOST/WRITER; until another host becomes active.
     Example: recorder-admin writers drain writer-1
     """
     answer = _ask(ctx, "drain-writer", as_json=as_json, writer=writer, draining=True)

@@ -34,7 +34,7 @@ from recorder.ha.vault import open_vault
 from recorder.role import Assignment
 from recorder.state_dir import key_file
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import qualified
+from recorder.writer_pool.pool import node_of, qualified
 from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
 from signaling.useragent import Event, Flow, Identity, Login
@@ -280,6 +280,7 @@ class _Active:
                 refused_messages=self._standby.edge.gate.refused,
                 moves_failed=self._dispatcher.moves.failed,
                 catalog="behind" if frontend.catalog.behind else "current",
+                writers_elsewhere=" ".join(sorted(set(frontend.pool.clients) - frontend.pool.local)),
             )
             for writer in frontend.pool.stuck():
                 self._loop.writer_stuck(writer)
@@ -326,7 +327,8 @@ class _Active:
 
     def _drain_writer(self, writer: str, draining: bool) -> None:
         pool = self._frontend.pool
-        writer = qualified(self._frontend.settings.node if self._standby.hosts else "", writer)
+        if not node_of(writer):
+            writer = qualified(self._frontend.settings.node if self._standby.hosts else "", writer)
         if not draining:
             pool.draining.discard(writer)
             return

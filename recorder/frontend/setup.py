@@ -230,7 +230,7 @@ class SessionSetup:
         capture = segment.hex
         for _ in range(_ROUNDS):
             await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
-            for client in pool.choose(len(specs), avoid=twins.writers(descriptor)):
+            for client in pool.choose(len(specs), apart=twins.writers(descriptor)):
                 # Before the answer: the copy of this call may come in the same instant.
                 twins.put(segment, descriptor, client.name)
                 self._frontend.opening(segment, client, capture)

@@ -102,6 +102,15 @@ class ActiveChoice:
             return "", "no other host took over; this one goes on. Look at the other host: `recorder-admin status`"
         return before.name, "another host"
 
+    def writers_elsewhere(self) -> list[str]:
+        """Return the writers of the site's other hosts that the active frontend of this one uses."""
+        return str(self.named.detail.get("writers_elsewhere", "")).split() if self.named else []
+
+    def whereabouts(self) -> str:
+        """Return what to say to somebody who misses the writers of other hosts here."""
+        standing_by = self.named is not None and self.named.state == "candidate"
+        return "; those of other hosts are drained on the host that is active" if standing_by else ""
+
     def drain(self, writer: str, writers: list[str], *, draining: bool) -> str:
         """Give a writer nothing new and move its sessions to others, or use it again; returns why not, or ""."""
         if self.named is None:

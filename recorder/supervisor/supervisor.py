@@ -442,9 +442,13 @@ class Supervisor:
     async def _drain_writer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Give a writer nothing new and move its sessions to others; or use it again."""
         writer, draining = str(request.get("writer")), bool(request.get("draining", True))
-        if writer not in self._writers():
-            return {"error": f"no writer {writer!r} here; there are {', '.join(self._writers())}"}
-        refused = self._active.drain(writer, self._writers(), draining=draining)
+        known = [*self._writers(), *self._active.writers_elsewhere()]
+        # The own ones may be called by their full names as well.
+        node, _, name = writer.rpartition("/")
+        writer = name if node == self._settings.node else writer
+        if writer not in known:
+            return {"error": f"no writer {writer!r}; there are {', '.join(known)}{self._active.whereabouts()}"}
+        refused = self._active.drain(writer, known, draining=draining)
         return {"error": refused} if refused else {"writer": writer, "draining": draining}
 
     async def _on_stop(self, _: Any) -> dict[str, Any]:

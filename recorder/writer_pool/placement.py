@@ -19,21 +19,35 @@ class WriterLoad:
     draining: bool = False
     local: bool = True
     """On the host of the active frontend: its commands need no network, and one host's loss costs less."""
+    host: str = ""
+    """Empty where there is only one."""
 
 
 def candidates(
-    loads: Iterable[WriterLoad], *, streams: int, min_free_bytes: int, avoid: frozenset[str] = frozenset()
+    loads: Iterable[WriterLoad],
+    *,
+    streams: int,
+    min_free_bytes: int,
+    avoid: frozenset[str] = frozenset(),
+    apart: frozenset[str] = frozenset(),
 ) -> list[str]:
     """Return the writers that can take `streams` more streams, best first.
 
     Both streams of a session go to one writer. Writers of this host come first, then the emptiest; the writers in
-    `avoid` (they hold a copy of the same call, or have just refused) come last, since a copy beside its twin beats no
-    copy.
+    `avoid` come last. So do those in `apart`, which hold a copy of the same call, and before them the other writers of
+    their hosts: the loss of a host takes one copy only, but a copy beside its twin beats no copy.
     """
+    loads = list(loads)
+    hosts = {load.host for load in loads if load.name in apart}
     able = [
         load
         for load in loads
         if load.healthy and not load.draining and load.free_ports >= streams and load.free_bytes >= min_free_bytes
     ]
-    able.sort(key=lambda load: (load.name in avoid, not load.local, load.streams, -load.free_ports, load.name))
+
+    def order(load: WriterLoad) -> tuple[object, ...]:
+        last = load.name in avoid or load.name in apart
+        return last, load.host in hosts, not load.local, load.streams, -load.free_ports, load.name
+
+    able.sort(key=order)
     return [load.name for load in able]

@@ -86,7 +86,8 @@ class WriterPool:
             qualified(node, name): self._client(qualified(node, name), over_unix(state_dir.writer_socket(name)))
             for name in names
         }
-        self._local = frozenset(self.clients)
+        self.local = frozenset(self.clients)
+        """Writers of this host."""
 
     def _client(self, name: str, connect: Connect) -> WriterClient:
         return WriterClient(
@@ -112,7 +113,7 @@ class WriterPool:
 
     def is_local(self, writer: str) -> bool:
         """Whether a writer is of this host."""
-        return writer in self._local
+        return writer in self.local
 
     def is_lost(self, writer: str) -> bool:
         """Whether a writer's host is lost or was never heard: nothing that it is told arrives."""
@@ -130,12 +131,12 @@ class WriterPool:
     async def run(self) -> None:
         """Keep every connection until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for name in self._local:
+            for name in self.local:
                 group.create_task(self.clients[name].run(), name=f"client of {name}")
 
     async def wait_until_beating(self, limit_s: float) -> None:
         """Wait for the first heartbeat of every writer, or the limit."""
-        waits = [asyncio.ensure_future(self.clients[name].beating.wait()) for name in self._local]
+        waits = [asyncio.ensure_future(self.clients[name].beating.wait()) for name in self.local]
         await asyncio.wait(waits, timeout=limit_s)
         for wait in waits:
             wait.cancel()
@@ -172,7 +173,8 @@ class WriterPool:
                     and now - client.heartbeat_at < self._silent_s
                     and node_of(client.name) not in self.doubted,
                     draining=client.name in self.draining,
-                    local=client.name in self._local,
+                    local=client.name in self.local,
+                    host=node_of(client.name),
                 )
             )
         return loads
@@ -181,15 +183,17 @@ class WriterPool:
         """Return the writers to replace: no progress, never begun, or given up on a disk that has room again."""
         return [
             name_of(one.name)
-            for one in (self.clients[name] for name in self._local)
+            for one in (self.clients[name] for name in self.local)
             if one.silent_for(starting=False) > self._stuck_s
             or one.silent_for(starting=True) > _STARTING_S
             or (one.heartbeat and one.heartbeat.failed and one.heartbeat.free_bytes > self._min_free_bytes)
         ]
 
-    def choose(self, streams: int, *, avoid: frozenset[str] = frozenset()) -> list[WriterClient]:
-        """Return the writers to try for a session of `streams` streams, best first."""
-        names = candidates(self.loads(), streams=streams, min_free_bytes=self._min_free_bytes, avoid=avoid)
+    def choose(
+        self, streams: int, *, avoid: frozenset[str] = frozenset(), apart: frozenset[str] = frozenset()
+    ) -> list[WriterClient]:
+        """Return the writers to try for a session of `streams` streams, best first; see `candidates`."""
+        names = candidates(self.loads(), streams=streams, min_free_bytes=self._min_free_bytes, avoid=avoid, apart=apart)
         return [self.clients[name] for name in names]
 
     def why_none(self) -> str:

@@ -7,8 +7,25 @@ from recorder.writer_pool.placement import WriterLoad, candidates
 GB = 1 << 30
 
 
-def load(name: str, *, streams: int = 0, free_ports: int = 100, free: int = GB, healthy: bool = True) -> WriterLoad:
-    return WriterLoad(name=name, streams=streams, free_ports=free_ports, free_bytes=free, healthy=healthy)
+def load(
+    name: str,
+    *,
+    streams: int = 0,
+    free_ports: int = 100,
+    free: int = GB,
+    healthy: bool = True,
+    local: bool = True,
+    host: str = "",
+) -> WriterLoad:
+    return WriterLoad(
+        name=name,
+        streams=streams,
+        free_ports=free_ports,
+        free_bytes=free,
+        healthy=healthy,
+        local=local,
+        host=host,
+    )
 
 
 def names(*loads: WriterLoad, streams: int = 2, avoid: frozenset[str] = frozenset()) -> list[str]:
@@ -41,3 +58,18 @@ def test_an_avoided_writer_is_the_last_resort_not_forbidden() -> None:
 
 def test_nobody_able_is_an_empty_list() -> None:
     assert names(load("w1", free_ports=0)) == []
+
+
+def test_a_copy_goes_to_another_host_before_another_writer_of_the_same() -> None:
+    loads = [
+        load("a/w1", host="a"),
+        load("a/w2", host="a"),
+        load("b/w1", host="b", streams=50, local=False),
+    ]
+    found = candidates(loads, streams=2, min_free_bytes=1000, apart=frozenset({"a/w1"}))
+    assert found == ["b/w1", "a/w2", "a/w1"]
+
+
+def test_on_one_host_a_copy_goes_to_another_writer() -> None:
+    loads = [load("w1"), load("w2", streams=50)]
+    assert candidates(loads, streams=2, min_free_bytes=1000, apart=frozenset({"w1"})) == ["w2", "w1"]
