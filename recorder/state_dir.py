@@ -78,6 +78,11 @@ class StateDir:
         return self.root / "captures"
 
     @property
+    def fetched(self) -> Path:
+        """Captures of other hosts while a curator reads them; what is found there at a start is rubbish."""
+        return self.root / "fetched"
+
+    @property
     def recordings(self) -> Path:
         """Finished recordings, unless `recordings.root` says otherwise."""
         return self.root / "recordings"

@@ -7,7 +7,7 @@ the removal of what it replaced and the manifest of the new result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from media.pipeline import OutputFormat, Rendering, RenderOptions
 from media.pipeline.report import RenderingKind
 from recorder.config import Settings
 from recorder.curator.accounting import ledger_of
+from recorder.curator.captures import Captures
 from recorder.curator.sessions import Rendered, render_recording
 from recorder.depot import Depot, Draft, Subject
 from storage.catalog import Catalog
@@ -80,9 +81,9 @@ def suffix_of(format_: OutputFormat) -> str:
 class Finaliser:
     """Does the finalise jobs of one curator."""
 
-    def __init__(self, catalog: Catalog, settings: Settings, depot: Depot) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, depot: Depot, captures: Captures) -> None:
         self._catalog = catalog
-        self._node = settings.node
+        self._captures = captures
         self._options = RenderOptions(format=master_format(settings))
         self._depot = depot
 
@@ -96,11 +97,17 @@ class Finaliser:
         if recording is None:
             await self._catalog.complete_job(job)
             return
-        missing = await asyncio.to_thread(missing_captures, recording, self._node)
+        async with self._captures.gathered(recording) as (places, missing):
+            await self._publish(job, recording, places, missing)
+
+    async def _publish(
+        self, job: ClaimedJob, recording: RecordingSegments, places: Mapping[str, Path], missing: Sequence[str]
+    ) -> None:
+        recording_id = recording.recording_id
         await self._keep_what_has_more(recording, missing)
         subject = Subject(recording.recording_id, recording.started_at, recording.facts)
         with await asyncio.to_thread(self._depot.draft, subject) as draft:
-            rendered = await asyncio.to_thread(self._render, recording, draft, missing)
+            rendered = await asyncio.to_thread(self._render, recording, draft, places)
             rendering = rendered.rendering
             files: tuple[RenderedFile, ...] = ()
             if rendering.kind is RenderingKind.AUDIO:
@@ -136,13 +143,13 @@ class Finaliser:
                 "`recorder-admin jobs retry`"
             )
 
-    def _render(self, recording: RecordingSegments, draft: Draft, missing: Sequence[str]) -> Rendered:
-        """Render into the draft and seal it."""
+    def _render(self, recording: RecordingSegments, draft: Draft, places: Mapping[str, Path]) -> Rendered:
+        """Render into the draft and seal it; `places` has where each capture that is not lost can be read."""
         present = {
-            Path(capture.path): number
+            places[capture.path]: number
             for number, segment in enumerate(recording.segments)
             for capture in segment.captures
-            if capture.path not in missing
+            if capture.path in places
         }
         # Rendering makes its own file; the draft only reserves the name.
         draft.path.unlink()
@@ -153,26 +160,6 @@ class Finaliser:
         if rendered.rendering.kind is RenderingKind.AUDIO:
             draft.seal(suffix_of(rendered.rendering.format))
         return rendered
-
-
-def missing_captures(recording: RecordingSegments, node: str) -> list[str]:
-    """Return the paths of captures that are lost: written by this host, and not in their directory. Blocks.
-
-    Errors: `CaptureOutOfReach` for one that another host may have, or whose directory is not there.
-    """
-    missing = []
-    for capture in (capture for segment in recording.segments for capture in segment.captures):
-        path = Path(capture.path)
-        if path.exists():
-            continue
-        if capture.host != node or not path.parent.is_dir():
-            raise CaptureOutOfReach(
-                f"capture {path} of host {capture.host} cannot be seen on host {node}: a curator of {capture.host} "
-                "has to finalise this recording, or make the directory visible here at the same path, then "
-                "`recorder-admin jobs retry`"
-            )
-        missing.append(capture.path)
-    return missing
 
 
 def _warning(path: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from recorder.config import Settings
+from recorder.curator.captures import Captures
 from recorder.curator.copies.decide import PairDecider
 from recorder.curator.copies.heal import Healer
 from recorder.curator.copies.remove import CopyRemover
@@ -20,6 +21,7 @@ from recorder.curator.finalise import Finaliser
 from recorder.curator.keeping import Keeping
 from recorder.curator.redact import Redactor
 from recorder.curator.retention import RetentionKeeper
+from recorder.curator.revive import Reviver
 from recorder.curator.scratch import ScratchSweeper
 from recorder.curator.stating import Stating
 from recorder.depot import Depot
@@ -78,7 +80,9 @@ JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     ERASE + NODE: lambda tools: _eraser(tools, tools.settings.node),
     PAIR: lambda tools: PairDecider(tools.catalog, tools.depot.local).decide,
     HEAL: lambda tools: Healer(tools.catalog, tools.settings, tools.depot).heal,
-    FINALISE: lambda tools: Finaliser(tools.catalog, tools.settings, tools.depot).finalise,
+    FINALISE: lambda tools: (
+        Finaliser(tools.catalog, tools.settings, tools.depot, Captures(tools.catalog.sites, tools.settings)).finalise
+    ),
     MANIFEST: lambda tools: Stating(tools.catalog, tools.settings, tools.depot).state,
     **_of_files(UPLOAD, lambda tools: Keeping(tools.catalog, tools.depot).upload),
     **_of_files(DISCARD, lambda tools: Keeping(tools.catalog, tools.depot).discard),
@@ -107,6 +111,16 @@ CHORES: Final[tuple[Chore, ...]] = (
         _retention,
     ),
     Chore("clear-scratch", lambda settings: 600.0, lambda tools: ScratchSweeper(tools.depot.local).sweep),
+    Chore(
+        "clear-fetched",
+        lambda settings: 600.0 if settings.ha.listen else 0.0,
+        lambda tools: Captures(tools.catalog.sites, tools.settings).sweep,
+    ),
+    Chore(
+        "revive-finalising",
+        lambda settings: 30.0 if settings.ha.listen else 0.0,
+        lambda tools: Reviver(tools.catalog, tools.settings).revive,
+    ),
     Chore("withdraw-intents", lambda _: 600.0, lambda tools: Keeping(tools.catalog, tools.depot).withdraw),
 )
 

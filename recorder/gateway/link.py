@@ -26,9 +26,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, tag="reach"):
     """First frame of whoever connects: what is wanted. Everything behind it belongs to that."""
 
     service: str
-    """writer, state (the active frontend's dialogs), or beats."""
+    """writer, state (the active frontend's dialogs), capture, or beats."""
     name: str = ""
-    """Of the writer."""
+    """Of the writer, or path of the capture."""
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
@@ -38,7 +38,14 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
     """Its recorder process; another one has other RTP sockets."""
 
 
-Frame = Reach | Beat
+class Held(msgspec.Struct, frozen=True, kw_only=True, tag="held"):
+    """A capture follows; or the host that wrote it says that it is lost."""
+
+    size: int | None
+    """Bytes; None: lost."""
+
+
+Frame = Reach | Beat | Held
 FRAMES: Final = Frames[Frame](msgspec.msgpack.Decoder(Frame), limit=_MAX_FRAME, peer="the other host")
 
 
@@ -68,6 +75,11 @@ def endpoint_of(text: str) -> tuple[str, int]:
     """Return host and port of `ADDRESS:PORT`."""
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def own_address(settings: HaSettings) -> str:
+    """Return the address of this host that the others know it by: connections to them come from there."""
+    return settings.listen.rpartition(":")[0].strip("[]")
 
 
 async def reach(

@@ -13,6 +13,7 @@ from recorder import unix_socket
 from recorder.child_loop import ChildLoop
 from recorder.errors import ChannelLostError
 from recorder.frames import Streams, framed
+from recorder.gateway.captures import give_capture
 from recorder.gateway.link import FRAMES, Beat, Reach, site_context
 from recorder.role import Assignment
 from storage.catalog import Catalog
@@ -99,6 +100,9 @@ class _Gateway:
         state_dir = self._assignment.state_dir
         if wanted.service == "beats":
             await self._beat(outside[1])
+            return
+        if wanted.service == "capture":
+            await give_capture(state_dir.captures, wanted.name, outside[1])
             return
         if wanted.service == "state":
             path = state_dir.state_socket

@@ -37,6 +37,13 @@ _STOP_S: Final = 60.0
 _LOOK_S: Final = 0.1
 
 
+_HIDE: Final = """
+while [ "$1" != -- ]; do mount -t tmpfs -o size=4k,mode=0 none "$1" || exit 1; shift; done
+shift; exec "$@"
+"""
+"""A host does not see the disks of others; `ip netns exec` has made a mount namespace of its own."""
+
+
 class Host:
     """One host of the lab.
 
@@ -124,6 +131,7 @@ class Cluster:
         make_key_file(self._key_file)
         for host in self.hosts.values():
             self._configure(host, authority)
+            host.state_dir.root.mkdir(mode=0o700, exist_ok=True)
         for host in self.hosts.values():
             self.launch(host.name)
             # One after the other: the first becomes active, and the start of one at a time is quicker.
@@ -133,7 +141,9 @@ class Cluster:
     def launch(self, name: str) -> None:
         """Start the recorder of a host."""
         host = self.hosts[name]
-        command = [sys.executable, "-m", "recorder", "run", "--config", str(host.config)]
+        others = [str(other.state_dir.root) for other in self.hosts.values() if other is not host]
+        command = ["sh", "-c", _HIDE, "sh", *others, "--", sys.executable, "-m", "recorder", "run"]
+        command += ["--config", str(host.config)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RECORDER_")}
         with host.log.open("ab") as log:
             host.process = subprocess.Popen(  # noqa: S603

@@ -18,7 +18,7 @@ import structlog
 
 from recorder.errors import ChannelLostError
 from recorder.frames import Streams
-from recorder.gateway.link import FRAMES, Beat, Frame, reach
+from recorder.gateway.link import FRAMES, Beat, Frame, own_address, reach
 from recorder.ha.settings import HaSettings
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, qualified
@@ -102,7 +102,7 @@ class SiteHosts:
 
     @property
     def _source(self) -> str:
-        return self._settings.listen.rpartition(":")[0].strip("[]")
+        return own_address(self._settings)
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -138,6 +138,8 @@ class Fault(Generic[TargetT]):
     strike: Callable[[TargetT, random.Random], Awaitable[None]]
     cost: int = 0
     """Packets of each stream that it may cost."""
+    blurs: bool = False
+    """It reorders signalling and media of a client: which packets are of a pause is then no fact of the client's."""
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

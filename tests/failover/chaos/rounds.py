@@ -117,7 +117,9 @@ def plan_round(
         door=rng.choice(list(Door)), calls=calls, seconds=seconds, seed=seed, rate=_RATE * calls / _CALLS
     )
     plans = plan_calls(options, started_at=datetime.now(UTC), run=token_hex(8))
-    return Round(seed, tuple(_with_pauses(plan, rng) for plan in plans), planned)
+    if not any(fault.blurs for fault in chosen):
+        plans = [_with_pauses(plan, rng) for plan in plans]
+    return Round(seed, tuple(plans), planned)
 
 
 def _with_pauses(plan: CallPlan, rng: random.Random) -> CallPlan:
