@@ -118,7 +118,7 @@ CHORES: Final[tuple[Chore, ...]] = (
     ),
     Chore(
         "revive-finalising",
-        lambda settings: 30.0 if settings.ha.listen else 0.0,
+        lambda settings: 5.0 if settings.ha.listen else 0.0,
         lambda tools: Reviver(tools.catalog, tools.settings).revive,
     ),
     Chore("withdraw-intents", lambda _: 600.0, lambda tools: Keeping(tools.catalog, tools.depot).withdraw),

@@ -127,7 +127,7 @@ class Standby:
                 # The dead one knew already that the catalog is away: no need to find it out again.
                 return tenure
             try:
-                if self._prepared.is_set() and (tenure := await self.candidate.contend()):
+                if self._prepared.is_set() and (tenure := await self.candidate.contend(impatient=left.epoch > 0)):
                     return tenure
             except CatalogUnreachable as error:
                 if not told:

@@ -29,6 +29,7 @@ _TOLD_AT_S: Final = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 _DROP_LIMIT_S: Final = 0.5
 _HOOK_LIMIT_S: Final = 10.0
 _ETH_P_ARP: Final = 0x0806
+_ARP_REQUEST: Final = 1
 _ARP_REPLY: Final = 2
 _ALL_NODES: Final = "ff02::1"
 _NEIGHBOUR_ADVERTISEMENT: Final = 136
@@ -38,11 +39,18 @@ _SHORTEST_LIFETIME_S: Final = 2
 """The kernel counts whole seconds."""
 
 
-def gratuitous_arp(address: str, hardware: bytes) -> bytes:
-    """Return the Ethernet frame by which all neighbours learn where `address` is (RFC 5227 section 3)."""
+def gratuitous_arp(address: str, hardware: bytes) -> list[bytes]:
+    """Return the Ethernet frames by which all neighbours learn where `address` is.
+
+    The request is the announcement of RFC 5227 section 3; some take a reply only. In a reply, Linux wants our own
+    hardware address as the target's as well: any other one it believes only a second after it has heard something else.
+    """
     ip = ipaddress.IPv4Address(address).packed
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, _ARP_REPLY) + hardware + ip + b"\xff" * 6 + ip
-    return b"\xff" * 6 + hardware + struct.pack("!H", _ETH_P_ARP) + body
+    head = b"\xff" * 6 + hardware + struct.pack("!H", _ETH_P_ARP)
+    return [
+        head + struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + hardware + ip + target + ip
+        for operation, target in ((_ARP_REQUEST, bytes(6)), (_ARP_REPLY, hardware))
+    ]
 
 
 def unsolicited_advertisement(address: str, hardware: bytes) -> bytes:
@@ -161,7 +169,8 @@ class FloatingAddress:
             raw.bind((name, 0))
             hardware: bytes = raw.getsockname()[4]
             if self._interface.version == 4:
-                raw.send(gratuitous_arp(address, hardware))
+                for frame in gratuitous_arp(address, hardware):
+                    raw.send(frame)
                 return
         with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as icmp:
             icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)

@@ -26,6 +26,8 @@ _log = structlog.get_logger()
 
 _BUCKET: Final = 1024
 """Epochs that the catalog gives are multiples of it; see `acquire_lease_v2`."""
+_IMPATIENT_S: Final = 0.25
+"""A catalog that is there answers within a few milliseconds; one that is slow is asked again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +60,18 @@ class Candidate:
         """Whether the lease ends by time."""
         return bool(self.settings.listen)
 
-    async def contend(self) -> Tenure | None:
+    async def contend(self, *, impatient: bool = False) -> Tenure | None:
         """Look at the lease and take it if that may be; None: not now.
+
+        Args:
+            impatient: clients wait, and there is a way without the catalog.
 
         Raises:
             CatalogUnreachable: nobody knows.
 
         """
         try:
-            async with asyncio.timeout(self.settings.answer_s if self.limited else None):
+            async with asyncio.timeout(_IMPATIENT_S if impatient else self.settings.answer_s if self.limited else None):
                 row = await self.sites.see(self.settings.lease)
         except TimeoutError:
             raise CatalogUnreachable("the catalog does not say who has the lease") from None
@@ -95,6 +100,10 @@ class Candidate:
 
         The supervisor has seen its end, and whoever else might take the lease promises not to.
         """
+        sight = self.lease.sight
+        if sight and (sight.node not in {"", self.node} or sight.epoch > left.epoch):
+            # Somebody else has had the dialogs since.
+            return None
         asked_at = self.clock()
         tenure = Tenure(self, epoch=left.epoch + 1, sole_since=left.epoch // _BUCKET * _BUCKET, left=left)
         for dialog in left.dialogs():
@@ -158,7 +167,9 @@ class Tenure:
         candidate = self._candidate
         if not candidate.limited:
             return True
-        return await self.feed.promised(candidate.rivals(), limit_s=candidate.settings.answer_s)
+        # Whoever follows lives, whatever the register says of it.
+        rivals = (candidate.rivals() | self.feed.followers()) - {candidate.node}
+        return await self.feed.promised(rivals, limit_s=candidate.settings.answer_s)
 
     async def release(self) -> None:
         """Give the lease back: whoever is next need not wait for its end."""

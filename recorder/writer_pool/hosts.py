@@ -82,11 +82,14 @@ class SiteHosts:
         self._hosts: dict[str, Host] = {}
 
     def rivals(self) -> frozenset[str]:
-        """Return the hosts whose promise is needed: those that lived when the register was read last."""
+        """Return the hosts whose promise is needed: those that lived when the register was read last, or beat now.
+
+        One that cannot reach the register is silent there, and may still reach it before we do.
+        """
         return frozenset(
             host.row.node
             for host in self._hosts.values()
-            if host.row.state == "running" and host.row.silent_s < _GONE_S
+            if host.row.state == "running" and (host.alive or host.row.silent_s < _GONE_S)
         )
 
     def instances(self) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,10 +24,12 @@ class OneRowRegister(Sites):
     """A register in which another host is, whatever happens."""
 
     def __init__(self, row: NodeRow) -> None:
-        self._row = row
+        self.row = row
+        self.looks = 0
 
     async def nodes(self, site: str) -> list[NodeRow]:
-        return [self._row]
+        self.looks += 1
+        return [self.row]
 
 
 class BeatingGateway:
@@ -67,24 +70,37 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_host_is_doubted_then_heard_and_doubted_before_it_is_lost(tmp_path: Path) -> None:
-    files = LabAuthority(tmp_path).sign("host-b")
-    settings = HaSettings(
+def settings_of(directory: Path) -> HaSettings:
+    files = LabAuthority(directory).sign("host-b")
+    return HaSettings(
         listen="127.0.0.1:5070",
         certificate=str(files.certificate),
         key=str(files.key),
         ca=str(files.ca),
         lost_after_ms=1500,
     )
-    pool = WriterPool(
-        [], StateDir(tmp_path), clock=time.monotonic, min_free_bytes=0, sync_interval_s=0.5, node="host-a"
+
+
+def pool_of(directory: Path) -> WriterPool:
+    return WriterPool(
+        [], StateDir(directory), clock=time.monotonic, min_free_bytes=0, sync_interval_s=0.5, node="host-a"
     )
+
+
+def row_of(endpoint: str) -> NodeRow:
+    return NodeRow(node="host-b", instance="I", endpoint=endpoint, state="running", writers=(), silent_s=0.0)
+
+
+def watched(settings: HaSettings, pool: WriterPool, register: OneRowRegister) -> SiteHosts:
+    return SiteHosts(pool, register, settings, node="host-a", context=site_context(settings, server=False))
+
+
+async def test_a_host_is_doubted_then_heard_and_doubted_before_it_is_lost(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    pool = pool_of(tmp_path)
     gateway = BeatingGateway(settings)
     async with gateway.serving() as endpoint:
-        row = NodeRow(node="host-b", instance="I", endpoint=endpoint, state="running", writers=(), silent_s=0.0)
-        hosts = SiteHosts(
-            pool, OneRowRegister(row), settings, node="host-a", context=site_context(settings, server=False)
-        )
+        hosts = watched(settings, pool, OneRowRegister(row_of(endpoint)))
         told: list[str] = []
         hosts.on_doubted = lambda node: told.append(f"doubted {node}")
         hosts.on_heard = lambda node: told.append(f"heard {node}")
@@ -98,4 +114,22 @@ async def test_a_host_is_doubted_then_heard_and_doubted_before_it_is_lost(tmp_pa
         assert pool.doubted == set()
         await until(lambda: told[2:] == ["doubted host-b", "lost host-b"])
         assert (pool.doubted, pool.lost) == (set(), {"host-b"})
+        watching.cancel()
+
+
+async def test_a_host_that_beats_is_a_rival_although_the_register_does_not_hear_it(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    gateway = BeatingGateway(settings)
+    async with gateway.serving() as endpoint:
+        register = OneRowRegister(row_of(endpoint))
+        hosts = watched(settings, pool_of(tmp_path), register)
+        watching = asyncio.ensure_future(hosts.run())
+        await gateway.beat()
+        await until(lambda: "host-b" in hosts.instances())
+        register.row = dataclasses.replace(register.row, silent_s=60.0)
+        looks = register.looks
+        await until(lambda: register.looks > looks + 1)
+        assert hosts.rivals() == {"host-b"}
+        await until(lambda: "host-b" not in hosts.instances())
+        assert hosts.rivals() == frozenset()
         watching.cancel()
