@@ -27,7 +27,7 @@ from storage.postgres import server
 _NETWORK: Final = "10.77.0"
 FLOATING: Final = f"{_NETWORK}.10"
 CLIENT: Final = "client"
-_CLIENT_ADDRESS: Final = f"{_NETWORK}.100"
+CLIENT_ADDRESS: Final = f"{_NETWORK}.100"
 DATABASE: Final = "db"
 _DATABASE_ADDRESS: Final = f"{_NETWORK}.1"
 _PORT: Final = 5432
@@ -123,7 +123,7 @@ class Cluster:
     def start(self) -> None:
         """Make the hosts and start everything; returns once one host is active and the others stand by."""
         self.network.add(DATABASE, _DATABASE_ADDRESS)
-        self.network.add(CLIENT, _CLIENT_ADDRESS)
+        self.network.add(CLIENT, CLIENT_ADDRESS)
         for host in self.hosts.values():
             self.network.add(host.name, host.address)
         self._start_database()

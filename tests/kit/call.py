@@ -34,12 +34,13 @@ class Call:
         seed: str = "",
         audio: Sequence[Sequence[bytes]] = (),
         host: str = LOOPBACK,
+        server: str = "",
     ) -> None:
         self.recorder = recorder
         self.identifier = identifier or new_identifier()
         self.door = door
         self.host = host
-        self.client = SipClient(recorder.sip_port, transport, host=host)
+        self.client = SipClient(recorder.sip_port, transport, host=host, server=server)
         frames = audio or [frames_of(f"{self.identifier}{seed}/{party}", _FRAMES) for party in range(parties)]
         self.media = RtpSource(
             RtpStream(

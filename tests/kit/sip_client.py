@@ -93,9 +93,9 @@ def compose(head: str, body: str | bytes = b"") -> bytes:
 class SipClient:
     """One socket towards the recorder."""
 
-    def __init__(self, port: int, transport: Transport = "udp", *, host: str = LOOPBACK) -> None:
+    def __init__(self, port: int, transport: Transport = "udp", *, host: str = LOOPBACK, server: str = "") -> None:
         self.transport: Transport = transport
-        self.target = (host, port)
+        self.target = (server or host, port)
         self.shown = f"[{host}]" if ":" in host else host
         """The client's own address, as URIs name it."""
         self._buffer = b""
