@@ -84,7 +84,7 @@ def test_a_reinvite_that_has_had_its_100_is_answered_by_the_next_frontend(
     with Call(recorder) as call:
         call.start()
         call.media.talk(0.3)
-        with postgresql_away(target):
+        with target.postgres_away():
             # Its checkpoint waits for PostgreSQL, which gives time to die.
             call.client.send(call.dialog.request("INVITE", call.offer()))
             assert call.client.receive().status == 100

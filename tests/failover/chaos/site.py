@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from recorder.admin.control import ask
+from recorder.control import ask
 from recorder.errors import NotRunningError
 from recorder.lab.cluster import CLIENT, DATABASE, FLOATING, SIP_PORT, Cluster
 from recorder.simulator.simulation import Target as SipTarget

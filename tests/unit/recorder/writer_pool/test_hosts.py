@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from recorder.gateway.link import Beat, framed, receive, site_context
+from recorder.frames import framed
+from recorder.gateway.link import FRAMES, Beat, site_context
 from recorder.ha.settings import HaSettings
 from recorder.lab.certificates import LabAuthority
 from recorder.state_dir import StateDir
@@ -41,7 +42,7 @@ class BeatingGateway:
         self._stream: asyncio.StreamWriter | None = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await receive(reader)
+        await FRAMES.receive(reader)
         self._stream = writer
         self._connected.set()
 
