@@ -237,28 +237,32 @@ def main() -> int:
     options = parser.parse_args()
     print(machine_facts(), flush=True)
     broken: list[str] = []
+    results: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tandem-takeover-") as name:
         directory = Path(name)
         for role in ("frontend", "writer"):
             if options.only in {None, role}:
-                broken += _report_deaths(directory, role, options)
+                broken += _report_deaths(directory, role, options, results)
         if options.only in {None, "postgresql"}:
-            broken += _report_database(directory, options)
+            broken += _report_database(directory, options, results)
         if options.only in {None, "frontend-with-postgresql-away"}:
-            broken += _report_blind_takeovers(directory, options)
+            broken += _report_blind_takeovers(directory, options, results)
         if options.only in _HOSTS:
             figures = takeover_hosts.measure(directory, options.only, faults=options.faults, calls=options.calls)
-            broken += takeover_hosts.report(figures, options.only, options.calls, percentiles)
+            broken += figures.broken
+            results.append(takeover_hosts.report(figures, options.only, options.calls, percentiles))
         if options.only in {None, "dialogs"}:
             for count, ms in many_dialogs(directory, options.dialogs, 5):
-                print(f"{count} dialogs taken over in {ms:.0f} ms", flush=True)
+                results.append(f"{count} dialogs taken over in {ms:.0f} ms")
     print(f"load {os.getloadavg()[0]:.2f} after")
     for fault in broken[:20]:
         print(fault)
+    # Last, and one line for each part: what it comes to.
+    print("\n".join(results))
     return 1 if broken else 0
 
 
-def _report_deaths(directory: Path, role: str, options: argparse.Namespace) -> Sequence[str]:
+def _report_deaths(directory: Path, role: str, options: argparse.Namespace, results: list[str]) -> Sequence[str]:
     figures = Figures()
     while figures.faults < options.faults:
         count = min(_PER_RUN, options.faults - figures.faults)
@@ -266,10 +270,12 @@ def _report_deaths(directory: Path, role: str, options: argparse.Namespace) -> S
             asyncio.run(strike(recorder, figures, role, count, options.calls))
         print(f"  {role}: {figures.faults} deaths, {figures.times()}, {figures.lost} packets lost", flush=True)
     what = "next request answered" if role == "frontend" else "every process at work again"
-    print(f"{role} killed {figures.faults} times under {options.calls} calls of {_STREAMS} streams")
-    print(f"  {what}: {figures.times()}")
-    print(f"  packets lost: {figures.lost} of {figures.packets:,}; longest gap {figures.longest_gap_s * 1e3:.0f} ms")
-    print(f"  requests of the recorder: {figures.messages}; broken promises: {len(figures.broken)}", flush=True)
+    results.append(
+        f"{role} killed {figures.faults} times under {options.calls} calls of {_STREAMS} streams; {what}:"
+        f" {figures.times()}; packets lost: {figures.lost} of {figures.packets:,};"
+        f" longest gap {figures.longest_gap_s * 1e3:.0f} ms; requests of the recorder: {figures.messages};"
+        f" broken promises: {len(figures.broken)}"
+    )
     return figures.broken
 
 
@@ -302,25 +308,29 @@ async def _blind_takeovers(recorder: RunningRecorder, figures: Figures, count: i
     figures.broken += judgement.faults
 
 
-def _report_blind_takeovers(directory: Path, options: argparse.Namespace) -> Sequence[str]:
+def _report_blind_takeovers(directory: Path, options: argparse.Namespace, results: list[str]) -> Sequence[str]:
     figures = Figures()
     while figures.faults < options.faults:
         count = min(_PER_RUN // 4, options.faults - figures.faults)
         with RunningRecorder(directory / f"blind-{figures.faults}", environment=_SPARE) as recorder:
             asyncio.run(_blind_takeovers(recorder, figures, count, options.calls))
-    print(f"frontend killed {figures.faults} times while PostgreSQL was frozen, under {options.calls} calls")
-    print(f"  next request answered: {figures.times()}")
-    print(f"  packets lost: {figures.lost} of {figures.packets:,}; broken promises: {len(figures.broken)}", flush=True)
+    results.append(
+        f"frontend killed {figures.faults} times while PostgreSQL was frozen, under {options.calls} calls;"
+        f" next request answered: {figures.times()}; packets lost: {figures.lost} of {figures.packets:,};"
+        f" broken promises: {len(figures.broken)}"
+    )
     return figures.broken
 
 
-def _report_database(directory: Path, options: argparse.Namespace) -> Sequence[str]:
+def _report_database(directory: Path, options: argparse.Namespace, results: list[str]) -> Sequence[str]:
     with RunningRecorder(directory / "database") as recorder:
         outcome, judgement = asyncio.run(database_away(recorder, options.away, options.calls))
     broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
     sent = sum(verdict.sent for verdict in judgement.verdicts)
-    print(f"PostgreSQL away {options.away:.0f} s while {options.calls} calls came and went")
-    print(f"  calls not completed: {len(broken)}; packets lost: {judgement.lost} of {sent:,}", flush=True)
+    results.append(
+        f"PostgreSQL away {options.away:.0f} s while {options.calls} calls came and went;"
+        f" calls not completed: {len(broken)}; packets lost: {judgement.lost} of {sent:,}"
+    )
     return [*broken, *judgement.faults]
 
 

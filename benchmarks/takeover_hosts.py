@@ -196,13 +196,11 @@ def _answered() -> float:
     raise RuntimeError("the floating address does not answer")
 
 
-def report(figures: HostFigures, kind: str, calls: int, percentiles: Callable[[Sequence[float]], str]) -> list[str]:
-    """Print what came of it, the last line being the result; returns the broken promises."""
+def report(figures: HostFigures, kind: str, calls: int, percentiles: Callable[[Sequence[float]], str]) -> str:
+    """Return in one line what came of it."""
     answered = f"; next request answered: {percentiles(figures.answered_s)}" if figures.answered_s else ""
-    print(
+    return (
         f"{kind}: {figures.faults} hosts cut off under {calls} calls of 2 streams{answered};"
         f" gap of a stream ({len(figures.gaps_s)} gaps): {percentiles(figures.gaps_s)};"
-        f" broken promises: {len(figures.broken)}",
-        flush=True,
+        f" broken promises: {len(figures.broken)}"
     )
-    return figures.broken
