@@ -42,7 +42,9 @@ _LATE_ANSWER_S: Final = 4.5
 """A client that has accepted the offer of a process before us repeats its 2xx at least every T2, 4 s, until our ACK;
 an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
 _URGENT_MOVES_PER_S: Final = 1000
-"""Offers to clients whose media nobody receives. Most are ready when their host is lost: they have only to be sent."""
+"""Moves of sessions whose media nobody receives: more than one processor can make, so that the loop comes to rest."""
+_READY_MOVES_PER_S: Final = 4000
+"""Offers that are made already, and have only to be sent."""
 _AGAIN_S: Final = 2.0
 """Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
@@ -111,6 +113,8 @@ class MediaMoves:
 
     def host_doubted(self, node: str) -> None:
         """Make ready what has to be done if this host is lost, up to the offers."""
+        # Of those that have ended meanwhile nobody else thinks.
+        self._ready = {dialog: ready for dialog, ready in self._ready.items() if dialog in self._frontend.sessions}
         for number, session in enumerate(self._of(node)):
             self._run_later(number / _URGENT_MOVES_PER_S, session.dialog_id, partial(self._arm, session.dialog_id))
 
@@ -159,8 +163,10 @@ class MediaMoves:
         ]
         if homeless:
             _log.error("moving the sessions of a lost host", host=node, sessions=len(homeless))
-        for number, dialog_id in enumerate(homeless):
-            self._run_later(number / _URGENT_MOVES_PER_S, dialog_id, partial(self.start, dialog_id, "host-lost"))
+        wait_s = 0.0
+        for dialog_id in sorted(homeless, key=lambda one: one not in self._ready):
+            self._run_later(wait_s, dialog_id, partial(self.start, dialog_id, "host-lost"))
+            wait_s += 1 / (_READY_MOVES_PER_S if dialog_id in self._ready else _URGENT_MOVES_PER_S)
 
     def resume(self) -> None:
         """Go on with the moves of a process before us: its offer may have been accepted, refused, or never sent.

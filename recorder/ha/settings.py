@@ -32,7 +32,7 @@ class HaSettings(Table):
     renew_s: float = Field(0.25, gt=0, le=10, description="time between two signs of life of the active frontend")
     answer_s: float = Field(0.5, gt=0, le=10, description="longest wait for an answer of catalog or standby")
     margin_s: float = Field(0.25, gt=0, le=10, description="time before the end of its lease at which a host stops")
-    heartbeat_ms: float = Field(100.0, ge=20, le=5000, description="time between two heartbeats of a host with writers")
+    heartbeat_ms: float = Field(50.0, ge=20, le=5000, description="time between two heartbeats of a host with writers")
     lost_after_ms: float = Field(
         400.0, ge=60, le=60000, description="silence after which the media of a host go to others"
     )

@@ -30,8 +30,10 @@ _log = structlog.get_logger()
 _LOOK_S: Final = 0.5
 """Between two looks into the register."""
 _RECONNECT_S: Final = 0.05
-_DOUBTED: Final = 0.5
-"""Share of `ha.lost_after_ms` after which a host is doubted: a heartbeat, at the least, has not come then."""
+_DOUBTED: Final = 1 / 3
+"""Share of `ha.lost_after_ms` after which a host is doubted, if a heartbeat at the least has not come then."""
+_LATE: Final = 1.5
+"""Heartbeats."""
 _LAST_LOOK_S: Final = 0.01
 _GONE_S: Final = 5.0
 """A host that was not heard in the register for so long is no rival for the lease any more."""
@@ -180,7 +182,7 @@ class SiteHosts:
     async def _next_beat(self, host: Host, reader: asyncio.StreamReader) -> Frame:
         """Wait for a heartbeat; `TimeoutError` once the host is lost. ChannelLostError as `FRAMES.receive`."""
         node, limit_s = host.row.node, self._settings.lost_after_ms / 1000
-        doubtful_s = limit_s * _DOUBTED
+        doubtful_s = max(limit_s * _DOUBTED, _LATE * self._settings.heartbeat_ms / 1000)
         coming = asyncio.ensure_future(FRAMES.receive(reader))
         try:
             if not await _done(coming, doubtful_s):

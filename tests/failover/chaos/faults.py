@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
+import asyncpg
+
 from recorder.control import ask
 from recorder.errors import NotRunningError
 from recorder.simulator.simulation import Target as SipTarget
@@ -168,6 +170,24 @@ async def frozen(pids: Iterable[int], seconds: float) -> None:
         send((pid for pid in chosen if alive(pid)), signal.SIGCONT)
 
 
+async def read_only(dsn: str, seconds: float) -> None:
+    """Let PostgreSQL answer and take no write for a while, as a server that has been demoted."""
+    await _administer(dsn, "ALTER SYSTEM SET default_transaction_read_only = on")
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await _administer(dsn, "ALTER SYSTEM RESET default_transaction_read_only")
+
+
+async def _administer(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
+
+
 def _kill(*roles: str, states: tuple[str, ...] = (), one: bool = False) -> Strike:
     async def strike(target: Target, rng: random.Random) -> None:
         victims = [pid for role in roles for pid in await asyncio.to_thread(target.pids, role, *states)]
@@ -213,6 +233,12 @@ async def _kill_active_blind(target: Target, rng: random.Random) -> None:
     await away
 
 
+async def _read_only(target: Target, rng: random.Random) -> None:
+    running = target.state_dir.read_running()
+    assert running
+    await read_only(running.dsn, rng.uniform(1.0, 4.0))
+
+
 async def _switchover(target: Target, _: random.Random) -> None:
     await asyncio.to_thread(target.command, "switchover")
 
@@ -245,6 +271,7 @@ FAULTS: Final = {
         Fault("postgresql-killed", _kill_postgres),
         Fault("postgresql-frozen", _freeze_postgres(1.0, 4.0)),
         Fault("frontend-killed-while-postgresql-frozen", _kill_active_blind),
+        Fault("postgresql-read-only", _read_only),
         Fault("switchover", _switchover),
         Fault("writer-drained", _drain_writer),
     )

@@ -13,14 +13,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
 from recorder.control import ask
 from recorder.errors import NotRunningError
 from recorder.lab.cluster import CLIENT, DATABASE, FLOATING, SIP_PORT, Cluster
 from recorder.simulator.simulation import Target as SipTarget
 from recorder.state_dir import StateDir
-from tests.failover.chaos.faults import Fault, send
+from tests.failover.chaos.faults import Fault, read_only, send
 from tests.kit.wire import Impairment, Wire, dropping
 
 _RECOVERED_S: Final = 60.0
@@ -121,15 +119,6 @@ class Site:
         at = text.find("Traceback")
         assert at < 0, f"a defect in the log:\n{text[max(at - 600, 0) : at + 3000]}"
 
-    async def sql(self, *statements: str) -> None:
-        """Have PostgreSQL execute statements, as its administrator would."""
-        connection = await asyncpg.connect(self.cluster.dsn)
-        try:
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-
 
 SiteStrike = Callable[[Site, random.Random], Awaitable[None]]
 Which = Callable[[Site], Awaitable[str]]
@@ -207,13 +196,7 @@ def _loss(which: Which, per_cent: int) -> SiteStrike:
 
 
 async def _read_only(site: Site, rng: random.Random) -> None:
-    """As a server that has been demoted: it answers, and takes no write."""
-    setting = "ALTER SYSTEM {} default_transaction_read_only {}", "SELECT pg_reload_conf()"
-    await site.sql(setting[0].format("SET", "= on"), setting[1])
-    try:
-        await asyncio.sleep(rng.uniform(2.0, 4.0))
-    finally:
-        await site.sql(setting[0].format("RESET", ""), setting[1])
+    await read_only(site.cluster.dsn, rng.uniform(2.0, 4.0))
 
 
 async def _client(_: Site) -> str:
