@@ -21,7 +21,7 @@ pytestmark = pytest.mark.failover
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecorder]:
     """A recorder whose 200 is late: on a machine with time to spare the replacement is there before it."""
     running = RunningRecorder(
-        tmp_path_factory.mktemp("recorder") / "state", environment={"RECORDER_SIP_ANSWER_DELAY_MS": "3000"}
+        tmp_path_factory.mktemp("recorder") / "state", environment={"RECORDER_SIP_ANSWER_DELAY_MS": "1000"}
     )
     with running:
         yield running
