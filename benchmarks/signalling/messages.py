@@ -7,7 +7,8 @@ from typing import Final, Literal
 Door = Literal["msr", "siprec"]
 DOORS: Final[tuple[Door, ...]] = ("msr", "siprec")
 _BOUNDARY: Final = "benchmark-boundary"
-_PARTICIPANTS: Final = (("c3JmYXNk", "5550100", "Agent"), ("ZmFzZGZh", "5550111", "Customer"))
+_BASE_NUMBER: Final = 5_000_000
+_NUMBERS: Final = 999_983
 
 
 def sdp(host: str, streams: int, *, labels: bool) -> str:
@@ -27,27 +28,35 @@ def sdp(host: str, streams: int, *, labels: bool) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
+def parties(call: str) -> tuple[str, str]:
+    """Return the numbers of agent and customer: of each call others, or a curator would take it for copies of one."""
+    number = int(call, 16)
+    return str(_BASE_NUMBER + number % _NUMBERS), str(2 * _BASE_NUMBER + number // _NUMBERS % _NUMBERS)
+
+
 def metadata(session: str) -> str:
     """Return the rs-metadata of a call between two parties, with a vendor's extension."""
+    agent, customer = parties(session)
+    participants = ((f"QWdl{session[:8]}", agent, "Agent"), (f"Q3Vz{session[:8]}", customer, "Customer"))
     people = "".join(
         f'<participant participant_id="{identifier}"><nameID aor="sip:{user}@customers.example"><name xml:lang="en">'
         f'{name}</name></nameID><ac:extensiondata xmlns:ac="http://vendor.example/extension"><ac:CallUUID>{session}'
         "</ac:CallUUID></ac:extensiondata></participant>\r\n"
         f'<participantsessionassoc participant_id="{identifier}" session_id="{session}"><associate-time>'
         "2030-01-15T09:30:00Z</associate-time></participantsessionassoc>\r\n"
-        for identifier, user, name in _PARTICIPANTS
+        for identifier, user, name in participants
     )
     streams = "".join(
         f'<stream stream_id="stream-{index}" session_id="{session}"><label>{index + 1}</label><associate-time>'
         "2030-01-15T09:30:00Z</associate-time></stream>\r\n"
         f'<participantstreamassoc participant_id="{identifier}"><send>stream-{index}</send>'
         "</participantstreamassoc>\r\n"
-        for index, (identifier, _, _) in enumerate(_PARTICIPANTS)
+        for index, (identifier, _, _) in enumerate(participants)
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\r\n<recording xmlns="urn:ietf:params:xml:ns:recording:1">\r\n'
         f'<datamode>complete</datamode>\r\n<group group_id="N2ZlZWU3ZTE3ZDQwMTFl"/>\r\n<session session_id="{session}">'
-        "<sipSessionID>ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2</sipSessionID>"
+        f"<sipSessionID>{session};remote={session[::-1]}</sipSessionID>"
         "<group-ref>N2ZlZWU3ZTE3ZDQwMTFl</group-ref><start-time>2030-01-15T09:30:00Z</start-time></session>\r\n"
         f"{people}{streams}</recording>\r\n"
     )
@@ -75,9 +84,11 @@ def invite(
     """
     body = sdp(host, streams, labels=door == "siprec")
     if door == "msr":
+        agent, customer = parties(call)
         uri = (
-            f"sip:record={call.upper()}_2030-01-15_09-30-00@{target};calluuid={call.upper()};dn=5550100;otherdn=5550111;"
-            "agentid=agent-0001;ani=5550111;connid={call[:16]};dnis=5550199;recorddn=5550100;sipsappname=SIP_Example"
+            f"sip:record={call.upper()}_2030-01-15_09-30-00@{target};calluuid={call.upper()};dn={agent};"
+            f"otherdn={customer};agentid=agent-{agent};ani={customer};connid={call[:16]};dnis=5550199;"
+            f"recorddn={agent};sipsappname=SIP_Example"
         )
         kind, extra = "application/sdp", ""
     else:
