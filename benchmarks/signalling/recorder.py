@@ -54,6 +54,19 @@ class Load:
         return [*found, *[f"{self.unanswered} requests without an answer"] * bool(self.unanswered)]
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a takeover did."""
+
+    dialogs: int
+    ms: float
+    """From activation to the first request served."""
+    cpu_ms: float
+    """Of the successor, from before the death."""
+    kb: int
+    """Its resident memory afterwards."""
+
+
 class Bench:
     """A recorder that is loaded: context manager.
 
@@ -108,15 +121,18 @@ class Bench:
         reasons = Counter(_REFUSED.findall(self.recorder.log()))
         return [f"refused {count} times: {reason}" for reason, count in reasons.most_common(5)]
 
-    def restore(self) -> tuple[int, float]:
-        """Kill the active frontend; return how many dialogs its successor restored, and in how many milliseconds."""
+    def restore(self) -> Restored:
+        """Kill the active frontend; return what its successor restored."""
         before = len(_TAKEOVER.findall(self.recorder.log()))
+        (standby,) = self._target.pids("frontend", "standby")
+        used_s = cpu_seconds(standby)
         os.kill(self._target.active(), signal.SIGKILL)
         count, ms = eventually(
             lambda: next(iter(_TAKEOVER.findall(self.recorder.log())[before:]), None),
             limit_s=_RESTORED_S, what="a successor", detail=self.recorder.log_tail,
         )  # fmt: skip
-        return int(count), float(ms)
+        cpu_ms = (cpu_seconds(standby) - used_s) * 1e3
+        return Restored(dialogs=int(count), ms=float(ms), cpu_ms=cpu_ms, kb=self.memory_kb())
 
     def _run(self, calls: int, arguments: list[str], given: str = "") -> Load:
         frontend = self._target.active()

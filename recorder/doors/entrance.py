@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from recorder.doors import msr, plain, siprec
 from recorder.doors.identifier import first_identifier, named_by
+from recorder.doors.refusal import NOT_A_DESCRIPTION, warning
 from recorder.doors.request import MetadataDocument, RecordingRequest
 from recorder.edge.profile import ANY_CLIENT, PeerProfile
 from signaling.errors import SignalingError
+from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sip import Request
 from signaling.siprec import BodyError, Contents, find_contents, parse_body
 
@@ -40,7 +42,10 @@ def read_invite(request: Request, profile: PeerProfile = ANY_CLIENT) -> Recordin
     contents = _contents(request)
     if isinstance(contents, Refused):
         return contents
-    offer = contents.description.content if contents.description else None
+    try:
+        offer = parse_sdp(contents.description.content) if contents.description else None
+    except SdpSyntaxError as error:
+        return Refused(488, str(error), (warning(NOT_A_DESCRIPTION),))
     if contents.metadata or _marked_siprec(request):
         found = siprec.read(request, contents, offer, profile)
         if profile.strict and found.warnings:

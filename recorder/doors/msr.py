@@ -11,6 +11,7 @@ from typing import Final
 from recorder.doors.identifier import record_identifier
 from recorder.doors.request import RecordingRequest
 from recorder.edge.profile import PeerProfile
+from signaling.sdp import SessionDescription
 from signaling.sip import Request, Uri
 from signaling.sip.uri import unescape
 from storage.catalog.records import CallFacts, Door
@@ -45,7 +46,7 @@ def parameters(uri: Uri) -> tuple[tuple[str, str], ...]:
     return tuple((name, unescape(value or "")) for name, value in uri.params)
 
 
-def read(request: Request, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
+def read(request: Request, offer: SessionDescription | None, profile: PeerProfile) -> RecordingRequest:
     """Read an INVITE whose Request-URI names a record identifier."""
     call = facts(request.uri)
     return RecordingRequest(

@@ -11,11 +11,12 @@ from recorder.doors.identifier import record_identifier
 from recorder.doors.request import RecordingRequest
 from recorder.edge.profile import PeerProfile
 from signaling.errors import SignalingError
+from signaling.sdp import SessionDescription
 from signaling.sip import Request
 from storage.catalog.records import CallFacts, Door
 
 
-def read(request: Request, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
+def read(request: Request, offer: SessionDescription | None, profile: PeerProfile) -> RecordingRequest:
     """Take the identifiers from where the profile says, else the Call-ID, and the parties from From and To."""
     identifier = record_identifier(profile.record_identifier, request)
     named = "its Call-ID" if identifier == request.call_id else "what its profile names"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from signaling.sdp import SessionDescription
 from signaling.siprec import RecordingSession
 from storage.catalog.records import CallFacts, Door
 
@@ -57,8 +58,8 @@ class RecordingRequest:
     call: CallFacts
     parameters: tuple[tuple[str, str], ...] = ()
     """Call data as received, in order."""
-    offer: bytes | None
-    """SDP; None when the client wants our offer in the 2xx (RFC 3261 section 13.2.1)."""
+    offer: SessionDescription | None
+    """None when the client wants our offer in the 2xx (RFC 3261 section 13.2.1)."""
     metadata: MetadataDocument | None = None
     metadata_state: RecordingSession | None = None
     """What the metadata add up to; partial updates are applied to it."""

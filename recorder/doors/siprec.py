@@ -13,7 +13,7 @@ from recorder.doors.identifier import record_identifier
 from recorder.doors.request import MetadataDocument, RecordingRequest
 from recorder.edge.profile import PeerProfile
 from signaling.errors import SignalingError
-from signaling.sdp import SdpSyntaxError, parse_sdp
+from signaling.sdp import SessionDescription
 from signaling.sip import Request, Uri
 from signaling.siprec import (
     Contents,
@@ -44,12 +44,13 @@ def document(contents: Contents) -> MetadataDocument | None:
     )
 
 
-def read(request: Request, contents: Contents, offer: bytes | None, profile: PeerProfile) -> RecordingRequest:
+def read(
+    request: Request, contents: Contents, offer: SessionDescription | None, profile: PeerProfile
+) -> RecordingRequest:
     """Read a SIPREC INVITE, with or without metadata."""
     metadata = document(contents)
     state, warnings = update(None, metadata)
-    labels = _labels(offer)
-    participants, doubts = speakers(state, labels)
+    participants, doubts = speakers(state, [media.label for media in offer.media] if offer else [])
     identifiers = find_identifiers(state) if state else ()
     return RecordingRequest(
         door=Door.SIPREC,
@@ -169,14 +170,6 @@ def _user(participant: Participant | None) -> str | None:
 
 def _dn(participant: Mapping[str, object] | None) -> str | None:
     return str(participant["dn"]) or None if participant else None
-
-
-def _labels(offer: bytes | None) -> list[str | None]:
-    try:
-        return [media.label for media in parse_sdp(offer).media] if offer is not None else []
-    except SdpSyntaxError:
-        # The offer is refused by whoever negotiates; here it only says nothing about labels.
-        return []
 
 
 def _texts(doubts: Iterable[Doubted]) -> tuple[str, ...]:

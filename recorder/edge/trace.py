@@ -96,7 +96,9 @@ class Tracer:
         if self._bytes + len(event.data) > MAX_BYTES:
             self.dropped += 1
             return
-        trail = self._trails.setdefault(event.dialog_id, _Trail())
+        trail = self._trails.get(event.dialog_id)
+        if trail is None:
+            trail = self._trails[event.dialog_id] = _Trail()
         self._bytes += len(event.data)
         trail.latest = self._clock()
         trail.messages.append(
@@ -177,6 +179,8 @@ class Tracer:
         data = without_secrets(message.message)
         if not self._keep_metadata:
             data = without_metadata(data)
+        if data is message.message:
+            return message
         return SipMessageTrace(at=message.at, inbound=message.inbound, flow=message.flow, message=data)
 
     def _drop(self, trail: _Trail, count: int) -> None:

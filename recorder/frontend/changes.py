@@ -15,12 +15,12 @@ import structlog
 from media.writer.protocol import StreamSpec
 from recorder.doors import siprec
 from recorder.doors.entrance import Refused, read_change
+from recorder.doors.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.doors.request import MetadataDocument
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.protection import own_keys
-from recorder.frontend.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.frontend.snapshots import SnapshotRequests
 from recorder.writer_pool.pool import name_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from recorder.edge.gate import GuardedAgent
 from recorder.edge.trace import Tracer
 from recorder.errors import LeaseExpiredError, SetupError
 from recorder.frontend.ability import Ability
+from recorder.frontend.collector import spare_dialogs
 from recorder.frontend.dispatcher import Dispatcher
 from recorder.frontend.frontend import Frontend, specific_address
 from recorder.frontend.recovery import ANSWERS_REPEATED, Recovery
@@ -45,7 +45,6 @@ _log = structlog.get_logger()
 
 _WRITERS_WAIT_S: Final = 5.0
 """Longest wait for the writers before dialogs are taken over and SIP is served."""
-_GC_THRESHOLDS: Final = (10_000, 50, 50)
 _LOOK_S: Final = 0.5
 _FORGET_EVERY_S: Final = 60.0
 _FORGET_AFTER: Final = timedelta(minutes=10)
@@ -163,6 +162,7 @@ class _Active:
     async def _begin(self) -> None:
         frontend, tenure = self._frontend, self._tenure
         began = frontend.clock()
+        spare_dialogs()
         await frontend.pool.wait_until_beating(_WRITERS_WAIT_S)
         await self._take_over()
         await self._standby.listen(tenure.feed)
@@ -174,10 +174,7 @@ class _Active:
             tls=self._standby.edge.tls_listeners(),
         )
         self._standby.edge.attach(frontend.transport)
-        # What is here now stays. A dialog makes no reference cycles; the defaults would walk ten thousand of them again
-        # and again, and every client would wait meanwhile.
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        spare_dialogs()  # those that were restored
         try:
             await self._standby.address.take()
         except SetupError as error:

@@ -15,6 +15,7 @@ import structlog
 from media.writer.protocol import SessionOpened, StreamSpec
 from recorder.doors.client_clock import with_date
 from recorder.doors.entrance import Refused, read_invite
+from recorder.doors.refusal import warning, why_unusable
 from recorder.doors.request import RecordingRequest, well_formed
 from recorder.edge.profile import PeerProfile
 from recorder.errors import ChannelLostError, NoWriterError, WriterRefusedError
@@ -29,15 +30,13 @@ from recorder.frontend.negotiation import (
     with_ports,
 )
 from recorder.frontend.protection import keys_of, own_keys
-from recorder.frontend.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.writer_pool.pool import name_of
 from signaling.errors import LostError
-from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import MediaPlan, initial_offer, plan
 from signaling.siprec import RecordingSession
 from signaling.useragent import InviteReceived, Prepared
-from storage.catalog.records import MetadataRevision, SegmentClosing, SegmentOpening
+from storage.catalog.records import OpeningMetadata, SegmentClosing, SegmentOpening
 
 _log = structlog.get_logger()
 
@@ -91,19 +90,14 @@ class SessionSetup:
             self._refuse(event, request.status, request.headers)
             return
         log = log.bind(record_identifier=request.record_identifier, door=request.door.value)
-        try:
-            media = plan(parse_sdp(request.offer), None, profile.answer) if request.offer is not None else None
-        except SdpSyntaxError as error:
-            log.warning("session refused", status=488, reason=str(error))
-            self._refuse(event, 488, [warning(NOT_A_DESCRIPTION)])
-            return
+        media = plan(request.offer, None, profile.answer) if request.offer is not None else None
         if media is not None and (why := why_unusable(media)):
             log.warning("session refused", status=488, reason=why)
             self._refuse(event, 488, [warning(why)])
             return
         request = with_date(request, event.request, frontend.wall_clock())
-        if media:
-            request = dataclasses.replace(request, warnings=(*request.warnings, *remarks(media)))
+        if media and (remarked := remarks(media)):
+            request = dataclasses.replace(request, warnings=(*request.warnings, *remarked))
         with frontend.ability.occupancy.setting_up(event.flow.remote[0]):
             await self._open(_Wanted(event, request, media, profile, started, log))
 
@@ -196,25 +190,14 @@ class SessionSetup:
 
     async def _checkpointed(self, session: Session, wanted: _Wanted, prepared: Prepared) -> bool:
         """Make durable what the 200 promises; False if that cannot be, and the INVITE is refused."""
-        frontend, request = self._frontend, wanted.request
+        frontend = self._frontend
         try:
-            await frontend.catalog.write(self._opening_row(session, request, prepared, wanted.event))
+            await frontend.catalog.write(self._opening_row(session, wanted.request, prepared, wanted.event))
         except OSError as error:
             wanted.log.critical("session refused", status=503, reason=f"no checkpoint possible: {error}")
             await frontend.discard_capture(session.writer, session.capture, session.capture_path)
             self._refuse(wanted.event, 503, [("Retry-After", str(RETRY_AFTER_BUSY_S))])
             return False
-        if request.metadata:
-            await frontend.catalog.write(
-                MetadataRevision(
-                    epoch=frontend.catalog.epoch,
-                    segment_id=session.segment,
-                    received_at=session.opened_at,
-                    content_type=request.metadata.content_type,
-                    body=request.metadata.body,
-                    keep_body=frontend.settings.metadata.keep_raw,
-                )
-            )
         return True
 
     async def _open_capture(
@@ -230,7 +213,7 @@ class SessionSetup:
         capture = segment.hex
         for _ in range(_ROUNDS):
             await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
-            for client in pool.choose(len(specs), apart=twins.writers(descriptor)):
+            for client in pool.choose(len(specs), apart=twins.writers(segment, descriptor)):
                 # Before the answer: the copy of this call may come in the same instant.
                 twins.put(segment, descriptor, client.name)
                 self._frontend.opening(segment, client, capture)
@@ -265,6 +248,13 @@ class SessionSetup:
             dialog_snapshot=encode_checkpoint(session, prepared.snapshot),
             descriptor=session.descriptor,
             streams=stream_openings(session.streams, session.participants),
+            metadata=OpeningMetadata(
+                content_type=request.metadata.content_type,
+                body=request.metadata.body,
+                keep_body=self._frontend.settings.metadata.keep_raw,
+            )
+            if request.metadata
+            else None,
         )
 
     async def _wait_for_slow_client(self, started: float, profile: PeerProfile) -> None:

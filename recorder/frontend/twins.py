@@ -27,22 +27,30 @@ class Twins:
         self._writers: dict[Key, dict[UUID, str]] = {}
         self._keys: dict[UUID, tuple[Key, ...]] = {}
 
-    def writers(self, descriptor: Mapping[str, object]) -> frozenset[str]:
-        """Return the writers that hold a copy of the call that a session's descriptor tells of."""
-        return frozenset(writer for key in call_keys(descriptor) for writer in self._writers.get(key, {}).values())
+    def writers(self, segment: UUID, descriptor: Mapping[str, object]) -> frozenset[str]:
+        """Return the writers that hold a copy of the call that a session's descriptor tells of. Obligation: `drop`."""
+        keys = self._keys_of(segment, descriptor)
+        return frozenset(writer for key in keys for writer in self._writers.get(key, {}).values())
 
     def put(self, segment: UUID, descriptor: Mapping[str, object], writer: str) -> None:
         """Note where a session is, or is about to be."""
-        keys = self._keys.setdefault(segment, call_keys(descriptor))
-        for key in keys:
+        for key in self._keys_of(segment, descriptor):
             self._writers.setdefault(key, {})[segment] = writer
 
     def drop(self, segment: UUID) -> None:
         """Forget a session; one that is not known is no error."""
         for key in self._keys.pop(segment, ()):
-            self._writers[key].pop(segment, None)
-            if not self._writers[key]:
-                del self._writers[key]
+            copies = self._writers.get(key, {})
+            copies.pop(segment, None)
+            if not copies:
+                self._writers.pop(key, None)
+
+    def _keys_of(self, segment: UUID, descriptor: Mapping[str, object]) -> tuple[Key, ...]:
+        """Return what names the call of a session, worked out once."""
+        keys = self._keys.get(segment)
+        if keys is None:
+            keys = self._keys[segment] = call_keys(descriptor)
+        return keys
 
 
 def call_keys(descriptor: Mapping[str, object]) -> tuple[Key, ...]:

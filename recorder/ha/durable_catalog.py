@@ -111,7 +111,7 @@ class DurableCatalog:
             OSError: neither takes it.
 
         """
-        write = self._sealed(dataclasses.replace(write, lease=self.lease))
+        write = self._made_ours(write)
         if self._standbys:
             self._standbys.publish(write, pending=self.behind)
         if not self.behind:
@@ -155,16 +155,17 @@ class DurableCatalog:
                 )
             )
 
-    def _sealed(self, write: Write) -> Write:
-        """Return a write whose snapshot nobody reads in the catalog or the journal: it may hold SRTP keys."""
+    def _made_ours(self, write: Write) -> Write:
+        """Return a write under our lease, whose snapshot nobody reads in catalog or journal: it may hold SRTP keys."""
         match write:
             case DialogCheckpoint():
-                return dataclasses.replace(write, snapshot=self._vault.seal(write.snapshot, write.segment_id))
+                snapshot = self._vault.seal(write.snapshot, write.segment_id)
+                return dataclasses.replace(write, lease=self.lease, snapshot=snapshot)
             case SegmentOpening() | SegmentClosing(dialog_snapshot=bytes()):
                 snapshot = self._vault.seal(write.dialog_snapshot or b"", write.segment_id)
-                return dataclasses.replace(write, dialog_snapshot=snapshot)
+                return dataclasses.replace(write, lease=self.lease, dialog_snapshot=snapshot)
             case _:
-                return write
+                return dataclasses.replace(write, lease=self.lease)
 
     def unsealed(self, stored: StoredDialog | KeptDialog) -> StoredDialog | KeptDialog:
         """Return a stored dialog with its snapshot as it was written.

@@ -219,7 +219,7 @@ class Caller:
         for key, pending in list(self._pending.items()):
             pending.transaction.handle_timer(now)
             self._drain(pending, now)
-            if pending.transaction.state.name == "TERMINATED":
+            if pending.transaction.is_over:
                 del self._pending[key]
         self._responder.handle_timer(now)
         self._drain_responder(now)

@@ -154,15 +154,19 @@ class WriterClient:
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._stream.write(framed(command))
         self._waiting[command.request] = waiter
+        limit = waiter.get_loop().call_later(self._timeout_s, self._give_up, waiter)
         try:
-            reply = await asyncio.wait_for(waiter, self._timeout_s)
-        except TimeoutError:
-            raise ChannelLostError(f"{self.name} did not answer within {self._timeout_s} s") from None
+            reply = await waiter
         finally:
+            limit.cancel()
             self._waiting.pop(command.request, None)
         if isinstance(reply, Refused):
             raise WriterRefusedError(self.name, reply.reason, reply.detail)
         return reply
+
+    def _give_up(self, waiter: asyncio.Future[Reply]) -> None:
+        if not waiter.done():
+            waiter.set_exception(ChannelLostError(f"{self.name} did not answer within {self._timeout_s} s"))
 
     async def open(
         self, session: str, descriptor: dict[str, object], streams: list[StreamSpec], *, adopt: bool = False

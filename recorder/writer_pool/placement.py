@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterLoad:
+class WriterLoad(msgspec.Struct, frozen=True, kw_only=True):
     """One writer as its last heartbeat showed it, corrected by what was placed there since."""
 
     name: str

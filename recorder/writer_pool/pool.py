@@ -145,7 +145,7 @@ class WriterPool:
         """Wait while no writer works, as when all died together and their replacements are starting; or the limit."""
         deadline = self._clock() + limit_s
         # Health is no event: it also ends by time that passes without one.
-        while not any(load.healthy for load in self.loads()) and self._clock() < deadline:  # noqa: ASYNC110
+        while not any(map(self._is_healthy, self.clients.values())) and self._clock() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
 
     def place(self, writer: str, streams: int) -> None:
@@ -154,7 +154,6 @@ class WriterPool:
 
     def loads(self) -> list[WriterLoad]:
         """Return each writer's load as it is known here."""
-        now = self._clock()
         loads = []
         for client in self.clients.values():
             beat = client.heartbeat
@@ -168,16 +167,19 @@ class WriterPool:
                     free_ports=max(0, beat.free_ports - (placed - beat.streams)),
                     streams=placed,
                     free_bytes=beat.free_bytes,
-                    healthy=client.connected
-                    and not beat.failed
-                    and now - client.heartbeat_at < self._silent_s
-                    and node_of(client.name) not in self.doubted,
+                    healthy=self._is_healthy(client),
                     draining=client.name in self.draining,
                     local=client.name in self.local,
                     host=node_of(client.name),
                 )
             )
         return loads
+
+    def _is_healthy(self, client: WriterClient) -> bool:
+        beat = client.heartbeat
+        if beat is None or beat.failed or not client.connected or node_of(client.name) in self.doubted:
+            return False
+        return self._clock() - client.heartbeat_at < self._silent_s
 
     def stuck(self) -> list[str]:
         """Return the writers to replace: no progress, never begun, or given up on a disk that has room again."""

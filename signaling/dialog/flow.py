@@ -5,8 +5,9 @@ Plain values. Does not open, own or watch a connection; `signaling.transport` do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
 Address: TypeAlias = tuple[str, int]
@@ -16,8 +17,7 @@ DEFAULT_PORTS: Final[dict[TransportName, int]] = {"udp": 5060, "tcp": 5060, "tls
 """RFC 3261 §19.1.2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(msgspec.Struct, frozen=True):
     """One way between us and a peer that exists now: a pair of UDP addresses, or one connection."""
 
     transport: TransportName
@@ -34,8 +34,7 @@ class Flow:
         return self.transport != "udp"
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """Where a message shall go, whether or not a connection exists."""
 
     transport: TransportName

@@ -53,8 +53,7 @@ class IntervalTooSmall:
     minimum: int = MINIMUM_INTERVAL
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(msgspec.Struct, frozen=True):
     """Outcome of the UAS side of one session refresh request."""
 
     session: SessionInterval | None

@@ -11,8 +11,9 @@ the start line, angle brackets around the Request-URI, escaped headers in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from signaling.errors import Salvage, SipSyntaxError
 from signaling.sip.headers import KNOWN_KEYS, Headers, key_of, spelling_of
@@ -39,8 +40,7 @@ _CSEQ_SAYS_INVITE: Final = ("ACK", "BYE")
 answered at all; every other mismatch is refused as RFC 3261 §8.1.1.5 demands."""
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """Start line and header fields of a message, before they mean anything."""
 
     start_line: str

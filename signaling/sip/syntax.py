@@ -215,8 +215,7 @@ class Params:
         return type(self)(item for item in self._items if item[0].lower() != wanted)
 
     def __contains__(self, name: str) -> bool:
-        wanted = name.lower()
-        return any(key.lower() == wanted for key, _ in self._items)
+        return self.get(name) is not None
 
     def __iter__(self) -> Iterator[tuple[str, str | None]]:
         return iter(self._items)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 import msgspec
@@ -67,8 +66,7 @@ class CSeq(msgspec.Struct, frozen=True):
         return f"{self.number} {self.method}"
 
 
-@dataclass(frozen=True, slots=True)
-class MediaType:
+class MediaType(msgspec.Struct, frozen=True):
     """Value of Content-Type, RFC 3261 §20.15. Damaged ones are read as far as they go: a body is never lost to one."""
 
     type: str
@@ -99,8 +97,7 @@ class MediaType:
         return f"{self.essence}{self.params}"
 
 
-@dataclass(frozen=True, slots=True)
-class Disposition:
+class Disposition(msgspec.Struct, frozen=True):
     """Value of Content-Disposition, RFC 3261 §20.11."""
 
     kind: str
@@ -128,8 +125,7 @@ class Disposition:
         return f"{self.kind}{self.params}"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionExpires:
+class SessionExpires(msgspec.Struct, frozen=True):
     """Value of Session-Expires, RFC 4028 §4."""
 
     interval: int
@@ -176,8 +172,7 @@ def parse_rseq(text: str) -> int:
     return parse_number(text.strip(WHITESPACE), "RSeq", MAX_CSEQ)
 
 
-@dataclass(frozen=True, slots=True)
-class RAck:
+class RAck(msgspec.Struct, frozen=True):
     """Value of RAck: which reliable provisional response a PRACK acknowledges, RFC 3262 §7.2."""
 
     rseq: int
@@ -205,8 +200,7 @@ NIL_UUID: Final = "0" * 32
 """The null UUID of RFC 7989 §5: the remote half is not known yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionId:
+class SessionId(msgspec.Struct, frozen=True):
     """Value of Session-ID, RFC 7989 §5: one UUID per end of the session, seen from the sender of the message."""
 
     local: str

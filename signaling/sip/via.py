@@ -85,11 +85,11 @@ class Via(msgspec.Struct, frozen=True):
         """
         params = self.params
         asked = "rport" in params
+        if not asked and self.host.lower() == host.lower():
+            return self
         if asked:
             params = params.having("rport", str(port))
-        if asked or self.host.lower() != host.lower():
-            params = params.having("received", host)
-        return type(self)(self.transport, self.host, self.port, params, self.version)
+        return type(self)(self.transport, self.host, self.port, params.having("received", host), self.version)
 
     def __str__(self) -> str:
         return f"{self.version}/{self.transport} {format_hostport(self.host, self.port)}{self.params}"

@@ -110,6 +110,11 @@ class InviteServerTransaction(Machine):
             self._writes.append(trying)
 
     @property
+    def is_over(self) -> bool:
+        """True in the state Terminated: nothing comes of it any more."""
+        return self.state is State.TERMINATED
+
+    @property
     def deadline(self) -> float | None:
         """Monotonic seconds at which to call `handle_timer`, or None."""
         return earliest(self._timer_g, self._ending[1] if self._ending else None)

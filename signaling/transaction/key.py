@@ -6,14 +6,13 @@ before or after `Request.seen_from`: what that adds to the Via plays no part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from signaling.sip import Request, Response
 from signaling.sip.via import MAGIC_COOKIE
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionKey:
+class TransactionKey(msgspec.Struct, frozen=True):
     """Identity of a transaction. Server and client keys live in separate tables."""
 
     branch: str
@@ -23,8 +22,7 @@ class TransactionKey:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class MergeKey:
+class MergeKey(msgspec.Struct, frozen=True):
     """What two requests have in common that are one and came by different ways (RFC 3261 §8.2.2.2)."""
 
     from_tag: str

@@ -5,32 +5,28 @@ Holds no state and no transition of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from signaling.sip import Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class Responded:
+class Responded(msgspec.Struct, frozen=True):
     """A response for the transaction user; never a retransmission of a final one, except 2xx to INVITE."""
 
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(msgspec.Struct, frozen=True):
     """An ACK that belongs to the transaction user: that of a 2xx (RFC 6026 §7.1)."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True):
     """Nobody answered within 64*T1: no response to a request, or no ACK to a final response."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransportFailed:
+class TransportFailed(msgspec.Struct, frozen=True):
     """The transport layer could not send."""
 
 
@@ -55,9 +51,11 @@ class Machine:
         return events
 
 
-def earliest(*moments: float | None) -> float | None:
-    """Return the smallest of the moments that are set, or None."""
-    return min((moment for moment in moments if moment is not None), default=None)
+def earliest(one: float | None, other: float | None) -> float | None:
+    """Return the smaller of two moments, the one that is set, or None."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def is_due(moment: float | None, now: float) -> bool:

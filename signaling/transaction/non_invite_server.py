@@ -83,6 +83,11 @@ class NonInviteServerTransaction(Machine):
         self._trying = trying
         self._timer_j = 0.0 if reliable else timers.timeout
 
+    @property
+    def is_over(self) -> bool:
+        """True in the state Terminated: nothing comes of it any more."""
+        return self.state is State.TERMINATED
+
     def receive_retransmission(self) -> None:
         """Answer a retransmitted request with the latest response, if there is one."""
         self._step(Input.REQUEST_RETRANSMITTED, self.last_response)

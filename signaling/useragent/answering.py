@@ -7,7 +7,8 @@ the caller makes the snapshot durable, and other messages may arrive: a response
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from signaling.dialog.dialog import needs_sips
 from signaling.dialog.state import encode_snapshot, reserved_sequence
@@ -26,8 +27,7 @@ from signaling.useragent.server import answer, find, run, send_final
 from signaling.useragent.session_clock import minimum_interval, restart_session_timer
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(msgspec.Struct, frozen=True):
     """What the transaction user wants to say."""
 
     status: int
@@ -127,7 +127,7 @@ def _prepare_announcement(core: Core, entry: DialogEntry, exchange: ServerExchan
     """Prepare a reliable provisional response (RFC 3262 §3)."""
     rseq = next_rseq(core, entry)
     reliable = (("Require", "100rel"), ("RSeq", str(rseq)))
-    data = _write(core, exchange, replace(wording, headers=(*reliable, *wording.headers)), entry)
+    data = _write(core, exchange, msgspec.structs.replace(wording, headers=(*reliable, *wording.headers)), entry)
     change = Announcement(rseq, data, described=is_sdp(wording.content_type))
     return Prepared(exchange.request_id, entry.identifier, wording.status, data, change=change)
 

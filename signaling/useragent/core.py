@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from signaling.dialog.dialog import Dialog
 from signaling.dialog.flow import Destination, Flow, TransportName
 from signaling.dialog.session_timer import Due
@@ -30,8 +32,7 @@ Silence: TypeAlias = Literal["timeout", "transport"]
 """Why no answer came to a request of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """One message for the transport to send."""
 
     data: bytes
@@ -41,8 +42,7 @@ class Outgoing:
     """The exchange it belongs to; the transport hands the value back to `UserAgent.undeliverable`."""
 
 
-@dataclass(slots=True)
-class AwaitedAck:
+class AwaitedAck(msgspec.Struct):
     """A 2xx to an INVITE that is repeated until its ACK comes (RFC 3261 §13.3.1.4)."""
 
     request_id: str

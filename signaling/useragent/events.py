@@ -5,15 +5,15 @@ Values only. Each docstring says what the receiver must do next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from signaling.dialog.flow import Destination, Flow
 from signaling.sip.message import Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class InviteReceived:
+class InviteReceived(msgspec.Struct, frozen=True):
     """A new session is asked for. Answer `request_id`; a 100 has gone out already."""
 
     request_id: str
@@ -23,8 +23,7 @@ class InviteReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class ReinviteReceived:
+class ReinviteReceived(msgspec.Struct, frozen=True):
     """The peer wants to change the session (RFC 3261 §14.2). Answer `request_id`."""
 
     request_id: str
@@ -33,8 +32,7 @@ class ReinviteReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateReceived:
+class UpdateReceived(msgspec.Struct, frozen=True):
     """The peer sent an UPDATE (RFC 3311), with or without an offer. Answer `request_id` at once."""
 
     request_id: str
@@ -43,8 +41,7 @@ class UpdateReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class AckReceived:
+class AckReceived(msgspec.Struct, frozen=True):
     """The first ACK of a 2xx to an INVITE or re-INVITE; its body is the answer if our 2xx made the offer."""
 
     dialog_id: str
@@ -53,8 +50,7 @@ class AckReceived:
     """The INVITE's; empty if it was answered before a takeover."""
 
 
-@dataclass(frozen=True, slots=True)
-class AckTimedOut:
+class AckTimedOut(msgspec.Struct, frozen=True):
     """No ACK came for 64*T1 (RFC 3261 §13.3.1.4).
 
     RFC: the session SHOULD be terminated (`bye`). Keep it instead if media arrives: then the peer has our answer, and
@@ -65,8 +61,7 @@ class AckTimedOut:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ByeReceived:
+class ByeReceived(msgspec.Struct, frozen=True):
     """The peer ends the session. Make the end durable, then answer `request_id` with 200."""
 
     request_id: str
@@ -75,8 +70,7 @@ class ByeReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class CancelReceived:
+class CancelReceived(msgspec.Struct, frozen=True):
     """An INVITE or re-INVITE is over without your answer; the final response has been sent.
 
     Do not answer `request_id`; a response that you have prepared is refused by `send`. An INVITE's dialog is gone, a
@@ -90,8 +84,7 @@ class CancelReceived:
     `Limits.unanswered_invite`. unacknowledged: no PRACK came for a reliable provisional response."""
 
 
-@dataclass(frozen=True, slots=True)
-class OptionsReceived:
+class OptionsReceived(msgspec.Struct, frozen=True):
     """The peer asks what we can do. Answer as you would answer an INVITE now (RFC 3261 §11.2)."""
 
     request_id: str
@@ -101,8 +94,7 @@ class OptionsReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class InfoReceived:
+class InfoReceived(msgspec.Struct, frozen=True):
     """An INFO inside a dialog (RFC 6086). Answer `request_id`."""
 
     request_id: str
@@ -111,8 +103,7 @@ class InfoReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class PrackReceived:
+class PrackReceived(msgspec.Struct, frozen=True):
     """A reliable provisional response was acknowledged (RFC 3262); the PRACK is answered already."""
 
     dialog_id: str
@@ -121,8 +112,7 @@ class PrackReceived:
     """The INVITE's."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
+class ResponseReceived(msgspec.Struct, frozen=True):
     """A final response to a request of ours. An ACK, where due, has been sent."""
 
     request_id: str
@@ -132,8 +122,7 @@ class ResponseReceived:
     """Seconds after which `RetryDue` follows: glare, the peer answered 491 (RFC 3261 §14.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTimedOut:
+class RequestTimedOut(msgspec.Struct, frozen=True):
     """A request of ours got no final response; treat it as 408 (RFC 3261 §8.1.3.1) or 503."""
 
     request_id: str
@@ -141,8 +130,7 @@ class RequestTimedOut:
     cause: Literal["timeout", "transport"] = "timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDue:
+class RetryDue(msgspec.Struct, frozen=True):
     """The back-off after a 491 is over: send the re-INVITE or UPDATE again if it is still wanted."""
 
     request_id: str
@@ -150,8 +138,7 @@ class RetryDue:
     dialog_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DialogDoubted:
+class DialogDoubted(msgspec.Struct, frozen=True):
     """The peer does not seem to know the dialog any more: 481, 408, or silence to a request of ours.
 
     RFC 3261 §12.2.1.2: the dialog SHOULD be terminated (`bye`, or `forget`). Keep it if media arrives. Follows the
@@ -163,8 +150,7 @@ class DialogDoubted:
     cause: Literal["481", "408", "timeout", "transport"]
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRefreshed:
+class SessionRefreshed(msgspec.Struct, frozen=True):
     """A session refresh succeeded in either direction (RFC 4028)."""
 
     dialog_id: str
@@ -173,37 +159,32 @@ class SessionRefreshed:
     refreshed_by_us: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshDue:
+class RefreshDue(msgspec.Struct, frozen=True):
     """The session must be refreshed by a re-INVITE with the unchanged description, since the peer takes no UPDATE."""
 
     dialog_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionExpired:
+class SessionExpired(msgspec.Struct, frozen=True):
     """Nobody refreshed the session in time (RFC 4028 §10): send BYE, or keep it if media proves the peer alive."""
 
     dialog_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DialogEnded:
+class DialogEnded(msgspec.Struct, frozen=True):
     """The dialog is gone; its identifier is not valid any more."""
 
     dialog_id: str
     cause: Literal["bye-received", "bye-sent"]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointAdvised:
+class CheckpointAdvised(msgspec.Struct, frozen=True):
     """Store a new `snapshot` of the dialog soon: its reserved CSeq numbers run out, or an ACK does not come."""
 
     dialog_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class MessageDiscarded:
+class MessageDiscarded(msgspec.Struct, frozen=True):
     """A message was not processed; if it was a request that can be answered, it was."""
 
     flow: Flow
@@ -213,8 +194,7 @@ class MessageDiscarded:
     """What came from the network: a header field's name, a method, a status."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
+class Traced(msgspec.Struct, frozen=True):
     """One message as it was received or handed to the transport; only if tracing is on."""
 
     direction: Literal["in", "out"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from signaling.dialog.flow import Destination, Flow
 from signaling.dialog.session_timer import Agreement
 from signaling.errors import LostError
@@ -28,11 +30,6 @@ ServerMachine: TypeAlias = InviteServerTransaction | NonInviteServerTransaction
 ClientMachine: TypeAlias = InviteClientTransaction | NonInviteClientTransaction
 
 
-def is_over(machine: ServerMachine | ClientMachine) -> bool:
-    """Say whether a transaction machine has reached its Terminated state."""
-    return machine.state.name == "TERMINATED"
-
-
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A request of ours before it has a CSeq number, a branch and a way to go."""
@@ -43,8 +40,7 @@ class Draft:
     content_type: str | None = None
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """A request that has just come and belongs to no transaction yet, with what was worked out about it."""
 
     request: Request

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from signaling.dialog.dialog import end, promise, refresh_target, remember_capabilities
 from signaling.dialog.session_timer import SessionInterval
 from signaling.dialog.state import DialogState, Phase
@@ -15,8 +17,7 @@ from signaling.sip import Request
 from signaling.useragent.exchange import Draft
 
 
-@dataclass(slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct):
     """What a 2xx to an INVITE, re-INVITE or UPDATE does to the dialog."""
 
     request: Request
@@ -46,8 +47,7 @@ class Acceptance:
         promise(state, self.data, acknowledged=self.request.method != "INVITE")
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(msgspec.Struct, frozen=True):
     """What a 2xx to a BYE does to the dialog."""
 
     data: bytes

@@ -21,7 +21,7 @@ from signaling.useragent.challenges import credentials, spend
 from signaling.useragent.closing import give_up_invite
 from signaling.useragent.core import Core, DialogEntry
 from signaling.useragent.events import CheckpointAdvised
-from signaling.useragent.exchange import ClientExchange, ClientMachine, Draft, is_over
+from signaling.useragent.exchange import ClientExchange, ClientMachine, Draft
 from signaling.useragent.offers import is_sdp
 from signaling.useragent.prepared import PreparedRequest
 from signaling.useragent.responses import TARGET_REFRESH
@@ -122,7 +122,7 @@ def run_client(core: Core, exchange: ClientExchange, machine: ClientMachine, now
             dialog_id=exchange.dialog_id,
             request_id=exchange.request_id,
         )
-    if is_over(machine):
+    if machine.is_over:
         forget_client(core, exchange)
     else:
         exchange.timer = core.rearm(exchange.timer, machine.deadline, partial(core.hooks.client_due, exchange, machine))
@@ -293,7 +293,7 @@ def _retire(core: Core, exchange: ClientExchange) -> None:
     flow = exchange.carried_by
     _unlist(core, exchange)
     core.client_by_id.pop(exchange.request_id, None)
-    if exchange.machine is None or is_over(exchange.machine):
+    if exchange.machine is None or exchange.machine.is_over:
         return
     exchange.request_id = core.next_identifier("c")
     core.client[exchange.key] = exchange

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from signaling.dialog.flow import Flow
 from signaling.dialog.session_timer import Agreement
@@ -23,8 +24,7 @@ TARGET_REFRESH: Final = ("INVITE", "UPDATE")
 """Requests that renew the remote target (RFC 3261 §12.2, RFC 3311 §5.1)."""
 
 
-@dataclass(slots=True)
-class Echo:
+class Echo(msgspec.Struct):
     """A request, and what every response to it repeats (RFC 3261 §8.2.6.2), as text with line ends."""
 
     request: Request

@@ -30,6 +30,6 @@ def response_path(via: Via, flow: Flow, *, is_open: bool) -> Flow | Destination:
         return Destination("udp", maddr.strip("[]"), port, flow.local)
     # The source address is what a true "received" says; one that the sender wrote itself is not believed. RFC 3581
     # §4: "The response MUST be sent from the same address and port that the corresponding request was received on."
-    if "rport" in via.params:
-        port = flow.remote[1]
+    if port == flow.remote[1] or "rport" in via.params:
+        return flow
     return Flow("udp", flow.local, (flow.remote[0], port))

@@ -15,7 +15,7 @@ from signaling.transaction import (
     NonInviteServerTransaction,
 )
 from signaling.useragent.core import Core, DialogEntry
-from signaling.useragent.exchange import Arrival, ServerExchange, ServerMachine, is_over
+from signaling.useragent.exchange import Arrival, ServerExchange, ServerMachine
 from signaling.useragent.responses import Echo, stateless_tag, write_response
 from signaling.useragent.return_path import response_path
 
@@ -70,7 +70,7 @@ def run(core: Core, exchange: ServerExchange, now: float) -> None:
         path = response_path(exchange.via, exchange.flow, is_open=core.is_open(exchange.flow))
         core.transmit(data, path, dialog_id=exchange.dialog_id, request_id=exchange.request_id)
     machine.events()
-    if is_over(machine):
+    if machine.is_over:
         forget(core, exchange)
         return
     exchange.timer = core.rearm(exchange.timer, deadline, partial(_on_timer, core, exchange))

@@ -13,6 +13,7 @@ from signaling.dialog.state import dialog_identifier
 from signaling.errors import SipSyntaxError
 from signaling.sip import Request, Via, reject_malformed
 from signaling.transaction import InviteServerTransaction, merge_key, server_key
+from signaling.transaction.invite_server import State as InviteState
 from signaling.useragent.acknowledgement import receive_ack
 from signaling.useragent.cancel import receive_cancel
 from signaling.useragent.core import Core, DialogEntry
@@ -102,7 +103,7 @@ def _receive_ack(core: Core, request: Request, flow: Flow, now: float) -> None:
         core.traced_dialog = exchange.dialog_id
         exchange.machine.receive_ack(request, now)
         run(core, exchange, now)
-        if exchange.machine.state.name != "ACCEPTED":
+        if exchange.machine.state is not InviteState.ACCEPTED:
             return
     entry = _dialog_of(core, request)
     if entry is None:

@@ -29,6 +29,12 @@ FROM nodes WHERE site = $1 ORDER BY node
 SELECT recording_id, ordinal FROM open_segment_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
     $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)
 
+-- name: open_segment_described
+-- The same with the session's first metadata document, which is of the segment that the function has made by then.
+SELECT o.recording_id, o.ordinal, add_metadata_v1($1, $2, $3, $18, $29, $30, $31)
+FROM open_segment_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) o
+
 -- name: change_streams
 -- False when the segment is unknown.
 SELECT change_streams_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)

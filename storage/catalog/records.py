@@ -130,6 +130,15 @@ class StreamOpening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningMetadata:
+    """A metadata document as it came; by policy only its digest is kept."""
+
+    content_type: str
+    body: bytes = field(repr=False)
+    keep_body: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentOpening:
     """A recording session that is about to be answered 200: everything that must be durable before."""
 
@@ -154,6 +163,8 @@ class SegmentOpening:
     dialog_snapshot: bytes = field(repr=False)
     descriptor: Mapping[str, object]
     streams: tuple[StreamOpening, ...]
+    metadata: OpeningMetadata | None = None
+    """The first metadata document of the session, received when it was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,7 @@ from storage.catalog.records import (
     JobFate,
     MetadataRevision,
     OpenedSegment,
+    OpeningMetadata,
     OpenSegmentRow,
     PeerCapability,
     Publication,
@@ -176,9 +177,11 @@ class Catalog:
         return int(await self._database.value("acquire_lease", name, storable(holder)))
 
     async def open_segment(self, opening: SegmentOpening) -> OpenedSegment:
-        """Make a new session durable: recording, segment, streams and dialog snapshot. One round trip."""
+        """Make a new session durable: recording, segment, streams, dialog snapshot, metadata. One round trip."""
+        document = opening.metadata
+        described = () if document is None else _document(document)
         row = await self._guarded(
-            "open_segment",
+            "open_segment_described" if described else "open_segment",
             opening.lease,
             opening.epoch,
             opening.segment_id,
@@ -198,6 +201,7 @@ class Catalog:
             opening.dialog_snapshot,
             opening.descriptor,
             [_stream(stream) for stream in opening.streams],
+            *described,
         )
         return OpenedSegment(
             recording_id=UUID(str(row["recording_id"])),
@@ -301,9 +305,7 @@ class Catalog:
             revision.epoch,
             revision.segment_id,
             revision.received_at,
-            storable(revision.content_type),
-            revision.body if revision.keep_body else None,
-            hashlib.sha256(revision.body).digest(),
+            *_document(revision),
         )
 
     async def add_trace(
@@ -528,6 +530,12 @@ def _facts(call: CallFacts) -> tuple[str | None, ...]:
         optional_key(call.sips_app_name),
         optional_key(call.tenant),
     )
+
+
+def _document(document: OpeningMetadata | MetadataRevision) -> tuple[str, bytes | None, bytes]:
+    """Return content type, body and digest of a metadata document, as they are stored."""
+    kept = document.body if document.keep_body else None
+    return storable(document.content_type), kept, hashlib.sha256(document.body).digest()
 
 
 def _stream(stream: StreamOpening) -> Mapping[str, object]:

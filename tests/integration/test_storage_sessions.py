@@ -16,6 +16,7 @@ from storage.catalog.records import (
     DialogCheckpoint,
     Door,
     MetadataRevision,
+    OpeningMetadata,
     RecordingState,
     SegmentState,
     SipMessageTrace,
@@ -406,6 +407,18 @@ class TestDocuments:
         stored = await rows(catalog_dsn, "SELECT body, sha256 FROM metadata_revisions ORDER BY id")
         assert [row["body"] for row in stored] == [b"<recording/>\x00\xff", None]
         assert len({row["sha256"] for row in stored}) == 2
+
+    async def test_the_first_metadata_come_with_the_segment_and_are_kept_once(
+        self, catalog: Catalog, catalog_dsn: str, epoch: int
+    ) -> None:
+        metadata = OpeningMetadata(content_type="application/rs-metadata+xml", body=b"<recording/>\x00\xff")
+        sample = dataclasses.replace(opening(epoch=epoch), door=Door.SIPREC, metadata=metadata)
+        opened = await catalog.open_segment(sample)
+        assert await catalog.open_segment(sample) == opened
+        (document,) = await catalog.read_metadata(opened.recording_id)
+        assert document.body == metadata.body
+        (row,) = await rows(catalog_dsn, "SELECT segment_id, received_at, content_type FROM metadata_revisions")
+        assert tuple(row) == (sample.segment_id, sample.opened_at, metadata.content_type)
 
     async def test_sip_messages_are_kept_byte_for_byte(self, catalog: Catalog, catalog_dsn: str, epoch: int) -> None:
         sample = opening(epoch=epoch)

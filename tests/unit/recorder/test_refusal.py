@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recorder.frontend.refusal import NO_MEDIA, warning, why_unusable
+from recorder.doors.refusal import NO_MEDIA, warning, why_unusable
 from signaling.sdp import parse_sdp
 from signaling.sdp.offer_answer import plan
 

@@ -10,7 +10,7 @@ def test_the_earliest_of_nothing_is_none() -> None:
 
 
 def test_the_earliest_ignores_what_is_not_set() -> None:
-    assert earliest(None, 3.0, 2.0) == 2.0
+    assert (earliest(None, 3.0), earliest(3.0, None), earliest(3.0, 2.0)) == (3.0, 3.0, 2.0)
 
 
 def test_a_timer_is_due_from_its_moment_on() -> None:
