@@ -151,9 +151,12 @@ class Frontend:
         """
         if self.pool.is_lost(writer):
             return
+        reconciled = self.pool.clients[writer].reconciled
+        if reconciled.is_set():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_REPLACEMENT_S):
-                await self.pool.clients[writer].reconciled.wait()
+                await reconciled.wait()
 
     def media_host(self, writer_host: str, flow: Flow) -> str:
         """Return the address that a client reaches a writer at: by default the one it called."""

@@ -6,6 +6,7 @@ Pure; times come from outside.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,6 +58,8 @@ class Replica:
         self._unanswered: dict[str, tuple[Unanswered, datetime]] = {}
         self._dialogs: dict[str, KeptDialog] = {}
         self._by_segment: dict[UUID, str] = {}
+        self._ended: list[tuple[datetime, str]] = []
+        """Heap of the ended ones, so that forgetting one does not look at all that live."""
 
     def dialogs(self) -> list[KeptDialog]:
         """Return all of them, oldest first."""
@@ -78,6 +81,8 @@ class Replica:
         """Take a dialog as it is."""
         self._dialogs[dialog.dialog_id] = dialog
         self._by_segment[dialog.segment_id] = dialog.dialog_id
+        if dialog.ended_at:
+            heapq.heappush(self._ended, (dialog.ended_at, dialog.dialog_id))
 
     def apply(self, write: Write, at: datetime) -> None:
         """Follow a write of the active frontend, made at `at`; repeating one changes nothing."""
@@ -111,8 +116,9 @@ class Replica:
         self._forget(at - _ANSWERS_REPEATED)
 
     def _forget(self, before: datetime) -> None:
-        # They ended in this order or nearly so: the oldest are at the front, between those that live.
-        gone = [one for one in self._dialogs.values() if one.ended_at and one.ended_at < before]
-        for dialog in gone:
-            del self._dialogs[dialog.dialog_id]
-            self._by_segment.pop(dialog.segment_id, None)
+        while self._ended and self._ended[0][0] < before:
+            ended_at, dialog_id = heapq.heappop(self._ended)
+            dialog = self._dialogs.get(dialog_id)
+            if dialog and dialog.ended_at == ended_at:
+                del self._dialogs[dialog_id]
+                self._by_segment.pop(dialog.segment_id, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from recorder.ha.replica import Replica
+from recorder.ha.replica import KeptDialog, Replica
 from storage.catalog.records import CallFacts, DialogCheckpoint, Door, SegmentClosing, SegmentOpening
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -77,3 +77,15 @@ def test_the_end_of_an_unknown_segment_is_no_matter() -> None:
     replica = Replica()
     replica.apply(closing(b"x"), NOW)
     assert replica.dialogs() == []
+
+
+def test_dialogs_that_ended_before_they_were_told_of_are_forgotten_in_the_order_of_their_ends() -> None:
+    replica = Replica()
+    for name, ended_s in (("late", 30), ("early", 0)):
+        ended_at = NOW + timedelta(seconds=ended_s)
+        replica.put(
+            KeptDialog(dialog_id=name, segment_id=uuid4(), snapshot=b"", updated_at=ended_at, ended_at=ended_at)
+        )
+    replica.apply(opening(), NOW)
+    replica.apply(closing(None), NOW + timedelta(seconds=60))
+    assert {dialog.dialog_id for dialog in replica.dialogs()} == {"late", "dialog"}
