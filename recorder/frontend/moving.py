@@ -193,7 +193,7 @@ class MediaMoves:
     async def _open(self, session: Session, log: Any) -> Move | None:
         specs = with_fresh_keys(msgspec.structs.replace(spec, port=0) for spec in session.streams)
         frontend, here = self._frontend, frozenset({session.writer})
-        copies = frontend.twins.writers(session.descriptor) - here
+        copies = frontend.twins.writers(session.segment, session.descriptor) - here
         for client in frontend.pool.choose(len(specs), avoid=here, apart=copies):
             if client.name == session.writer:
                 continue
