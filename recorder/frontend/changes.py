@@ -24,6 +24,7 @@ from recorder.frontend.protection import own_keys
 from recorder.frontend.session import Session, encode_checkpoint
 from recorder.frontend.snapshots import SnapshotRequests
 from recorder.writer_pool.pool import name_of
+from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
@@ -125,7 +126,7 @@ class MediaChanges:
         log: Any,
     ) -> None:
         """Answer an offer; metadata beside one that is refused say nothing about the session as it goes on."""
-        frontend = self._frontend
+        frontend, before = self._frontend, session
         previous = Negotiation.restore(session.negotiation) if session.negotiation else None
         profile = frontend.edge.profiles.named(session.profile)
         try:
@@ -153,15 +154,54 @@ class MediaChanges:
         changed = msgspec.structs.replace(
             session, negotiation=media.negotiation(answer).snapshot(), pending_offer=b"", streams=specs
         )
-        prepared = frontend.agent.prepare(event.request_id, 200, body=answer.encode(), content_type="application/sdp")
-        await self._checkpoint(changed, prepared.snapshot, streams_changed=media.changed)
-        frontend.agent.send(prepared, frontend.clock())
-        frontend.transport.flush()
+        if not await self._promised(event, changed, answer.encode(), streams_changed=media.changed):
+            log.info("change cancelled before its answer")
+            await self._undo(before, changed, log)
+            return
         log.info(
             "media changed" if media.changed else "session refreshed",
             streams={spec.index: "recording" if spec.recording else "paused" for spec in specs},
             changes={stream.index: sorted(stream.changes) for stream in media.streams if stream.changes},
         )
+
+    async def _promised(
+        self, event: ReinviteReceived | UpdateReceived, changed: Session, answer: bytes, *, streams_changed: bool
+    ) -> bool:
+        """Checkpoint a change and answer 200; False if it was cancelled meanwhile and answered so."""
+        frontend = self._frontend
+        try:
+            prepared = frontend.agent.prepare(event.request_id, 200, body=answer, content_type="application/sdp")
+        except LostError:
+            return False
+        await self._checkpoint(changed, prepared.snapshot, streams_changed=streams_changed)
+        sent = frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
+        return sent
+
+    async def _undo(self, before: Session, changed: Session, log: Any) -> None:
+        """Put in force again what was before a change that got no 2xx: nothing has changed (RFC 3261 section 14.1)."""
+        frontend = self._frontend
+        session = frontend.sessions.get(before.dialog_id)
+        if session is None:
+            return
+        try:
+            dialog = frontend.agent.snapshot(before.dialog_id)
+            present = msgspec.structs.replace(session, streams=changed.streams)
+            session, specs = await self._command(present, before.streams, "cancelled")
+        except LostError:
+            return  # the session is over as well
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.error("streams not as they were before a change that was cancelled", reason=str(error))
+            return
+        restored = msgspec.structs.replace(
+            session,
+            negotiation=before.negotiation,
+            pending_offer=before.pending_offer,
+            streams=specs,
+            metadata=before.metadata,
+            participants=before.participants,
+        )
+        await self._checkpoint(restored, dialog, streams_changed=True)
 
     async def _offer_again(self, session: Session, event: ReinviteReceived) -> None:
         """Answer a re-INVITE without SDP: our present description is the offer, the ACK brings the answer."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.call import Call
+from tests.kit.heard import MU_LAW, SILENCE, hear
 from tests.kit.running import RunningRecorder
 from tests.kit.sip_client import Message
 from tests.kit.siprec import multipart, rs_metadata
@@ -38,6 +39,36 @@ def test_an_offer_that_crosses_another_of_the_same_client_is_told_to_wait(record
         call.client.send(call.dialog.request("ACK", cseq=call.dialog.cseq - 1))
         call.dialog.acknowledge_refusal(second)
         call.hang_up()
+
+
+def test_a_hold_that_is_cancelled_leaves_the_session_as_it_was(recorder: RunningRecorder, tmp_path: Path) -> None:
+    """C16, O10: who gets 487 to a re-INVITE goes on sending, and must be recorded."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(TALK_S)
+        for attempt in range(10):
+            branch = f"z9hG4bKcancelled{attempt}"
+            hold = call.dialog.request("INVITE", call.offer(direction="inactive"), branch=branch)
+            call.client.send(hold)
+            call.client.send(call.dialog.request("CANCEL", cseq=call.dialog.cseq, branch=branch))
+            answer = call.client.receive()
+            while not answer.status >= 200 or not answer.one("CSeq").endswith(" INVITE"):
+                answer = call.client.receive()
+            if answer.status == 487:
+                call.dialog.acknowledge_refusal(answer)
+                break
+            # The answer was faster than our CANCEL.
+            call.client.send(call.dialog.request("ACK"))
+            assert call.reinvite().status == 200
+        assert answer.status == 487
+        call.media.talk(TALK_S)
+        since = call.media.count
+        call.media.talk(TALK_S)
+        call.hang_up()
+        wav = call.exported(tmp_path)
+        for sent, channel in zip(call.sent, wav.channels, strict=True):
+            missing = hear(channel, sent, silence=SILENCE[MU_LAW]).missing
+            assert [frame for frame in missing if frame >= since] == []
 
 
 @pytest.mark.parametrize("size", [5000, 65_507])
