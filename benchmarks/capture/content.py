@@ -61,7 +61,8 @@ def check_captures(paths: dict[int, Path]) -> Found:
         for batch in capture.packets():
             whole = batch.records["length"] == SIZE
             assert whole.all()
-            right, bad = _check(call, batch.data.reshape(-1, SIZE), batch.records["stream"])
+            packets = batch.data[batch.offsets[:, None] + np.arange(SIZE)]
+            right, bad = _check(call, packets, batch.records["stream"])
             identities.append(right)
             wrong += bad
     return _add(identities, wrong)

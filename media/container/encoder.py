@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from typing import Final
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from media.container import model
 from media.container.layout import (

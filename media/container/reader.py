@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import os
-import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from media.container import model
@@ -157,13 +157,13 @@ class Capture:
             raise CaptureUnreadable(str(self.path), "wrong magic")
         if major != MAJOR_VERSION:
             raise CaptureUnreadable(str(self.path), f"format {major}.{minor}; this reader knows {MAJOR_VERSION}.x")
-        return zlib.crc32(header)
+        return crc32(header)
 
     def _take(self, header: bytes, body: bytes, chain: int, sequence: int) -> tuple[int, Damage]:
         _, checksum, _, kind, _, _, length, count, written_ns = BLOCK_HEADER.unpack(header)
         if len(body) < length:
             return chain, Damage.CUT_BODY
-        if zlib.crc32(body, zlib.crc32(header[SEAL.size :], chain)) != checksum:
+        if crc32(body, crc32(header[SEAL.size :], chain)) != checksum:
             return chain, Damage.BAD_CHECKSUM
         if (kind == BlockType.SESSION) != (sequence == 0) or not self._interpret(kind, body, count):
             return chain, Damage.BAD_CONTENT

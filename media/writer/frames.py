@@ -6,9 +6,11 @@ the common form, so that everything behind it knows one place for everything.
 
 from __future__ import annotations
 
+import dataclasses
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 from media.writer.datagrams import Columns
 from media.writer.kernel import CONTROL_TIME, MSG_TRUNC, four_keys, mapped_keys, six_keys
 from media.writer.packet_socket import DATA, FRAME
-from media.writer.ring import STATUS_CHECKED
+from media.writer.ring import STATUS_CHECKED, STATUS_COPY
 
 UDP_HEADER: Final = 8
 _NANOSECONDS: Final = 1_000_000_000
-_NETWORK: Final = 88
-"""Where the part of a frame begins that holds addresses, ports and the first bytes of the payload; a multiple of 8."""
+_LOOKED_AT: Final = 16
+"""Bytes of a datagram that are looked at."""
 _UDP: Final = 17
 _QUIET: Final = np.array([CONTROL_TIME, 0], np.uint64)
 _WORD32: Final = np.uint64(0xFFFF_FFFF)
@@ -44,6 +46,16 @@ class Layout:
         return self.udp + UDP_HEADER
 
     @property
+    def source(self) -> int:
+        """Return the byte of the frame at which the source address begins; the destination follows."""
+        return self.udp - 2 * self.address
+
+    @property
+    def address(self) -> int:
+        """Return bytes of an address."""
+        return 4 if self.family == socket.AF_INET else 16
+
+    @property
     def header(self) -> int:
         """Return bytes from the beginning of the IP packet to the datagram."""
         return self.payload - DATA
@@ -57,79 +69,114 @@ LAYOUTS: Final = {
 }
 
 
-class FrameDatagrams:
-    """Chosen frames of one memory; implements `Datagrams`.
+class Heads:
+    """The beginnings of frames, copied: what is looked at of every packet, read from the ring once and in its order.
 
     Args:
-        memory: bytes, in which frames lie.
-        starts: where each frame begins, a multiple of 8; in the order of the batch.
-        layout: of every one of them.
-        family: address family of the ports' sockets, in whose form sources are told.
+        frames: shape (n, width of a frame); views.
+        layout: of the ring.
 
     """
 
-    def __init__(self, memory: NDArray[np.uint8], starts: NDArray[np.int64], layout: Layout, family: int) -> None:
-        self._memory = memory
-        self.starts = starts
+    def __init__(self, frames: NDArray[np.uint8], layout: Layout) -> None:
         self.layout = layout
-        self._family = family
-        count = len(starts)
-        self._meta = gather(memory, starts, 32).view(np.uint64).reshape(count, 4)
-        width = (layout.payload + 16 - _NETWORK + 7) // 8 * 8
-        self._network = gather(memory, starts + _NETWORK, width).reshape(count, width)
-        halves = self._network.view(np.uint16)
-        place = (layout.udp - _NETWORK) // 2
-        self.source_ports = halves[:, place]
-        self._checksums = halves[:, place + 3]
-        self._told = halves[:, place + 2].byteswap().astype(np.int64)
-        """Length field of the UDP header."""
+        self._octets = frames[:, : (layout.payload + _LOOKED_AT + 7) // 8 * 8].copy()
+        words = self._octets.view(np.uint64)
+        self._meta = words[:, :3]
+        self.copied: NDArray[np.bool_] = (words[:, 0] & np.uint64(STATUS_COPY)) != 0
+        """Those whose whole packet is in the socket's queue."""
+        self.plain: NDArray[np.bool_] = (words[:, DATA // 8] & layout.plain_mask) == layout.plain
+        """Those without IP options that are no fragment; of the others only these two columns are right."""
+        self._halves = self._octets.view(np.uint16)
+        self.ports: NDArray[np.uint16] = self._halves[:, (layout.udp + 2) // 2]
+        """Destination ports as they lie in the header."""
+
+    def datagrams(self, memory: NDArray[np.uint8], starts: NDArray[np.int64], family: int) -> FrameDatagrams:
+        """Return what the frames hold; arguments as for `FrameDatagrams`."""
+        layout, place = self.layout, self.layout.udp // 2
+        lengths = self._halves[:, place + 2].byteswap().astype(np.int64) - UDP_HEADER
         there = (self._meta[:, 0] >> np.uint64(32)).astype(np.int64) - layout.header
         captured = (self._meta[:, 1] & _WORD32).astype(np.int64) - layout.header
-        lengths = self._told - UDP_HEADER
-        self.bad: NDArray[np.bool_] = (lengths < 0) | (lengths > there)
-        """Not whole, or not what the checksum says."""
-        self._cut = lengths > captured
-        self.lengths = np.minimum(lengths, captured)
-        unchecked = ((self._meta[:, 0] & np.uint64(STATUS_CHECKED)) == 0) & (self._checksums != 0) & ~self._cut
-        if unchecked.any():
-            doubtful = np.flatnonzero(unchecked & ~self.bad)
-            self.bad[doubtful] = self._sums(doubtful) != 0xFFFF
+        cut = lengths > captured
+        checked = (self._meta[:, 0] & np.uint64(STATUS_CHECKED)) != 0
+        seconds, nanoseconds = self._meta[:, 2] & _WORD32, self._meta[:, 2] >> np.uint64(32)
+        words = self._octets.view(np.uint32)[:, layout.payload // 4 : layout.payload // 4 + 4]
+        return FrameDatagrams(
+            memory=memory,
+            starts=starts,
+            layout=layout,
+            family=family,
+            bad=(lengths < 0) | (lengths > there),
+            cut=cut,
+            unchecked=~(checked | cut | (self._halves[:, place + 3] == 0)),
+            lengths=np.minimum(lengths, captured),
+            keys=self._keys(family),
+            words=words.copy(),
+            arrival_ns=seconds.astype(np.int64) * _NANOSECONDS + nanoseconds.astype(np.int64),
+        )
+
+    def _keys(self, family: int) -> NDArray[np.uint64]:
+        ports = self._halves[:, self.layout.udp // 2]
+        if self.layout.family == socket.AF_INET6:
+            parts = self._octets.view(np.uint64)
+            return six_keys(ports, parts[:, self.layout.source // 8], parts[:, self.layout.source // 8 + 1])
+        hosts = self._octets.view(np.uint32)[:, self.layout.source // 4]
+        make = four_keys if family == socket.AF_INET else mapped_keys
+        return make(ports, hosts)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class FrameDatagrams:
+    """Datagrams in the frames of one memory; implements `Datagrams`. Columns have one entry per datagram."""
+
+    memory: NDArray[np.uint8]
+    """Bytes, in which frames lie."""
+    starts: NDArray[np.int64]
+    """Where each frame begins, in the order of the batch."""
+    layout: Layout
+    """Of every one of them."""
+    family: int
+    """Address family of the ports' sockets, in whose form sources are told."""
+    bad: NDArray[np.bool_]
+    """Not whole; after `verify` also what is not as its checksum says."""
+    cut: NDArray[np.bool_]
+    """Longer than what is there of it."""
+    unchecked: NDArray[np.bool_]
+    """Nobody has looked at its checksum."""
+    lengths: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    words: NDArray[np.uint32]
+    arrival_ns: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts)
 
+    def verify(self) -> None:
+        """Look at the checksums that the interface has not looked at, and call datagrams bad where they are wrong."""
+        if self.unchecked.any():
+            doubtful = np.flatnonzero(self.unchecked & ~self.bad)
+            self.bad[doubtful] = self._sums(doubtful) != 0xFFFF
+            self.unchecked[:] = False
+
     def columns(self) -> Columns:
         """Return what is looked at of every datagram."""
         states = np.broadcast_to(_QUIET, (len(self), 2))
-        if self._cut.any():
+        if self.cut.any():
             states = states.copy()
-            states[self._cut, 1] = MSG_TRUNC
-        place = (self.layout.payload - _NETWORK) // 4
-        seconds, nanoseconds = self._meta[:, 2] & _WORD32, self._meta[:, 2] >> np.uint64(32)
+            states[self.cut, 1] = MSG_TRUNC
         return Columns(
-            lengths=self.lengths,
-            keys=self._keys(),
-            words=self._network.view(np.uint32)[:, place : place + 4].copy(),
-            states=states,
-            arrival_ns=seconds.astype(np.int64) * _NANOSECONDS + nanoseconds.astype(np.int64),
+            lengths=self.lengths, keys=self.keys, words=self.words, states=states, arrival_ns=self.arrival_ns
         )
-
-    def _keys(self) -> NDArray[np.uint64]:
-        if self.layout.family == socket.AF_INET6:
-            parts = self._network.view(np.uint64)
-            return six_keys(self.source_ports, parts[:, 0], parts[:, 1])
-        hosts = self._network.view(np.uint32)[:, 1]
-        make = four_keys if self._family == socket.AF_INET else mapped_keys
-        return make(self.source_ports, hosts)
 
     def name(self, position: int) -> bytes:
         """Return one source as a packed socket address."""
-        port: bytes = self.source_ports[position].tobytes()
-        six = self.layout.family == socket.AF_INET6
-        host: bytes = self._network[position, slice(0, 16) if six else slice(4, 8)].tobytes()
-        if self._family == socket.AF_INET:
+        layout, start = self.layout, int(self.starts[position])
+        port: bytes = self.memory[start + layout.udp :][:2].tobytes()
+        host: bytes = self.memory[start + layout.source :][: layout.address].tobytes()
+        if self.family == socket.AF_INET:
             return bytes((2, 0)) + port + host + bytes(8)
-        return bytes((10, 0)) + port + bytes(4) + (host if six else bytes(10) + b"\xff\xff" + host) + bytes(4)
+        mapped = bytes(10) + b"\xff\xff" if layout.family == socket.AF_INET else b""
+        return bytes((10, 0)) + port + bytes(4) + mapped + host + bytes(4)
 
     def drop_counters(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return zeros: drops are those of the whole ring."""
@@ -143,40 +190,51 @@ class FrameDatagrams:
         edges = np.zeros(len(starts) + 1, np.int64)
         np.cumsum(lengths, out=edges[1:])
         if len(lengths) and (lengths == lengths[0]).all():
-            return gather(self._memory, starts, int(lengths[0])), edges
+            return gather(self.memory, starts, int(lengths[0])), edges
         data = np.empty(int(edges[-1]), np.uint8)
         for size in np.unique(lengths).tolist():
             if size:
                 members = np.flatnonzero(lengths == size)
                 whole = np.dtype((np.void, size))
                 places = np.ndarray((len(data) - size + 1,), whole, data, 0, (1,))
-                places[edges[members]] = gather(self._memory, starts[members], size).view(whole)
+                places[edges[members]] = gather(self.memory, starts[members], size).view(whole)
         return data, edges
 
     def chosen(self, positions: NDArray[np.int64]) -> FrameDatagrams:
         """Return some of the datagrams."""
-        return FrameDatagrams(self._memory, self.starts[positions], self.layout, self._family)
+        return self._with({name: getattr(self, name).take(positions, axis=0) for name in _COLUMNS})
 
     def copy(self) -> FrameDatagrams:
         """Return the same datagrams in memory of their own."""
-        frames = gather(self._memory, self.starts, FRAME)
+        frames = gather(self.memory, self.starts, FRAME)
         starts = np.arange(len(self), dtype=np.int64) * FRAME
-        return FrameDatagrams(frames, starts, self.layout, self._family)
+        return dataclasses.replace(self, memory=frames, starts=starts)
+
+    @classmethod
+    def joined(cls, several: Sequence[FrameDatagrams]) -> FrameDatagrams:
+        """Return the datagrams of several runs of one memory, one after another; at least one run."""
+        columns = {name: np.concatenate([getattr(one, name) for one in several]) for name in _COLUMNS}
+        return several[0]._with(columns)
+
+    def _with(self, columns: dict[str, Any]) -> FrameDatagrams:
+        return FrameDatagrams(memory=self.memory, layout=self.layout, family=self.family, **columns)
 
     def _sums(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ones' complement sums over pseudo header and datagram; 0xFFFF where they are right (RFC 768)."""
-        told = self._told[positions]
+        told = self.lengths[positions] + UDP_HEADER
         width = (int(told.max(initial=0)) + 1) // 2 * 2
-        udp = gather(self._memory, self.starts[positions] + self.layout.udp, width).reshape(-1, width)
+        udp = gather(self.memory, self.starts[positions] + self.layout.udp, width).reshape(-1, width)
         udp[np.arange(width) >= told[:, None]] = 0
-        source = DATA + (12 if self.layout.family == socket.AF_INET else 8)
-        length = self.layout.udp - source
-        hosts = gather(self._memory, self.starts[positions] + source, length).reshape(-1, length)
+        hosts = gather(self.memory, self.starts[positions] + self.layout.source, 2 * self.layout.address)
+        hosts = hosts.reshape(-1, 2 * self.layout.address)
         total = udp.view(">u2").sum(axis=1, dtype=np.int64) + hosts.view(">u2").sum(axis=1, dtype=np.int64)
         total += told + _UDP
         total = (total & 0xFFFF) + (total >> 16)
         folded: NDArray[np.int64] = (total & 0xFFFF) + (total >> 16)
         return folded
+
+
+_COLUMNS: Final = ("starts", "bad", "cut", "unchecked", "lengths", "keys", "words", "arrival_ns")
 
 
 def gather(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:

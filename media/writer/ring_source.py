@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from media.container import model
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.config import PortPair
-from media.writer.frames import LAYOUTS, FrameDatagrams, Layout, straighten
+from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
 from media.writer.intake import Intake
 from media.writer.kernel import CONTROL_TIME
 from media.writer.packet_socket import refuse_datagrams
 from media.writer.packet_source import Take, Turn
 from media.writer.port_map import Fate, PortMap, Sorted
-from media.writer.ring import STATUS_COPY, PacketRing
+from media.writer.ring import PacketRing, Run
 from media.writer.ring_queue import LongPackets
 from media.writer.slots import Slots
 from media.writer.stream import LiveSession, LiveStream
@@ -232,7 +232,7 @@ class RingSource:
                 runs = list(ring.filled(_ROUND))
                 if not runs:
                     break
-                yield from self._take_runs(ring, [run.starts for run in runs], [run.frames for run in runs])
+                yield from self._take_runs(ring, runs)
                 for run in runs:
                     ring.release(run)
                 if sum(len(run.frames) for run in runs) < _ROUND:
@@ -241,23 +241,21 @@ class RingSource:
                 yield from self._take_loose(ring, frames)
         self._tell_drops()
 
-    def _take_runs(
-        self, ring: PacketRing, starts: Sequence[NDArray[np.int64]], frames: Sequence[NDArray[np.uint8]]
-    ) -> Iterator[None]:
+    def _take_runs(self, ring: PacketRing, runs: Sequence[Run]) -> Iterator[None]:
         layout = LAYOUTS[ring.family]
         self._arrange()
+        datagrams: list[FrameDatagrams] = []
         ranks: list[NDArray[Any]] = []
         odd: list[NDArray[np.uint8]] = []
-        for one in frames:
-            found = self._map.ranks(one.view(np.uint16)[:, (layout.udp + 2) // 2])
-            words = one.view(np.uint64)
-            copied = (words[:, 0] & np.uint64(STATUS_COPY)) != 0
-            plain = (words[:, 10] & layout.plain_mask) == layout.plain
-            if copied.any() or not plain.all():
-                found[copied | ~plain] = self._map.unwanted
-                odd.append(one[~plain & ~copied].copy())
+        for run in runs:
+            heads = Heads(run.frames, layout)
+            found = self._map.ranks(heads.ports)
+            if heads.copied.any() or not heads.plain.all():
+                found[heads.copied | ~heads.plain] = self._map.unwanted
+                odd.append(run.frames[~heads.plain & ~heads.copied].copy())
             ranks.append(found)
-        yield from self._take(ring.memory, np.concatenate(starts), np.concatenate(ranks), layout)
+            datagrams.append(heads.datagrams(ring.memory, run.starts, self._family))
+        yield from self._take(FrameDatagrams.joined(datagrams), np.concatenate(ranks))
         for several in odd:
             if len(several):
                 yield from self._take_loose(ring, several)
@@ -269,33 +267,32 @@ class RingSource:
         if ring.family == socket.AF_INET:
             frames, fragments = straighten(frames)
         else:
-            fragments = (frames.view(np.uint64)[:, 10] & layout.plain_mask) != layout.plain
-        ports = frames[:, layout.udp + 2 : layout.udp + 4].copy().view(np.uint16)[:, 0]
+            fragments = ~Heads(frames, layout).plain
         if fragments.any():
             self._tell_fragments(layout, frames[fragments])
-        whole = ~fragments
-        starts = np.flatnonzero(whole) * frames.shape[1]
-        memory = np.ascontiguousarray(frames).reshape(-1)
-        yield from self._take(memory, starts, self._map.ranks(ports[whole]), layout)
+        whole = np.ascontiguousarray(frames[~fragments])
+        heads = Heads(whole, layout)
+        starts = np.arange(len(whole), dtype=np.int64) * whole.shape[1]
+        datagrams = heads.datagrams(whole.reshape(-1), starts, self._family)
+        yield from self._take(datagrams, self._map.ranks(heads.ports))
 
-    def _take(
-        self, memory: NDArray[np.uint8], starts: NDArray[np.int64], ranks: NDArray[Any], layout: Layout
-    ) -> Iterator[None]:
+    def _take(self, datagrams: FrameDatagrams, ranks: NDArray[Any]) -> Iterator[None]:
         table = self._table
         for fate, packets in self._map.sort(ranks).items():
             if fate is Fate.PAUSED:
                 table.paused[packets.rows] += packets.counts
                 continue
             for part in packets.parts(_PART, table.session):
-                datagrams = FrameDatagrams(memory, starts[part.positions], layout, self._family)
+                chosen = datagrams.chosen(part.positions)
+                chosen.verify()
                 rows, counts = part.rows, part.counts
-                if datagrams.bad.any():
-                    datagrams, rows, counts = self._without_bad(datagrams, rows, counts)
+                if chosen.bad.any():
+                    chosen, rows, counts = self._without_bad(chosen, rows, counts)
                 if fate in {Fate.SAVED_RTP, Fate.SAVED_RTCP}:
-                    self._save(datagrams, Sorted(part.positions, rows, counts), int(fate is Fate.SAVED_RTCP))
-                elif len(datagrams):
+                    self._save(chosen, Sorted(part.positions, rows, counts), int(fate is Fate.SAVED_RTCP))
+                elif len(chosen):
                     take = self._intake.take_rtp if fate is Fate.RTP else self._intake.take_rtcp
-                    take(datagrams, rows, counts)
+                    take(chosen, rows, counts)
                 yield
 
     def _without_bad(
