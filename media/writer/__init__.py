@@ -6,6 +6,7 @@ gave), `packing` (bytes of a block), `keyring`, `opened` and `decryption` (SRTP)
 packets are accepted), `masking` (keyed digits), `statistics` and `reporter` (receiver reports), `intake` (datagrams to
 blocks) and `reading` (all of these), `roster` (sessions and ports), `packet_source` (the port through which packets
 come), `carousel` and `socket_source` (sockets visited in turns), `packet_socket`, `ring`, `ring_queue`, `frames`,
-`port_map` and `ring_source` (one packet ring for all ports), `syncing` (durability beside the loop), `engine`
-(commands, durability), `control` (connections), `loop` (the process: `run_writer`).
+`port_map` and `ring_source` (one packet ring for all ports), `syncing` (durability beside the loop), `capture_store`
+(where captures are made), `clock_watch` (steps of the wall clock), `engine` (commands, durability), `control`
+(connections), `loop` (the process: `run_writer`).
 """

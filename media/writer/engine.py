@@ -6,26 +6,23 @@ ports; knows no connection, and no timer but the turns of its visits. docs/stora
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from media.container import model
-from media.container.layout import FILE_SUFFIX
-from media.errors import CaptureLost, LostError
+from media.errors import LostError
 from media.writer.arena import Arena
 from media.writer.capture_file import CaptureFile
+from media.writer.capture_store import CaptureStore
+from media.writer.clock_watch import ClockWatch
 from media.writer.config import PortPair, WriterConfig
 from media.writer.kernel import datagram_waits, prepare_socket
 from media.writer.protocol import (
@@ -59,11 +56,8 @@ Answer = Callable[[Reply], None]
 
 _LATE_S: Final = 1.0
 """A visit so late is told in the capture."""
-_CLOCK_STEP_NS: Final = 20_000_000
-"""Slewing moves the clock by less than 1 ms in a sync interval; this is a step."""
 _REMEMBERED: Final = 1024
 """Ended sessions whose last answer is kept for a frontend that asks again after a takeover."""
-_DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 _STOP_S: Final = 10.0
 """Seconds for the last syncs when the writer stops."""
 _S_TO_NS: Final = 1_000_000_000
@@ -132,18 +126,15 @@ class Engine:
             wall_ns=wall_ns,
         )
         self.syncer = Syncer()
-        self._root = os.open(config.capture_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._day = ("", -1)
+        self._store = CaptureStore(config.capture_dir, self.syncer)
         self._syncing = False
         self._epoch = 0
         self._closing: dict[str, list[tuple[Answer, int]]] = {}
         self._ended = OrderedDict[str, SessionClosed]()
         self._announcements: list[SessionFailed] = []
         self._started = clock()
-        self._clock_offset_ns = self._offset_ns()
+        self._clock_watch = ClockWatch(clock, wall_ns)
         self._progress = 0
-        self._free_bytes = 0
-        self._measure_disk()
         self.failed = ""
         """Empty, or why this writer has stopped capturing."""
 
@@ -178,12 +169,12 @@ class Engine:
         """Start a sync of the file system unless one is still under way; return the heartbeat of this moment."""
         if not self.failed and not self._syncing:
             self._syncing = True
-            self.syncer.sync_file_system(self._root, self._synced)
+            self.syncer.sync_file_system(self._store.root, self._synced)
         now = self._clock()
         if now - self._started > self._config.recovery_s:
             self._source.forget_saved()
-        self._measure_disk()
-        self._watch_clock()
+        self._store.measure()
+        self._tell_clock_step()
         return Heartbeat(
             writer=self._config.writer,
             progress=self._progress,
@@ -192,7 +183,7 @@ class Engine:
             free_ports=self._roster.available_ports(now) if not self.failed else 0,
             packets=self._intake.packets,
             kernel_drops=self._intake.kernel_drops,
-            free_bytes=self._free_bytes,
+            free_bytes=self._store.free_bytes,
             cpu_seconds=time.process_time(),
             failed=self.failed,
         )
@@ -258,8 +249,8 @@ class Engine:
         )
 
     def _create(self, command: OpenSession) -> LiveSession:
-        if self._free_bytes < self._config.min_free_bytes:
-            raise CommandRefused(RefusalReason.DISK_FULL, f"{self._free_bytes} bytes free")
+        if self._store.free_bytes < self._config.min_free_bytes:
+            raise CommandRefused(RefusalReason.DISK_FULL, f"{self._store.free_bytes} bytes free")
         if len(self._roster.by_name) >= self._max_sessions:
             raise CommandRefused(RefusalReason.NO_FREE_PORT, "no file descriptor left for another capture")
         now = self._clock()
@@ -281,7 +272,7 @@ class Engine:
             self._source.adopt(session, streams)
         else:
             self._source.disown(streams)
-        self.syncer.sync_files((file.fd, self._day[1], self._root), partial(self._open_synced, session))
+        self.syncer.sync_files(self._store.to_sync(file), partial(self._open_synced, session))
         return session
 
     def _connect(self, session: LiveSession, stream: LiveStream, *, adopt: bool) -> None:
@@ -300,28 +291,7 @@ class Engine:
             descriptor=command.descriptor,
             streams=[stored_stream(stream.spec) for stream in streams],
         )
-        try:
-            return CaptureFile(self._directory(body.wall_ns) / (command.session + FILE_SUFFIX), body)
-        except FileExistsError:
-            raise CommandRefused(RefusalReason.SESSION_EXISTS, "a capture of this name exists") from None
-        except (TypeError, msgspec.MsgspecError, UnicodeError) as error:
-            raise CommandRefused(RefusalReason.MALFORMED, f"descriptor: {error}") from error
-        except OSError as error:
-            if error.errno in _DISK_ERRORS:
-                raise CaptureLost(str(self._config.capture_dir), error) from error
-            raise CommandRefused(RefusalReason.DISK_FAILED, str(error)) from error
-
-    def _directory(self, wall_ns: int) -> Path:
-        day = datetime.fromtimestamp(wall_ns / _S_TO_NS, UTC).date().isoformat()
-        path = self._config.capture_dir / day
-        if self._day[0] != day:
-            path.mkdir(exist_ok=True)
-            before = self._day[1]
-            self._day = (day, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            if before >= 0:
-                # Behind every sync that still uses it.
-                self.syncer.sync_files((), lambda _: os.close(before))
-        return path
+        return self._store.create(body)
 
     def _open_synced(self, session: LiveSession, outcome: Outcome) -> None:
         if outcome is not None:
@@ -449,18 +419,9 @@ class Engine:
         if outcome is not None:
             self._fail(f"{self._config.capture_dir}: {outcome.strerror}")
 
-    def _measure_disk(self) -> None:
-        found = os.statvfs(self._root)
-        self._free_bytes = found.f_bavail * found.f_frsize
-
-    def _offset_ns(self) -> int:
-        return self._wall_ns() - int(self._clock() * _S_TO_NS)
-
-    def _watch_clock(self) -> None:
-        offset = self._offset_ns()
-        step = offset - self._clock_offset_ns
-        self._clock_offset_ns = offset
-        if abs(step) < _CLOCK_STEP_NS or self.failed:
+    def _tell_clock_step(self) -> None:
+        step = self._clock_watch.step_ns()
+        if not step or self.failed:
             return
         _log.warning("wall clock stepped", extra={"writer": self._config.writer, "step_ns": step})
         for session in self._roster.by_name.values():
@@ -475,6 +436,4 @@ class Engine:
             self._fail(str(error))
         self.syncer.close(_STOP_S)
         self._arena.close()
-        for fd in (self._root, self._day[1]):
-            if fd >= 0:
-                os.close(fd)
+        self._store.close()
