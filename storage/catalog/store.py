@@ -1,19 +1,18 @@
 """The catalog over PostgreSQL: every write of frontend and curator is one statement, guarded by epoch or state.
 
 It does not decide anything about calls, and it never waits between two statements of a transaction: a frozen client
-can therefore hold no lock. Reading for people is in `storage.catalog.reading`, jobs in `storage.catalog.jobs`.
+can therefore hold no lock. The frontend's writes are in `storage.catalog.sessions`, reading for people in
+`storage.catalog.reading`, jobs in `storage.catalog.jobs`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +20,7 @@ import asyncpg
 from storage.catalog import reading, search, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.captures import Captures
-from storage.catalog.connection import Database, LeaseLost, Pool, set_up, translated
+from storage.catalog.connection import Database, Pool, set_up, translated
 from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
 from storage.catalog.file_lives import FileLives
@@ -33,34 +32,20 @@ from storage.catalog.migrate import check_schema
 from storage.catalog.persons import Persons
 from storage.catalog.records import (
     FINALISE,
-    FRONTEND_LEASE,
-    CallFacts,
     ClaimedJob,
-    ClosedSegment,
-    DialogCheckpoint,
     JobFate,
-    MetadataRevision,
-    OpenedSegment,
-    OpeningMetadata,
-    OpenSegmentRow,
-    PeerCapability,
     Publication,
     PublicationRefusal,
     RecordingSegments,
     RenderedRecording,
-    SegmentClosing,
-    SegmentOpening,
-    SipMessageTrace,
-    StoredDialog,
-    StreamOpening,
-    StreamsChange,
 )
 from storage.catalog.redactions import Redactions
 from storage.catalog.reports import Reports
 from storage.catalog.retention import Retention
+from storage.catalog.sessions import SessionWrites
 from storage.catalog.sites import Sites
 from storage.catalog.sql import load_statements
-from storage.catalog.text import key, optional_key, storable
+from storage.catalog.text import storable
 from storage.catalog.usage import Usage
 from storage.catalog.views import (
     Ambiguous,
@@ -71,10 +56,10 @@ from storage.catalog.views import (
     RecordingSummary,
     TracedMessage,
 )
-from storage.errors import StaleEpoch, StorageMisused
+from storage.errors import StorageMisused
 
 
-class Catalog:
+class Catalog(SessionWrites):
     """One pool of connections to the catalog database.
 
     Errors: `StaleEpoch` when the lease has a newer holder, `CatalogUnreachable` when PostgreSQL is away (repeat the
@@ -82,7 +67,7 @@ class Catalog:
     """
 
     def __init__(self, pool: Pool, dsn: str, *, timeout_s: float) -> None:
-        self._database = Database(pool, _statements())
+        super().__init__(Database(pool, _statements()))
         self.audit = AuditLog(self._database)
         """Who did what, and why."""
         self.files = FileLives(self._database)
@@ -166,190 +151,6 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    # Frontend: every write carries the epoch of its lease.
-
-    async def acquire_lease(self, name: str = FRONTEND_LEASE, holder: str = "") -> int:
-        """Take the lease and return its new epoch; writes of the former holder are refused from here on.
-
-        It waits until writes of the former holder that are under way have ended.
-        """
-        return int(await self._database.value("acquire_lease", name, storable(holder)))
-
-    async def open_segment(self, opening: SegmentOpening) -> OpenedSegment:
-        """Make a new session durable: recording, segment, streams, dialog snapshot, metadata. One round trip."""
-        document = opening.metadata
-        described = () if document is None else _document(document)
-        row = await self._guarded(
-            "open_segment_described" if described else "open_segment",
-            opening.lease,
-            opening.epoch,
-            opening.segment_id,
-            key(opening.record_identifier),
-            opening.door.value,
-            *_facts(opening.call),
-            opening.parameters,
-            opening.warnings,
-            opening.opened_at,
-            opening.writer,
-            opening.host,
-            opening.capture_path,
-            key(opening.sip_call_id),
-            storable(opening.local_tag),
-            storable(opening.remote_tag),
-            key(opening.dialog_id),
-            opening.dialog_snapshot,
-            opening.descriptor,
-            [_stream(stream) for stream in opening.streams],
-            *described,
-        )
-        return OpenedSegment(
-            recording_id=UUID(str(row["recording_id"])),
-            segment_id=opening.segment_id,
-            ordinal=row["ordinal"],
-            continued=row["ordinal"] > 1,
-        )
-
-    async def change_streams(self, change: StreamsChange) -> None:
-        """Record the present stream table of a segment."""
-        row = await self._guarded(
-            "change_streams",
-            change.lease,
-            change.epoch,
-            change.segment_id,
-            [_stream(stream) for stream in change.streams],
-            *_facts(change.call),
-            change.warnings,
-        )
-        if not row[0]:
-            raise StorageMisused(f"segment {change.segment_id} does not exist")
-
-    async def save_dialog(self, checkpoint: DialogCheckpoint) -> None:
-        """Make a dialog snapshot durable before the message that needs it leaves."""
-        row = await self._guarded(
-            "save_dialog",
-            checkpoint.lease,
-            checkpoint.epoch,
-            key(checkpoint.dialog_id),
-            checkpoint.segment_id,
-            checkpoint.snapshot,
-            checkpoint.writer,
-            checkpoint.host,
-            checkpoint.capture_path,
-        )
-        if not row[0]:
-            raise StorageMisused(f"segment {checkpoint.segment_id} does not exist")
-
-    async def end_dialog(self, dialog_id: str, epoch: int, *, lease: str = FRONTEND_LEASE) -> None:
-        """Mark a dialog as over; it is no longer restored. `close_segment` does this by itself."""
-        await self._guarded("end_dialog", lease, epoch, key(dialog_id))
-
-    async def load_dialogs(
-        self, *, ended_within: timedelta | None = None, lease: str = FRONTEND_LEASE
-    ) -> list[StoredDialog]:
-        """Return the live dialogs, and those that ended within the given time (to absorb retransmissions)."""
-        since = None if ended_within is None else datetime.now(UTC) - ended_within
-        return [
-            StoredDialog(
-                **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
-            )
-            for row in await self._database.rows("load_dialogs", since, lease)
-        ]
-
-    async def forget_dialogs(self, ended_before: datetime, epoch: int, *, lease: str = FRONTEND_LEASE) -> int:
-        """Delete dialogs that ended before the given time; returns how many."""
-        row = await self._guarded("forget_dialogs", lease, epoch, ended_before)
-        return int(row[0])
-
-    async def close_segment(self, closing: SegmentClosing) -> ClosedSegment:
-        """Close a segment and its dialog; with the last open one, queue the finalise job in the same transaction."""
-        row = await self._guarded(
-            "close_segment",
-            closing.lease,
-            closing.epoch,
-            closing.segment_id,
-            closing.closed_at,
-            storable(closing.cause),
-            closing.interrupted,
-            closing.dialog_snapshot,
-            closing.warnings,
-        )
-        if row["recording_id"] is None:
-            raise StorageMisused(f"segment {closing.segment_id} does not exist")
-        return ClosedSegment(
-            recording_id=UUID(str(row["recording_id"])), open_segments=row["open_segments"], changed=row["changed"]
-        )
-
-    async def mark_interrupted(
-        self, segment_id: UUID, epoch: int, *, at: datetime, cause: str, lease: str = FRONTEND_LEASE
-    ) -> ClosedSegment:
-        """`close_segment` for a session that nobody ended: its process or its peer is gone."""
-        return await self.close_segment(
-            SegmentClosing(lease=lease, epoch=epoch, segment_id=segment_id, closed_at=at, cause=cause, interrupted=True)
-        )
-
-    async def open_segments(self, *, host: str | None = None, lease: str = FRONTEND_LEASE) -> list[OpenSegmentRow]:
-        """Return the segments that nobody has closed, oldest first; of one host when given."""
-        return [
-            OpenSegmentRow(
-                **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
-            )
-            for row in await self._database.rows("open_segments", host, lease)
-        ]
-
-    async def add_metadata(self, revision: MetadataRevision) -> None:
-        """Keep a metadata document as it came (or its digest only)."""
-        await self._guarded(
-            "add_metadata",
-            revision.lease,
-            revision.epoch,
-            revision.segment_id,
-            revision.received_at,
-            *_document(revision),
-        )
-
-    async def add_trace(
-        self, segment_id: UUID, messages: Sequence[SipMessageTrace], epoch: int, *, lease: str = FRONTEND_LEASE
-    ) -> None:
-        """Append SIP messages to the trace of a segment. Not idempotent: a repeated call appends again."""
-        await self._guarded(
-            "add_trace",
-            lease,
-            epoch,
-            segment_id,
-            [message.at for message in messages],
-            [message.inbound for message in messages],
-            [storable(message.flow) for message in messages],
-            [message.message for message in messages],
-        )
-
-    async def add_traces(
-        self, messages: Sequence[tuple[UUID, SipMessageTrace]], epoch: int, *, lease: str = FRONTEND_LEASE
-    ) -> set[UUID]:
-        """Append SIP messages to the traces of several segments in one round trip. Not idempotent, see `add_trace`.
-
-        Returns the segments that exist; the messages of others are not stored.
-        """
-        return await traces.add_traces(self._database, messages, lease=lease, epoch=epoch)
-
-    async def learn_capability(self, capability: PeerCapability) -> None:
-        """Keep what a client made of an offer of ours, unless something later is known."""
-        await self._guarded(
-            "learn_capability",
-            capability.lease,
-            capability.epoch,
-            key(capability.peer),
-            key(capability.product),
-            capability.method,
-            capability.outcome,
-            capability.status,
-            capability.learnt_at,
-        )
-
-    async def capabilities(self, *, since: datetime, limit: int = 10_000) -> list[PeerCapability]:
-        """Return what was learnt of clients since then, latest first."""
-        rows = await self._database.rows("peer_capabilities", since, limit)
-        return [PeerCapability(**row) for row in rows]
 
     # Curator: guarded by the job's lock and the recording's state.
 
@@ -469,13 +270,6 @@ class Catalog:
         """Return the SIP messages of a recording, by segment and time; empty when none were kept."""
         return await traces.read_trace(self._database, recording_id)
 
-    async def _guarded(self, name: str, lease: str, epoch: int, *arguments: Any) -> asyncpg.Record:
-        """Run a write of a lease holder; its first two arguments are always lease and epoch."""
-        try:
-            return await self._database.row(name, lease, epoch, *arguments)
-        except LeaseLost as error:
-            raise StaleEpoch(lease, epoch) from error
-
 
 async def _pool(
     dsn: str, *, min_size: int, max_size: int, timeout_s: float, application: str, for_people: bool = False
@@ -514,37 +308,3 @@ def _statements() -> dict[str, str]:
         "redactions.sql",
     )
     return {name: text for file in names for name, text in load_statements(file).items()}
-
-
-def _facts(call: CallFacts) -> tuple[str | None, ...]:
-    """Return the call's facts in the order in which the SQL functions take them."""
-    return (
-        optional_key(call.call_uuid),
-        optional_key(call.conn_id),
-        optional_key(call.ani),
-        optional_key(call.dnis),
-        optional_key(call.dn),
-        optional_key(call.other_dn),
-        optional_key(call.record_dn),
-        optional_key(call.agent_id),
-        optional_key(call.sips_app_name),
-        optional_key(call.tenant),
-    )
-
-
-def _document(document: OpeningMetadata | MetadataRevision) -> tuple[str, bytes | None, bytes]:
-    """Return content type, body and digest of a metadata document, as they are stored."""
-    kept = document.body if document.keep_body else None
-    return storable(document.content_type), kept, hashlib.sha256(document.body).digest()
-
-
-def _stream(stream: StreamOpening) -> Mapping[str, object]:
-    return {
-        "index": stream.index,
-        "party": stream.party,
-        "label": stream.label,
-        "media": stream.media,
-        "participant": stream.participant,
-        "payload_types": stream.payload_types,
-        "descriptor": stream.descriptor,
-    }

@@ -44,7 +44,8 @@ async def run_rounds(
     """Let a curator die `rounds` times; return what is wrong afterwards."""
     dice = random.Random(seed)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.failover.files.victim"])
+    # With what the command itself imports: each victim would import that again, which takes longer than its life.
+    context.set_forkserver_preload(["tests.failover.files.rounds", "tests.kit.recipients"])
     server = EmbeddedPostgres(folder / "postgres")
     await server.start()
     await migrate(server.dsn)
