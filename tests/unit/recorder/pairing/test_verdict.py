@@ -74,6 +74,18 @@ class TestConfirmed:
         assert found.state is CopyState.CONFIRMED
         assert "alike (correlation 0.9" in found.reason
 
+    def test_everything_at_once(self, tmp_path: Path) -> None:
+        """The other order of parties, another law and level, a drifting clock, a failover inside, losses in both."""
+        changed = [mulaw(0.7 * drifted(linear(party), 60)) for party in CALL[::-1]]
+        resumed = [np.concatenate([party[:100_000], party[100_037:]]) for party in changed]
+        found = verdict(
+            copy(tmp_path, "a", CALL, lost={0: [(3, 4)], 1: [(20, 22)]}),
+            copy(tmp_path, "b", resumed, lost={0: [(12, 13)], 1: [(7, 8)]}, start_s=0.3),
+            call_named=False,
+        )
+        assert found.state is CopyState.CONFIRMED
+        assert "parties in the other order" in found.reason
+
     def test_a_party_whose_packets_never_arrived_refutes_nothing(self, tmp_path: Path) -> None:
         found = verdict(copy(tmp_path, "a", CALL), copy(tmp_path, "b", CALL, lost={1: [(0, 30)]}))
         assert found.state is CopyState.CONFIRMED
@@ -151,6 +163,26 @@ class TestNeverMerged:
             copy(tmp_path, "a", [first, mixed(second, customer)]), copy(tmp_path, "b", [second, mixed(first, customer)])
         )
         assert found.state is CopyState.REJECTED
+
+    def test_a_consultation_while_the_customer_is_on_hold(self, tmp_path: Path) -> None:
+        """One agent in two calls at once: music and silence in the first, what he asks a colleague in the second.
+
+        The end of the first, and the agent's own words before and after, are in it alone.
+        """
+        agent, customer, colleague = talk(0, 45), talk(1, 45), talk(1, 20, at=30)
+        agent[15 * 8000 : 35 * 8000] = 0xFF
+        customer[15 * 8000 : 35 * 8000] = music(20)
+        first = copy(tmp_path, "a", [agent, customer])
+        second = copy(tmp_path, "b", [talk(0, 20, at=15), colleague], start_s=15)
+        assert verdict(first, second).state is CopyState.REJECTED
+
+    def test_a_consultation_that_hears_what_the_agent_says_to_both(self, tmp_path: Path) -> None:
+        """The switch sends the agent's microphone to both of his calls all the time."""
+        first = copy(tmp_path, "a", [talk(0, 45), talk(1, 45)])
+        second = copy(tmp_path, "b", [talk(0, 20, at=15), talk(1, 20, at=38)], start_s=15)
+        found = verdict(first, second)
+        assert found.state is CopyState.REJECTED
+        assert found.reason.startswith("the right parties differ")
 
     def test_recordings_per_party(self, tmp_path: Path) -> None:
         assert verdict(copy(tmp_path, "a", CALL[:1]), copy(tmp_path, "b", CALL[1:])).state is CopyState.REJECTED
