@@ -30,9 +30,20 @@ _WHY: Final = {
         "redact each",
         ExitCode.REFUSED,
     ),
-    "encrypted": ("its audio is encrypted, and the recorder has no key to it", ExitCode.REFUSED),
-    "store": ("its audio is in the object store; only local files can be redacted", ExitCode.REFUSED),
-    "format": ("only WAV files can be redacted", ExitCode.REFUSED),
+    "encrypted": (
+        "its audio is encrypted, and the recorder has no key to it: export it with --key, keep the redacted form "
+        "outside, and delete this one",
+        ExitCode.REFUSED,
+    ),
+    "store": (
+        "its audio is not in the store `local`: bring it back first, `storage rebalance --from STORE --to local ID`",
+        ExitCode.REFUSED,
+    ),
+    "format": (
+        "only WAV files are silenced to the sample without being made anew: export it, keep the redacted form outside, "
+        "and delete this one",
+        ExitCode.REFUSED,
+    ),
     "outside": ("the stretch or the party is outside of it", ExitCode.USAGE),
     "no-audio": ("it has no audio", ExitCode.NOT_FOUND),
 }
