@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -17,14 +18,17 @@ from typer.testing import CliRunner
 
 from recorder.admin.app import app
 from recorder.control import ask
-from recorder.lab.cluster import CLIENT, FLOATING, SIP_PORT, Cluster
+from recorder.lab.cluster import CLIENT, CLIENT_ADDRESS, FLOATING, SIP_PORT, Cluster
 from recorder.simulator.scenario import ScenarioOptions, plan_calls
 from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls
 from recorder.state_dir import StateDir
 from tests.failover.chaos import oracle
+from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
 from tests.failover.chaos.rounds import plan_round, run_round
 from tests.failover.chaos.site import SITE_FAULTS, Site
+from tests.kit.call import Call
 from tests.kit.namespaces import inside
+from tests.kit.running import RunningRecorder
 
 pytestmark = [
     pytest.mark.failover,
@@ -37,6 +41,7 @@ SECONDS = 12.0
 AT_S = 4.0
 """When the fault strikes: all calls talk."""
 PACKETS_PER_S = 50
+PATIENCE_S = 60.0
 SERVED_S = 15.0
 """For a machine that is busy with other tests; what a quiet one takes is measured by benchmarks.takeover."""
 
@@ -218,6 +223,98 @@ def test_the_calls_of_a_host_that_is_stopped_go_on_at_the_other(ready: Cluster) 
     finally:
         ready.launch(stopped)
     assert_declared(outcome, ready.hosts[other].state_dir)
+
+
+def moved_by(call: Call, *, direction: str = "recvonly") -> None:
+    """Take the re-INVITE by which the other host fetches our media, and send there from now on."""
+    again = offered(call, limit_s=PATIENCE_S)
+    assert again.sdp.count(f"a={direction}") == len(call.media.streams), again.text
+    reply(call, again, 200)
+    assert acknowledged(call, again, limit_s=PATIENCE_S)
+
+
+def test_the_active_host_is_cut_off_at_each_phase_of_a_dialog(ready: Cluster) -> None:
+    """Before the 2xx, before the ACK, during a re-INVITE of either side, at BYE, while paused: all at once."""
+    lost, other = ready.active(), ready.standby()
+    recorder = RunningRecorder(ready.hosts[other].state_dir.root)
+    recorder.sip_port = SIP_PORT
+    with ExitStack() as stack:
+        early, unacknowledged, changing, moving, ending, paused = calls = [
+            stack.enter_context(Call(recorder, host=CLIENT_ADDRESS, server=FLOATING)) for _ in range(6)
+        ]
+        for call in (changing, moving, ending, paused):
+            call.start()
+            call.media.talk(0.3)
+        assert paused.reinvite(direction="inactive").status == 200
+        leaving = writer_of(ready, lost, moving)
+        answer = ask(ready.hosts[lost].state_dir, "drain-writer", writer=leaving, draining=True)
+        assert "error" not in answer, answer
+        half_moved = offered(moving, limit_s=PATIENCE_S)
+        for call in (changing, ending, paused):
+            if writer_of(ready, lost, call) == leaving:
+                moved_by(call, direction="inactive" if call is paused else "recvonly")
+        unacknowledged.client.send(invite := unacknowledged.dialog.request("INVITE", unacknowledged.offer()))
+        promised = unacknowledged.client.final("INVITE", limit_s=PATIENCE_S)
+        unacknowledged.dialog.learn(promised)
+        unacknowledged.aim(promised)
+        unacknowledged.media.start()
+        since = paused.media.count + 1
+        ready.network.cut(lost)
+        try:
+            ending.media.stop()
+            goodbye = ending.dialog.request("BYE")
+            change = changing.dialog.request("INVITE", changing.offer())
+            beginning = early.dialog.request("INVITE", early.offer())
+            for call, request in ((ending, goodbye), (changing, change), (early, beginning)):
+                call.client.send(request)
+            moved_by(paused, direction="inactive")
+            again = offered(moving, limit_s=PATIENCE_S)
+            assert number_of(again) > number_of(half_moved)
+            reply(moving, again, 200)
+            assert acknowledged(moving, again, limit_s=PATIENCE_S)
+            answer_to_change = changing.dialog.insist(change, "INVITE", limit_s=PATIENCE_S)
+            changing.client.send(changing.dialog.request("ACK"))
+            if answer_to_change.status == 491:
+                # Both had asked at once: ours first, then the client's again.
+                moved_by(changing)
+                assert changing.reinvite().status == 200
+            else:
+                assert answer_to_change.status == 200
+            assert ending.dialog.insist(goodbye, "BYE", limit_s=PATIENCE_S).status == 200
+            first = early.dialog.insist(beginning, "INVITE", limit_s=PATIENCE_S)
+            early.dialog.learn(first)
+            early.aim(first)
+            early.client.send(early.dialog.request("ACK"))
+            early.media.start()
+            repeated = unacknowledged.dialog.insist(invite, "INVITE", limit_s=PATIENCE_S)
+            assert repeated.raw == promised.raw
+            unacknowledged.client.send(unacknowledged.dialog.request("ACK"))
+            moved_by(unacknowledged)
+            for call in (early, unacknowledged, changing, moving):
+                call.media.talk(0.5)
+            until = paused.media.count - 1
+            for call in (early, unacknowledged, changing, moving, paused):
+                call.hang_up()
+        finally:
+            ready.network.mend(lost)
+        for call in calls:
+            entry = call.recorder.finished(call.identifier, limit_s=PATIENCE_S)
+            assert entry["state"] == "complete", entry
+            assert {gap["cause"] for gap in entry["gaps"]} <= {"writer-failover", "paused", "silence"}, entry["gaps"]
+        secret = [frame for sent in paused.sent for frame in sent[since:until] if frame]
+        files = [path for host in ready.hosts.values() for path in host.state_dir.captures.rglob("*.tcap")]
+        mine = [data for data in (path.read_bytes() for path in files) if paused.dialog.call_id.encode() in data]
+        assert mine
+        assert secret
+        assert not [frame for frame in secret if any(frame in data for data in mine)]
+    ask(ready.hosts[lost].state_dir, "drain-writer", writer=leaving, draining=False)
+
+
+def writer_of(cluster: Cluster, host: str, call: Call) -> str:
+    """Return the writer that a call began with, as its host logged it."""
+    lines = cluster.hosts[host].log.read_text().splitlines()
+    opened = next(line for line in reversed(lines) if call.dialog.call_id in line and " recording " in line)
+    return opened.partition(" writer=")[2].split()[0]
 
 
 @pytest.mark.parametrize(
