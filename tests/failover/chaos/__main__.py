@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.machine import machine_facts
 from recorder.lab.cluster import CLIENT, Cluster
-from tests.failover.chaos.faults import FAULTS, LONG_FAULTS, Fault, Target
+from tests.failover.chaos.faults import ASKED_FAULTS, FAULTS, Fault, Target
 from tests.failover.chaos.rounds import Victim, plan_round, run_round
 from tests.failover.chaos.site import SITE_FAULTS, Site
 from tests.kit.namespaces import inside
@@ -44,10 +44,9 @@ def main() -> int:
     options = parser.parse_args()
     options.among = dict(SITE_FAULTS if options.hosts > 1 else FAULTS)
     if "list" in options.fault:
-        print("\n".join([*options.among, *([] if options.hosts > 1 else LONG_FAULTS)]))
+        print("\n".join([*options.among, *([] if options.hosts > 1 else ASKED_FAULTS)]))
         return 0
-    # Long ones strike only when they are asked for.
-    options.among |= {name: LONG_FAULTS[name] for name in options.fault if name in LONG_FAULTS}
+    options.among |= {name: ASKED_FAULTS[name] for name in options.fault if name in ASKED_FAULTS}
     if unknown := set(options.fault) - set(options.among):
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; --fault list shows them")
     first = random.SystemRandom().randrange(1 << 31) if options.seed is None else options.seed

@@ -243,6 +243,24 @@ async def _switchover(target: Target, _: random.Random) -> None:
     await asyncio.to_thread(target.command, "switchover")
 
 
+async def _fail_syncs(target: Target, rng: random.Random) -> None:
+    """Let every sync of one writer end with EIO for a while; the first one makes it give up."""
+    victim = str(rng.choice(await asyncio.to_thread(target.pids, "writer")))
+    calls = "fsync,fdatasync,syncfs"
+    command = ["strace", "-qq", "-f", "-o", "/dev/null", "-p", victim, "-e", f"trace={calls}"]
+    tracer = await asyncio.create_subprocess_exec(
+        *command, "-e", f"inject={calls}:error=EIO", stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await asyncio.sleep(rng.uniform(1.0, 2.0))
+    finally:
+        # Unless it has ended with the writer, which is replaced.
+        if tracer.returncode is None:
+            tracer.terminate()
+        said = (await tracer.communicate())[1]
+    assert b"ptrace" not in said, f"strace may not trace here: {said.decode()}"
+
+
 async def _drain_writer(target: Target, rng: random.Random) -> None:
     writers = [one["name"] for one in await asyncio.to_thread(target.processes) if one["role"] == "writer"]
     writer = rng.choice(writers)
@@ -250,6 +268,9 @@ async def _drain_writer(target: Target, rng: random.Random) -> None:
     await asyncio.sleep(rng.uniform(0.5, 3))
     await asyncio.to_thread(target.command, "drain-writer", writer=writer, draining=False)
 
+
+_MOVED: Final = 5 * 50
+"""Packets of a stream until its session has moved from a writer that takes nothing more, on a busy machine."""
 
 FAULTS: Final = {
     fault.name: fault
@@ -278,10 +299,12 @@ FAULTS: Final = {
 }
 """By name; each takes a few seconds at most."""
 
-LONG_FAULTS: Final = {
+ASKED_FAULTS: Final = {
     fault.name: fault
     for fault in (
+        Fault("writer-sync-fails", _fail_syncs, cost=_MOVED),
         Fault("postgresql-away-10s", _freeze_postgres(10, 10)),
         Fault("postgresql-away-60s", _freeze_postgres(60, 60)),
     )
 }
+"""Long ones, and one that needs strace: these strike only when they are asked for."""
