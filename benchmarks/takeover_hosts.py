@@ -128,8 +128,10 @@ async def _lose_writers(site: Site, figures: HostFigures, count: int, end: float
         expected = next(one["sessions"] for one in sessions if one["state"] == "active")
         site.network.cut(having)
         figures.faults += 1
-        await _said(site, "host-a", "media moved", moved + expected, before=having)
-        site.network.mend(having)
+        try:
+            await _said(site, "host-a", "media moved", moved + expected, before=having)
+        finally:
+            site.network.mend(having)
         await _said(site, "host-a", "host is heard", heard + 1, host=having)
         having, free = free, having
 
@@ -142,9 +144,11 @@ async def _lose_active(site: Site, figures: HostFigures, count: int, end: float)
         lost = await site.active()
         site.network.cut(lost)
         figures.faults += 1
-        figures.answered_s.append(await asyncio.to_thread(_answered))
-        await asyncio.sleep(_SETTLED_S)
-        site.network.mend(lost)
+        try:
+            figures.answered_s.append(await asyncio.to_thread(_answered))
+            await asyncio.sleep(_SETTLED_S)
+        finally:
+            site.network.mend(lost)
         await site.recovered()
 
 

@@ -34,7 +34,7 @@ class HaSettings(Table):
     margin_s: float = Field(0.25, gt=0, le=10, description="time before the end of its lease at which a host stops")
     heartbeat_ms: float = Field(50.0, ge=20, le=5000, description="time between two heartbeats of a host with writers")
     lost_after_ms: float = Field(
-        400.0, ge=60, le=60000, description="silence after which the media of a host go to others"
+        300.0, ge=60, le=60000, description="silence after which the media of a host go to others"
     )
     address: str = Field("", description="floating SIP address with its prefix length, for example 192.0.2.10/24")
     interface: str = Field("", description="network interface that the active host gives the floating address to")
