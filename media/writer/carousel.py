@@ -72,10 +72,9 @@ def sockets_of(*sessions: LiveSession) -> tuple[Sockets, Sockets, list[tuple[int
     paused: list[tuple[int, int]] = []
     for session in sessions:
         for stream in session.streams.values():
-            if stream.spec.protection and not stream.spec.protection.keys:
-                # They are still to come: the packets wait in the kernel.
-                pass
-            elif stream.spec.recording:
+            if stream.awaits_keys:
+                continue
+            if stream.spec.recording:
                 rtp.append((stream.pair.rtp.fileno(), stream.row, stream.pair.port))
             else:
                 paused.append((stream.pair.rtp.fileno(), stream.row))

@@ -22,14 +22,14 @@ from media.writer.config import PortPair
 from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
 from media.writer.intake import Intake
 from media.writer.kernel import CONTROL_TIME
-from media.writer.packet_socket import refuse_datagrams
+from media.writer.packet_socket import accept_datagrams, refuse_datagrams
 from media.writer.packet_source import Take, Turn
 from media.writer.port_map import Fate, PortMap, Sorted
 from media.writer.ring import PacketRing, Run
 from media.writer.ring_queue import LongPackets
 from media.writer.slots import Slots
 from media.writer.stream import LiveSession, LiveStream
-from media.writer.table import PortTable
+from media.writer.table import NO_SESSION, PortTable
 
 _log: Final = logging.getLogger(__name__)
 
@@ -84,6 +84,8 @@ class RingSource:
         self._paused = np.zeros(len(pairs), np.bool_)
         self._reserved = np.zeros(len(pairs), np.bool_)
         self._reserved[reserved] = True
+        self._waiting = np.zeros(len(pairs), np.bool_)
+        """Ports of streams whose keys are still to come: their sockets take the packets, as without a ring."""
         self._changed = True
         self._sessions: dict[int, LiveSession] = {}
         self._saved: dict[int, list[FrameDatagrams]] = {}
@@ -109,12 +111,17 @@ class RingSource:
     def remove(self, session: LiveSession) -> None:
         """Read for a session no more."""
         del self._sessions[session.slot]
+        for stream in session.streams.values():
+            self._wait(stream, on=False)
         self._changed = True
 
     def refresh(self, session: LiveSession) -> None:
         """Take note of a session's changed streams."""
         for stream in session.streams.values():
             self._paused[stream.row] = not stream.spec.recording
+            if self._waiting[stream.row] and not stream.awaits_keys:
+                self._wait(stream, on=False)
+                self._take_what_waited(stream)
         self._changed = True
 
     def connect(self, stream: LiveStream, *, adopt: bool) -> None:
@@ -122,6 +129,7 @@ class RingSource:
         self._finish(self._work)
         self._work = None
         self._finish(self._reading())
+        self._wait(stream, on=stream.awaits_keys)
         if not adopt:
             for sock in (stream.pair.rtp, stream.pair.rtcp):
                 if sock is not None:
@@ -163,9 +171,9 @@ class RingSource:
             for kind, take in enumerate((self._intake.take_rtp, self._intake.take_rtcp)):
                 found: list[FrameDatagrams | Slots] = [
                     *self._forget(stream.row, kind),
-                    *self._left_in_socket(stream, kind),
+                    *(() if stream.awaits_keys else self._left_in_socket(stream, kind)),
                 ]
-                if stream.spec.recording:
+                if stream.spec.recording and not stream.awaits_keys:
                     pieces += [(take, one, stream.row) for one in _without_repetition(found)]
         count = sum(len(datagrams) for _, datagrams, _ in pieces)
         if count:
@@ -188,6 +196,24 @@ class RingSource:
             self._saved_packets = 0
             self._reserved[:] = False
             self._changed = True
+
+    def _wait(self, stream: LiveStream, *, on: bool) -> None:
+        """Let the sockets of a stream take its packets for the time being, or the ring again."""
+        if self._waiting[stream.row] != on:
+            self._waiting[stream.row] = on
+            self._changed = True
+            for sock in (stream.pair.rtp, stream.pair.rtcp):
+                if sock is not None:
+                    (accept_datagrams if on else refuse_datagrams)(sock)
+
+    def _take_what_waited(self, stream: LiveStream) -> None:
+        """Append what the sockets of a stream took before its keys came; of a paused one it is dropped."""
+        for kind, take in enumerate((self._intake.take_rtp, self._intake.take_rtcp)):
+            for datagrams in self._left_in_socket(stream, kind):
+                if stream.spec.recording or kind:
+                    take(datagrams, np.array([stream.row], np.int64), np.array([len(datagrams)], np.int64))
+                else:
+                    self._table.paused[stream.row] += len(datagrams)
 
     def _forget(self, row: int, kind: int) -> list[FrameDatagrams]:
         found = self._saved.pop(2 * row + kind, [])
@@ -315,7 +341,8 @@ class RingSource:
 
     def _arrange(self) -> None:
         if self._changed:
-            self._map.arrange(self._table.session, self._paused, self._reserved)
+            slots = np.where(self._waiting, NO_SESSION, self._table.session)
+            self._map.arrange(slots, self._paused, self._reserved)
             self._changed = False
 
     def _tell_fragments(self, layout: Layout, frames: NDArray[np.uint8]) -> None:

@@ -47,6 +47,11 @@ class LiveStream:
         """Whether its sockets are of IPv6, where an IPv4 address has to be written as a mapped one."""
         return self.family == socket.AF_INET6
 
+    @property
+    def awaits_keys(self) -> bool:
+        """The stream is protected and its keys are still to come: its packets wait in the kernel."""
+        return self.spec.protection is not None and not self.spec.protection.keys
+
 
 @dataclass(slots=True, eq=False)
 class LiveSession:

@@ -118,9 +118,11 @@ class SessionEnding:
         A writer that dies over it is asked again once it is replaced: the last packets wait in the kernel.
         """
         frontend = self._frontend
-        if session.move:
-            await frontend.discard_capture(session.move.writer, session.move.capture, session.move.capture_path)
-        open_ = msgspec.structs.replace(session, move=None).captures()
+        move, session = session.move, msgspec.structs.replace(session, move=None)
+        if move:
+            frontend.replace(session)
+            await frontend.discard_move(session, move)
+        open_ = session.captures()
         lost = set()
         for writer, capture in open_:
             if not await self._end_capture(session, writer, capture, cause):

@@ -19,13 +19,15 @@ from recorder.edge.edge import Edge
 from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
-from recorder.frontend.session import Session
+from recorder.frontend.session import Move, Session, encode_checkpoint
 from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import WriterPool, node_of
+from recorder.writer_pool.pool import WriterPool, name_of, node_of
+from signaling.errors import LostError
 from signaling.transport import SipTransport
 from signaling.useragent import Flow, UserAgent
+from storage.catalog.records import DialogCheckpoint
 
 _log = structlog.get_logger()
 
@@ -122,18 +124,51 @@ class Frontend:
         if made and client and client.connected and client.connections != made.connection:
             self.pool.reconcile(client)
 
-    async def discard_capture(self, writer: str, capture: str, path: str) -> None:
-        """End a capture that no answer is known to have promised; remove it unless media came to it all the same."""
-        if self.pool.is_lost(writer):
+    async def checkpoint_captures(self, session: Session, *captures: tuple[str, str]) -> None:
+        """Make the session and captures of its segment known: writers and paths, the present one last."""
+        try:
+            dialog = self.agent.snapshot(session.dialog_id)
+        except LostError:
+            _log.warning("dialog ended before captures of it were known", record_identifier=session.record_identifier)
             return
+        for writer, path in captures:
+            await self.catalog.write(
+                DialogCheckpoint(
+                    epoch=self.catalog.epoch,
+                    dialog_id=session.dialog_id,
+                    segment_id=session.segment,
+                    writer=name_of(session.writer),
+                    host=self.node_of(writer),
+                    capture_path=path,
+                    snapshot=encode_checkpoint(session, dialog),
+                )
+            )
+
+    async def discard_move(self, session: Session, move: Move) -> None:
+        """Discard the capture of a move that the session no longer has; one that holds media joins its segment."""
+        if await self.discard_capture(move.writer, move.capture, move.capture_path):
+            present = self.sessions.get(session.dialog_id, session)
+            await self.checkpoint_captures(
+                present, (move.writer, move.capture_path), (present.writer, present.capture_path)
+            )
+
+    async def discard_capture(self, writer: str, capture: str, path: str) -> bool:
+        """End a capture that no answer is known to have promised; remove it unless media came to it all the same.
+
+        Returns whether it holds media, and is kept.
+        """
+        if self.pool.is_lost(writer):
+            return False
         with suppress(WriterRefusedError, ChannelLostError):
             closed = await self.pool.clients[writer].close(capture, "rejected")
             if any(stream.packets for stream in closed.streams):
                 # The client may have accepted, and its answer was lost: nobody else has what it sent here.
                 _log.warning("discarded capture holds media and is kept", writer=writer, path=path)
-            elif self.pool.is_local(writer):
+                return True
+            if self.pool.is_local(writer):
                 with suppress(OSError):
                     await asyncio.to_thread(os.unlink, path)
+        return False
 
     async def writer_restored(self, dialog_id: str) -> None:
         """Wait, if the writer of a session has died, until its replacement has the session.

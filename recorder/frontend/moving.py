@@ -408,7 +408,7 @@ class MediaMoves:
         log.error("media not moved", reason=reason, writer=move.writer)
         kept = _without_move(session)
         await self._checkpoint(kept, frontend.agent.snapshot(session.dialog_id))
-        await frontend.discard_capture(move.writer, move.capture, move.capture_path)
+        await frontend.discard_move(kept, move)
         if frontend.pool.is_lost(session.writer):
             self._run_later(_AGAIN_S, session.dialog_id, partial(self.start, session.dialog_id, "host-lost"))
 

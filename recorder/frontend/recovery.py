@@ -20,14 +20,13 @@ from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
-from recorder.frontend.session import Move, Session, decode_checkpoint, encode_checkpoint
+from recorder.frontend.session import Move, Session, decode_checkpoint
 from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import name_of
-from signaling.errors import LostError, SignalingError
+from signaling.errors import SignalingError
 from storage.catalog import Catalog
-from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
+from storage.catalog.records import SegmentClosing, StoredDialog
 
 _log = structlog.get_logger()
 
@@ -194,7 +193,7 @@ class Recovery:
             streams=_at_ports(session.streams, opened.ports),
         )
         frontend.replace(adopted)
-        await self._checkpoint(adopted, (client.name, opened.capture_path))
+        await frontend.checkpoint_captures(adopted, (client.name, opened.capture_path))
         log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
 
     async def _adopt_move(self, former: Session, move: Move, client: WriterClient) -> None:
@@ -220,29 +219,10 @@ class Recovery:
         adopted = msgspec.structs.replace(session, move=again)
         frontend.replace(adopted)
         # What the dead writer may have of the new ports belongs to the segment too; then the present capture again.
-        await self._checkpoint(adopted, (move.writer, move.capture_path), (session.writer, session.capture_path))
+        await frontend.checkpoint_captures(
+            adopted, (move.writer, move.capture_path), (session.writer, session.capture_path)
+        )
         log.info("streams under way adopted by a replacement writer", capture=capture, before=move.capture)
-
-    async def _checkpoint(self, session: Session, *captures: tuple[str, str]) -> None:
-        """Make the session and captures of its segment known: writers and paths, the present one last."""
-        frontend = self._frontend
-        try:
-            dialog = frontend.agent.snapshot(session.dialog_id)
-        except LostError:
-            _log.warning("dialog ended while its streams were adopted", record_identifier=session.record_identifier)
-            return
-        for writer, path in captures:
-            await frontend.catalog.write(
-                DialogCheckpoint(
-                    epoch=frontend.catalog.epoch,
-                    dialog_id=session.dialog_id,
-                    segment_id=session.segment,
-                    writer=name_of(session.writer),
-                    host=frontend.node_of(writer),
-                    capture_path=path,
-                    snapshot=encode_checkpoint(session, dialog),
-                )
-            )
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend

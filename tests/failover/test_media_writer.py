@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import subprocess
@@ -28,6 +29,7 @@ from tests.integration.media_writer_kit import (
     running_writer,
     stream,
 )
+from tests.kit.failing_disk import DiskCall, FailingDisk
 
 pytestmark = pytest.mark.failover
 
@@ -259,6 +261,49 @@ def test_a_full_file_system_fails_the_writer_once_and_for_all(
             fill_up(writer, senders)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["writev", "syncfs", "fsync"])
+def test_the_first_error_of_the_disk_is_the_writers_last(
+    call: DiskCall, error: int, tmp_path: Path, senders: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call itself fails. What the writer had said to be durable is whole, and it never touches the file again."""
+    disk = FailingDisk(tmp_path)
+    with monkeypatch.context() as preloaded:
+        for name, value in disk.environment.items():
+            preloaded.setenv(name, value)
+        with running_writer(tmp_path) as writer:
+            frontend, sender, session = writer.frontend(), senders(), new_session()
+            opened = frontend.open(session, stream())
+            sender.send(opened.ports[0], *range(100))
+            frontend.until_packets(100)
+            assert writer.process is not None
+            disk.fail(writer.process.pid, call, error)
+            sender.send(opened.ports[0], *range(100, 150))
+            if call == "fsync":
+                refused = frontend.try_close(session)
+                assert isinstance(refused, Refused)
+                assert refused.reason is RefusalReason.DISK_FAILED
+            else:
+                deadline = time.monotonic() + LIMIT_S
+                while not frontend.failures:
+                    assert time.monotonic() < deadline, "nobody was told"
+                    frontend.pump(0.02)
+                assert [failure.session for failure in frontend.failures] == [session]
+            assert os.strerror(error) in frontend.heartbeat().failed
+            disk.heal()
+            size = Path(opened.capture_path).stat().st_size
+            sender.send(opened.ports[0], *range(150, 160))
+            progress = frontend.heartbeat().progress
+            assert frontend.heartbeat().progress > progress
+            assert isinstance(frontend.try_open(new_session(), stream()), Refused), "a disk that healed is not trusted"
+            assert Path(opened.capture_path).stat().st_size == size, "the file was touched after the error"
+            kept = packets_of(capture_at(opened.capture_path))
+            assert kept == sender.sent[: len(kept)]
+            assert len(kept) >= 100
+            frontend.disconnect()
+            assert writer.stop() == 0
 
 
 def test_below_the_low_water_mark_new_calls_are_refused_and_running_ones_go_on(

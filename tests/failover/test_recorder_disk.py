@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +13,11 @@ from typing import Final
 
 import pytest
 
+from tests.failover.chaos.faults import Target
 from tests.failover.chaos.literal import offered, reply
-from tests.failover.chaos.moves import moved, writer_of
+from tests.failover.chaos.moves import moved, whole, writer_of
 from tests.kit.call import Call
+from tests.kit.failing_disk import DiskCall, FailingDisk
 from tests.kit.heard import MU_LAW, SILENCE, hear
 from tests.kit.running import RunningRecorder, eventually
 from tests.kit.sip_client import SipClient
@@ -23,8 +25,6 @@ from tests.kit.sip_client import SipClient
 pytestmark = pytest.mark.failover
 
 SIZE_MB: Final = 8
-_LIMIT: Final = 120_000
-"""Bytes of a capture after some six seconds of a call; more than the log has."""
 
 
 def mounted(directory: Path) -> None:
@@ -45,7 +45,12 @@ def unmount(directory: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecorder]:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> FailingDisk:
+    return FailingDisk(tmp_path_factory.mktemp("failing"))
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory, disk: FailingDisk) -> Iterator[RunningRecorder]:
     """One whose captures and recordings lie on small file systems of their own."""
     root = tmp_path_factory.mktemp("disk")
     captures, recordings = root / "state" / "captures", root / "recordings"
@@ -53,7 +58,8 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecord
     try:
         mounted(recordings)
         try:
-            running = RunningRecorder(root / "state", environment={"RECORDER_RECORDINGS_ROOT": str(recordings)})
+            environment = {"RECORDER_RECORDINGS_ROOT": str(recordings), **disk.environment}
+            running = RunningRecorder(root / "state", environment=environment)
             with running:
                 yield running
                 assert running.stop() == 0, running.log_tail()
@@ -130,29 +136,34 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
         after.assert_recorded(tmp_path)
 
 
-def test_the_calls_of_a_writer_whose_disk_fails_move_to_another(recorder: RunningRecorder, tmp_path: Path) -> None:
-    """The first error is the writer's last. A limit on the size of its files fails one writer and leaves the other."""
+@pytest.mark.parametrize("system_call", ["writev", "syncfs"])
+def test_the_calls_of_a_writer_whose_disk_fails_move_to_another(
+    recorder: RunningRecorder, disk: FailingDisk, system_call: DiskCall, tmp_path: Path
+) -> None:
+    """The first EIO is the writer's last: it says so, its streams move, and only what it held is lost."""
+    whole(Target(recorder))  # writers that failed in the tests before are replaced
     with Call(recorder) as call:
         call.start()
-        call.media.talk(0.5)
+        call.media.talk(1.5)
         failing = writer_of(recorder, call)
         (pid,) = [one["pid"] for one in recorder.status()["processes"] if one["name"] == failing]
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
-        request = offered(call, limit_s=30)
         before = call.media.count
+        disk.fail(pid, system_call, errno.EIO)
+        request = offered(call, limit_s=30)
         reply(call, request, 200)
         moved(recorder, call)
         after = call.media.count
+        disk.heal()
         call.media.talk(0.5)
         call.hang_up()
-        assert "writer failed" in recorder.log()
+        assert any("writer failed" in line and os.strerror(errno.EIO) in line for line in recorder.log().splitlines())
         entry = call.finished()
         assert entry["state"] == "complete"
         wav = call.exported(tmp_path)
         for party, channel in enumerate(wav.channels):
             heard = hear(channel, call.sent[party], silence=SILENCE[MU_LAW])
             assert heard.stray == 0
-            # What the failed write held is lost, and what came until the move; nothing before, nothing after.
+            # What the failed writer held is lost, and what came until the move; nothing before, nothing after.
             assert all(before - 150 < frame <= after for frame in heard.missing), heard.missing
         assert {gap["kind"] for gap in entry["gaps"]} <= {"lost"}, entry["gaps"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,9 +15,11 @@ from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
 from tests.failover.chaos.moves import draining, kill_active, moved, whole, writer_of
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, hear
-from tests.kit.running import RunningRecorder
+from tests.kit.running import RunningRecorder, eventually
 
 pytestmark = pytest.mark.failover
+
+_KEPT: Final = "discarded capture holds media"
 
 
 def assert_all_recorded(call: Call, directory: Path) -> None:
@@ -140,22 +143,34 @@ def test_a_move_of_a_paused_session_records_nothing_of_the_pause(recorder: Runni
         assert not [frame for frame in secret if any(frame in data for data in mine)]
 
 
-def test_media_that_came_to_the_new_writer_stay_on_disk_when_the_move_is_given_up(
-    recorder: RunningRecorder, target: Target
+@pytest.mark.parametrize("answer", [None, 480], ids=["bye", "refused"])
+def test_media_that_came_to_the_new_writer_are_of_the_recording_when_the_move_is_given_up(
+    recorder: RunningRecorder, target: Target, tmp_path: Path, answer: int | None
 ) -> None:
     """The client sends where our offer says, and its 200 is never heard: what it sent there exists nowhere else."""
     with Call(recorder) as call:
         call.start()
         call.media.talk(0.3)
+        targets = [stream.target for stream in call.media.streams]
+        kept = recorder.log().count(_KEPT)
         with draining(target, writer_of(recorder, call)):
             first = offered(call)
             call.aim(first)
-            since = call.media.count + 1
             call.media.talk(0.5)
-            until = call.media.count - 1
+            if answer:
+                for stream, target_before in zip(call.media.streams, targets, strict=True):
+                    stream.target = target_before
+                call.media.talk(0.2)
+                reply(call, first, answer)
+                eventually(
+                    lambda: recorder.log().count(_KEPT) > kept,
+                    limit_s=REPLACED_S,
+                    what="the end of the move",
+                    detail=recorder.log_tail,
+                )
+                call.media.talk(0.2)
             call.hang_up()
-        captures = b"".join(path.read_bytes() for path in StateDir(recorder.state_dir).captures.rglob("*.tcap"))
-        assert not [frame for sent in call.sent for frame in sent[since:until] if frame and frame not in captures]
+        assert_all_recorded(call, tmp_path)
 
 
 def test_a_client_that_refuses_goes_on_being_recorded_where_it_was(

@@ -14,6 +14,7 @@ import pytest
 from media.container import Capture, Unauthentic
 from media.writer.protocol import MasterKey, Protection, Refused
 from tests.integration.media_writer_kit import (
+    SOURCES,
     Frontend,
     Sender,
     Writer,
@@ -60,9 +61,9 @@ class Protector:
         return packets
 
 
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    with running_writer(tmp_path, arena_path=str(tmp_path / "arena")) as running:
+@pytest.fixture(params=SOURCES)
+def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Writer]:
+    with running_writer(tmp_path, source=request.param, arena_path=str(tmp_path / "arena")) as running:
         yield running
 
 
@@ -194,12 +195,50 @@ def test_packets_wait_for_a_key_that_is_still_to_come(writer: Writer, sender: Se
     key, session = new_key(), new_session()
     frontend = writer.frontend()
     opened = frontend.open(session, stream(protection=Protection(keys=())))
-    sent = Protector(sender, key).send(opened.ports[0], range(5))
+    client = Protector(sender, key)
+    sent = client.send(opened.ports[0], range(5))
+    sender.send_raw(opened.ports[0] + 1, client.oracle.rtcp(rtcp_report(), 1))
     frontend.heartbeat()
     frontend.modify(session, stream(port=opened.ports[0], protection=protected(key)), cause="answer")
+    sent += client.send(opened.ports[0], range(5, 10))
+    frontend.until_packets(10)
+    capture = finish(frontend, session, opened.capture_path)
+    assert packets_of(capture) == sent
+    assert len(list(capture.rtcp())) == 1
+    assert capture.end is not None
+    assert (capture.end.streams[0].unauthentic, capture.end.streams[0].replayed) == (0, 0)
+
+
+def test_of_a_stream_that_is_paused_before_its_key_came_nothing_is_kept(writer: Writer, sender: Sender) -> None:
+    key, session = new_key(), new_session()
+    frontend = writer.frontend()
+    opened = frontend.open(session, stream(protection=Protection(keys=())))
+    port, client = opened.ports[0], Protector(sender, key)
+    client.send(port, range(5))
+    frontend.heartbeat()
+    frontend.modify(session, stream(port=port, protection=protected(key), recording=False))
+    frontend.heartbeat()
+    frontend.modify(session, stream(port=port, protection=protected(key)))
+    sent = client.send(port, range(5, 10))
     frontend.until_packets(5)
     capture = finish(frontend, session, opened.capture_path)
     assert packets_of(capture) == sent
+    assert capture.end is not None
+    assert (capture.end.streams[0].paused, capture.end.streams[0].unauthentic) == (5, 0)
+
+
+def test_a_port_that_waited_for_a_key_in_vain_serves_the_next_session(tmp_path: Path, sender: Sender) -> None:
+    """With a ring as with sockets: what waited is dropped, and the next session's packets come once."""
+    for source in ("sockets", "ring") if os.geteuid() == 0 else ("sockets",):
+        with running_writer(tmp_path / source, source=source, ports=1, cooldown_s=0.0) as writer:
+            frontend = writer.frontend()
+            opened = frontend.open(waiting := new_session(), stream(protection=Protection(keys=())))
+            Protector(sender, new_key()).send(opened.ports[0], range(5))
+            frontend.close_session(waiting)
+            again = frontend.open(session := new_session(), stream())
+            sent = sender.send(again.ports[0], *range(20, 40))
+            frontend.until_packets(len(sent))
+            assert packets_of(finish(frontend, session, again.capture_path)) == sent
 
 
 def test_a_key_of_a_wrong_length_is_refused_and_never_shown(writer: Writer) -> None:

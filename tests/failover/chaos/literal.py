@@ -11,7 +11,8 @@ from tests.kit.call import Call
 from tests.kit.sip_client import ANSWER_LIMIT_S, Message, compose
 
 _TEXTS: Final = {
-    200: "OK", 401: "Unauthorized", 405: "Method Not Allowed", 488: "Not Acceptable Here", 491: "Request Pending",
+    200: "OK", 401: "Unauthorized", 405: "Method Not Allowed", 480: "Temporarily Unavailable",
+    488: "Not Acceptable Here", 491: "Request Pending",
 }  # fmt: skip
 
 
