@@ -12,9 +12,9 @@ import pytest
 from recorder.simulator.conversation import load_conversation
 from recorder.simulator.g711 import Law
 from tests.kit.rtp_source import frames_of_audio
-from tests.kit.running import RunningRecorder, eventually, free_port
+from tests.kit.running import RunningRecorder, eventually
 from tests.kit.sip_client import new_identifier
-from tests.kit.sipp import SippRun, run_sipp, write_pcap
+from tests.kit.sipp import SippRun, free_media_port, run_sipp, write_pcap
 
 CONVERSATION_FRAMES = 3000
 """One minute."""
@@ -65,7 +65,7 @@ def _conversation_first(request: pytest.FixtureRequest) -> None:
 def _start(
     recorder: RunningRecorder, directory: Path, parties: list[list[bytes]], executor: ThreadPoolExecutor
 ) -> Conversation:
-    identifier, media_port = new_identifier(), free_port() & ~1
+    identifier, media_port = new_identifier(), free_media_port()
     keys = {"id": identifier, "calluuid": identifier[:32], "audio2": str(media_port + 2)}
     run = executor.submit(
         run_sipp, "conversation", recorder.sip_port, directory,

@@ -23,7 +23,8 @@ from tests.kit.sipp_call import SippCall, Transport
 from tests.kit.tls_tunnel import tls_tunnel
 from tests.kit.wav import G711Wav, read_g711
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+"""The first test waits for calls of all of them."""
 
 TRANSPORTS: Final[tuple[Transport, ...]] = ("udp", "tcp", "tls")
 SIDE_BY_SIDE: Final = 6

@@ -20,7 +20,8 @@ from tests.kit.running import RunningRecorder
 from tests.kit.sip_client import Dialog, Message
 from tests.kit.wav import read_g711
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+"""The first test waits for calls of all of them."""
 
 CORPUS: Final = Path(__file__).parents[1] / "corpus" / "vendor"
 TALK_S: Final = 0.4

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import socket
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +19,7 @@ from tests.kit.running import free_port
 from tests.kit.sip_client import LOOPBACK, Message
 
 SCENARIOS: Final = Path(__file__).parents[1] / "interop" / "scenarios"
+_MEDIA_PORTS: Final = itertools.cycle(range(10_000, 19_000, 10))
 _BASE_PORT: Final = 7000
 """Destination port of the first stream in our pcap files; SIPp replaces it and keeps the distance of the others."""
 
@@ -91,7 +95,7 @@ def run_sipp_file(
         "-nd", "-default_behaviors", "abortunexp",
         "-timeout", f"{limit_s}s", "-timeout_error", "-recv_timeout", "15000",
         "-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log",
-        "-mp", str(media_port or free_port()),
+        "-mp", str(media_port or free_media_port()),
     ]  # fmt: skip
     for name, value in (keys or {}).items():
         command += ["-key", name, value]
@@ -100,6 +104,22 @@ def run_sipp_file(
         env={**os.environ, "TERM": "dumb"},
     )  # fmt: skip
     return SippRun(done.returncode, _text(directory / "messages.log"), _text(directory / "errors.log") or _end(done))
+
+
+def free_media_port() -> int:
+    """Return a port for SIPp's own RTP; it takes that and the next three, whether it sends or not.
+
+    Below the ports that the system gives out by itself, and the recorder: calls are placed side by side.
+    """
+    for port in _MEDIA_PORTS:
+        with ExitStack() as stack:
+            try:
+                for number in range(port, port + 4):
+                    stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind((LOOPBACK, number))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("never reached: the ports are asked for in a circle")
 
 
 def _text(path: Path) -> str:
