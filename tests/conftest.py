@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.kit.running import RunningRecorder
 
-# CI repeats the same examples, so that a run tells about the change and not about chance; a slow machine is no fault.
-settings.register_profile("ci", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# A slow machine is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# CI repeats the same examples, so that a run tells about the change and not about chance.
+settings.register_profile("ci", settings.get_profile("patient"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "patient")
 
 
 @pytest.fixture(scope="module")
