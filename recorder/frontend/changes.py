@@ -154,7 +154,14 @@ class MediaChanges:
         changed = msgspec.structs.replace(
             session, negotiation=media.negotiation(answer).snapshot(), pending_offer=b"", streams=specs
         )
-        if not await self._promised(event, changed, answer.encode(), streams_changed=media.changed):
+        try:
+            promised = await self._promised(event, changed, answer.encode(), streams_changed=media.changed)
+        except OSError as error:
+            log.error("change refused", status=500, reason=f"it cannot be made durable: {error}")
+            await self._undo(before, changed, log)
+            self._answer(event, 500)
+            return
+        if not promised:
             log.info("change cancelled before its answer")
             await self._undo(before, changed, log)
             return
@@ -167,7 +174,12 @@ class MediaChanges:
     async def _promised(
         self, event: ReinviteReceived | UpdateReceived, changed: Session, answer: bytes, *, streams_changed: bool
     ) -> bool:
-        """Checkpoint a change and answer 200; False if it was cancelled meanwhile and answered so."""
+        """Checkpoint a change and answer 200; False if it was cancelled meanwhile and answered so.
+
+        Raises:
+            OSError: it is not durable, and not answered.
+
+        """
         frontend = self._frontend
         try:
             prepared = frontend.agent.prepare(event.request_id, 200, body=answer, content_type="application/sdp")
@@ -187,11 +199,11 @@ class MediaChanges:
         try:
             dialog = frontend.agent.snapshot(before.dialog_id)
             present = msgspec.structs.replace(session, streams=changed.streams)
-            session, specs = await self._command(present, before.streams, "cancelled")
+            session, specs = await self._command(present, before.streams, "undone")
         except LostError:
             return  # the session is over as well
         except (WriterRefusedError, ChannelLostError) as error:
-            log.error("streams not as they were before a change that was cancelled", reason=str(error))
+            log.error("streams not as they were before a change that got no 2xx", reason=str(error))
             return
         restored = msgspec.structs.replace(
             session,
@@ -201,7 +213,11 @@ class MediaChanges:
             metadata=before.metadata,
             participants=before.participants,
         )
-        await self._checkpoint(restored, dialog, streams_changed=True)
+        try:
+            await self._checkpoint(restored, dialog, streams_changed=True)
+        except OSError:
+            # What is durable is then the session before the change, as it should be.
+            frontend.replace(restored)
 
     async def _offer_again(self, session: Session, event: ReinviteReceived) -> None:
         """Answer a re-INVITE without SDP: our present description is the offer, the ACK brings the answer."""
