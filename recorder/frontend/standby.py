@@ -29,6 +29,8 @@ from storage.errors import CatalogUnreachable
 
 _log = structlog.get_logger()
 
+_LAST_WORDS_S: Final = 0.1
+"""Longest wait for what a dead frontend still said; its connection ends with it, so that it is rarely needed."""
 _LEASE_RETRY_S: Final = 0.2
 
 
@@ -96,6 +98,8 @@ class Standby:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+        if self.loop.activated.is_set():
+            await self._follower.hear_out(_LAST_WORDS_S)
         self._following.cancel()
         return not self.loop.stopped.is_set()
 

@@ -59,6 +59,15 @@ class Follower:
         self.replica = Replica()
         """What the last active frontend left; complete, or of epoch 0."""
         self._node, self._connect, self._wall_clock, self._promise = node, connect, wall_clock, promise
+        self._heard = asyncio.Event()
+        """Set unless an active frontend is being listened to."""
+        self._heard.set()
+
+    async def hear_out(self, limit_s: float) -> None:
+        """Read what a frontend that has died still said, up to its end; no longer than so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._heard.wait()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -73,6 +82,7 @@ class Follower:
             except ChannelLostError as error:
                 _log.debug("no active frontend to follow", reason=str(error))
             finally:
+                self._heard.set()
                 stream.close()
                 with suppress(OSError):
                     await stream.wait_closed()
@@ -87,6 +97,7 @@ class Follower:
             replica = growing or self.replica
             match message:
                 case Welcome():
+                    self._heard.clear()
                     growing = Replica()
                     growing.node, growing.epoch = message.node, message.epoch
                 case Kept():

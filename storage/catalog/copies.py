@@ -242,7 +242,13 @@ class Copies:
 
     async def _groups(self, wanted: Sequence[UUID]) -> list[CopyGroup]:
         members = [_member(row) for row in await self._database.rows("members_of", list(wanted))]
-        pairs = [_pair(row) for row in await self._database.rows("pairs_of", list(wanted))]
+        known = {(member.group_id, member.recording_id) for member in members}
+        # A recording that has joined in between brings a job of its own.
+        pairs = [
+            pair
+            for pair in map(_pair, await self._database.rows("pairs_of", list(wanted)))
+            if {(pair.group_id, pair.one), (pair.group_id, pair.other)} <= known
+        ]
         return [
             CopyGroup(
                 group_id=group,

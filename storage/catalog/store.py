@@ -141,7 +141,8 @@ class Catalog(SessionWrites):
         await self._jobs.aclose()
         try:
             await asyncio.wait_for(self._database.pool.close(), timeout_s)
-        except TimeoutError:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            # Too slow, or a server that ends at the same moment: nothing waits for these connections any more.
             self._database.pool.terminate()
 
     async def __aenter__(self) -> Self:

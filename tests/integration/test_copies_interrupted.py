@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from storage.catalog import Catalog
+from storage.catalog.connection import Database
 from storage.catalog.copy_records import CopyState
 from storage.catalog.records import (
     Role,
@@ -148,3 +150,32 @@ async def assert_no_file_is_lost_or_left_over(site: Site, recordings: set[UUID])
 async def sha256_of(site: Site, recording_id: UUID) -> bytes | None:
     audio = await site.catalog.copies.audio(recording_id)
     return audio.sha256 if audio else None
+
+
+async def test_a_copy_that_joins_while_its_group_is_read_is_in_it_whole_or_not_at_all(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(catalog, tmp_path, await catalog.acquire_lease(), random.Random(1))
+    for number in (1, 2):
+        await site.begin(number)
+    await site.seek(catalog)
+    group_id = await catalog.copies.group_of(site.ids[1])
+    assert group_id
+    read = Database.rows
+
+    async def joined_in_between(database: Database, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        if name == "pairs_of":
+            monkeypatch.setattr(Database, "rows", read)
+            await site.begin(3)
+            await site.seek(catalog)
+        return await read(database, name, *arguments)
+
+    monkeypatch.setattr(Database, "rows", joined_in_between)
+    group = await catalog.copies.group(group_id)
+    assert 3 in site.ids
+    assert group
+    members = {member.recording_id for member in group.members}
+    assert {one for pair in group.pairs for one in (pair.one, pair.other)} == members == {site.ids[1], site.ids[2]}
+    group = await catalog.copies.group(group_id)
+    assert group
+    assert len(group.members) == len(group.pairs) == 3

@@ -48,9 +48,10 @@ class Telephone:
             source.setsampwidth(2)
             source.setframerate(8000)
             source.writeframes(decode(audio, Law.PCMU).astype("<i2").tobytes())
-        self._control_port, self._sip_port = free_port(), free_port()
-        while self._control_port == self._sip_port + 1:
-            self._control_port = free_port()  # baresip takes the port above its own for TLS
+        self._sip_port = _free_pair()
+        while (control_port := free_port()) == self._sip_port + 1:
+            pass
+        self._control_port = control_port
         rtp_port = free_port() & ~1
         text = CONFIG.read_text()
         for name, value in {
@@ -78,7 +79,11 @@ class Telephone:
                 ["setpriv", "--pdeathsig", "TERM", program, "-f", str(self._directory), "-s"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        self._wait_for("baresip is ready")
+        try:
+            self._wait_for("baresip is ready")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,6 +146,19 @@ class Telephone:
         eventually(
             lambda: text in self.log(), limit_s=15, what=f"{text!r} said by baresip", detail=lambda: self.log()[-4000:]
         )
+
+
+def _free_pair() -> int:
+    """Return a free port with a free one above it: baresip takes that for TLS."""
+    for _ in range(50):
+        port = free_port()
+        with socket.socket() as above:
+            try:
+                above.bind((LOOPBACK, port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two ports in a row are free")
 
 
 def _modules() -> Path:

@@ -93,6 +93,35 @@ async def test_what_was_told_outlives_the_one_who_told_it(tmp_path: Path) -> Non
     listener.close()
 
 
+async def test_what_the_dead_one_said_last_is_heard_before_anybody_goes_on(tmp_path: Path) -> None:
+    """Its last words may wait in the socket when a busy standby is told of its death."""
+    feed, listener = await serving(tmp_path / "s")
+    follower = follower_of(tmp_path / "s")
+    following = asyncio.ensure_future(follower.run())
+    await until(lambda: follower.replica.epoch == 1024)
+    request = Unanswered(request_id="s1", data=b"INVITE", local=("10.0.0.1", 5060), remote=("10.0.0.9", 5062))
+    feed.asked(request)
+    closing_feed = asyncio.ensure_future(feed.aclose())
+    await follower.hear_out(10)
+    following.cancel()
+    assert follower.replica.unanswered(wall_clock()) == [request]
+    await closing_feed
+    listener.close()
+
+
+async def test_nobody_waits_for_the_last_words_of_one_who_goes_on_speaking(tmp_path: Path) -> None:
+    feed, listener = await serving(tmp_path / "s")
+    follower = follower_of(tmp_path / "s")
+    await follower.hear_out(10)
+    following = asyncio.ensure_future(follower.run())
+    await until(lambda: follower.replica.epoch == 1024)
+    async with asyncio.timeout(5):
+        await follower.hear_out(0.05)
+    following.cancel()
+    await feed.aclose()
+    listener.close()
+
+
 async def test_all_that_are_asked_have_to_promise(tmp_path: Path) -> None:
     feed, listener = await serving(tmp_path / "s")
     willing = True

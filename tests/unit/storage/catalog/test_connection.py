@@ -1,10 +1,16 @@
 """Errors of the driver become ours; values become JSON that jsonb can hold."""
 
+from typing import TYPE_CHECKING, cast
+
 import asyncpg
 import pytest
 
+from storage.catalog import Catalog
 from storage.catalog.connection import LeaseLost, encode_json, translated
 from storage.errors import AlreadyPublished, CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
+
+if TYPE_CHECKING:
+    from storage.catalog.connection import Pool
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,27 @@ def test_json_of_strange_text_holds_neither_nul_nor_surrogates(strange: object) 
     encoded = encode_json([strange])
     assert "\\u0000" not in encoded
     encoded.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [TimeoutError(), ConnectionResetError(), asyncpg.ConnectionDoesNotExistError(), asyncpg.InterfaceError("busy")],
+)
+async def test_a_server_that_ends_at_the_same_moment_does_not_keep_a_catalog_from_closing(raised: Exception) -> None:
+    pool = EndingPool(raised)
+    await Catalog(cast("Pool", pool), "", timeout_s=1.0).close()
+    assert pool.terminated
+
+
+class EndingPool:
+    """The driver's pool, whose server goes away while it says goodbye."""
+
+    def __init__(self, raised: Exception) -> None:
+        self._raised = raised
+        self.terminated = False
+
+    async def close(self) -> None:
+        raise self._raised
+
+    def terminate(self) -> None:
+        self.terminated = True
