@@ -84,7 +84,7 @@ class Probe:
 
     def __init__(self, recorder: RunningRecorder) -> None:
         self._client = SipClient(recorder.sip_port)
-        self._dialog = Dialog(client=self._client, uri=msr_uri(new_identifier(), recorder.sip_port))
+        self._dialog = Dialog(client=self._client, uri=msr_uri(new_identifier(), recorder.sip_port, _own_call))
         with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
             for sock in (one, two):
                 sock.bind(("127.0.0.1", 0))
@@ -199,6 +199,11 @@ async def database_away(recorder: RunningRecorder, seconds: float, calls: int) -
     return outcome, await oracle.judge(outcome.journal, StateDir(recorder.state_dir), patience_s=120)
 
 
+def _own_call(call_uuid: str) -> str:
+    """Return call data that no other call has: curators take none for the copy of another."""
+    return f"calluuid={call_uuid};dn={call_uuid[:8]};connid={call_uuid[:16]}"
+
+
 def many_dialogs(directory: Path, dialogs: int, repeats: int) -> list[tuple[int, float]]:
     """Open dialogs without media, kill the active frontend, and return how many were restored in how many ms."""
     environment = {
@@ -211,7 +216,7 @@ def many_dialogs(directory: Path, dialogs: int, repeats: int) -> list[tuple[int,
         SipClient(recorder.sip_port) as client,
     ):
         for _ in range(dialogs):
-            dialog = Dialog(client=client, uri=msr_uri(new_identifier(), recorder.sip_port))
+            dialog = Dialog(client=client, uri=msr_uri(new_identifier(), recorder.sip_port, _own_call))
             if dialog.send("INVITE", offer([9, 9], version=1)).status != 200:
                 raise RuntimeError("a session was refused")
         target = faults.Target(recorder)
