@@ -193,7 +193,7 @@ async def database_away(recorder: RunningRecorder, seconds: float, calls: int) -
     await target.recovered()
 
     async def away() -> None:
-        await faults.frozen(await asyncio.to_thread(target.postgres), seconds)
+        await faults.without_postgres(target, seconds)
 
     outcome = await under_calls(recorder, calls, seconds / 2, away, rate=calls / (seconds + 4), at_s=2.0)
     return outcome, await oracle.judge(outcome.journal, StateDir(recorder.state_dir), patience_s=120)
@@ -293,9 +293,7 @@ async def _blind_takeovers(recorder: RunningRecorder, figures: Figures, count: i
         for _ in range(count):
             # Anew each time: without media, the next frontend gives a dialog up whose ACK only the dead one has seen.
             probe = await asyncio.to_thread(Probe, recorder)
-            away = asyncio.ensure_future(
-                faults.frozen(await asyncio.to_thread(target.postgres), _KNOWN_AWAY_S + _SETTLED_S)
-            )
+            away = asyncio.ensure_future(faults.without_postgres(target, _KNOWN_AWAY_S + _SETTLED_S))
             await asyncio.sleep(_KNOWN_AWAY_S)
             os.kill(await asyncio.to_thread(target.active), signal.SIGKILL)
             figures.times_s.append(await asyncio.to_thread(probe.answered))

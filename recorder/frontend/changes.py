@@ -21,14 +21,13 @@ from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.protection import own_keys
-from recorder.frontend.session import Session, encode_checkpoint
+from recorder.frontend.session import Session
 from recorder.frontend.snapshots import SnapshotRequests
-from recorder.writer_pool.pool import name_of
 from signaling.errors import LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
-from storage.catalog.records import DialogCheckpoint, MetadataRevision, StreamsChange
+from storage.catalog.records import MetadataRevision, StreamsChange
 
 _log = structlog.get_logger()
 
@@ -309,15 +308,7 @@ class MediaChanges:
     async def _checkpoint(self, session: Session, dialog: bytes | None, *, streams_changed: bool = False) -> None:
         """Make the changed session durable; it replaces the present one only then."""
         frontend = self._frontend
-        await frontend.catalog.write(
-            DialogCheckpoint(
-                epoch=frontend.catalog.epoch,
-                dialog_id=session.dialog_id,
-                segment_id=session.segment,
-                writer=name_of(session.writer),
-                snapshot=encode_checkpoint(session, dialog),
-            )
-        )
+        await frontend.checkpoint(session, dialog)
         if streams_changed:
             await frontend.catalog.write(
                 StreamsChange(

@@ -131,18 +131,30 @@ class Frontend:
         except LostError:
             _log.warning("dialog ended before captures of it were known", record_identifier=session.record_identifier)
             return
-        for writer, path in captures:
-            await self.catalog.write(
-                DialogCheckpoint(
-                    epoch=self.catalog.epoch,
-                    dialog_id=session.dialog_id,
-                    segment_id=session.segment,
-                    writer=name_of(session.writer),
-                    host=self.node_of(writer),
-                    capture_path=path,
-                    snapshot=encode_checkpoint(session, dialog),
-                )
+        for capture in captures:
+            await self.checkpoint(session, dialog, capture=capture)
+
+    async def checkpoint(
+        self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None
+    ) -> None:
+        """Make a session durable, with the writer and path of a capture of it that the catalog may not know yet.
+
+        Raises:
+            StaleEpoch: another frontend has the lease.
+            OSError: nothing takes it; what needs it must not be promised.
+
+        """
+        await self.catalog.write(
+            DialogCheckpoint(
+                epoch=self.catalog.epoch,
+                dialog_id=session.dialog_id,
+                segment_id=session.segment,
+                writer=name_of(session.writer),
+                host=self.node_of(capture[0]) if capture else None,
+                capture_path=capture[1] if capture else None,
+                snapshot=encode_checkpoint(session, dialog),
             )
+        )
 
     async def discard_move(self, session: Session, move: Move) -> None:
         """Discard the capture of a move that the session no longer has; one that holds media joins its segment."""

@@ -23,15 +23,14 @@ from recorder.frontend.capabilities import Capabilities, Outcome
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import stream_specs, with_ports
 from recorder.frontend.protection import keys_of, with_fresh_keys
-from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
+from recorder.frontend.session import FormerCapture, Move, Session
 from recorder.writer_pool.client import WriterClient
-from recorder.writer_pool.pool import name_of, node_of
+from recorder.writer_pool.pool import node_of
 from signaling.errors import LocalProtocolError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_for_move
 from signaling.sip import Response
 from signaling.useragent import PreparedRequest, RequestTimedOut, ResponseReceived
-from storage.catalog.records import DialogCheckpoint
 
 _log = structlog.get_logger()
 
@@ -413,19 +412,9 @@ class MediaMoves:
             self._run_later(_AGAIN_S, session.dialog_id, partial(self.start, session.dialog_id, "host-lost"))
 
     async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
-        frontend = self._frontend
-        await frontend.catalog.write(
-            DialogCheckpoint(
-                epoch=frontend.catalog.epoch,
-                dialog_id=session.dialog_id,
-                segment_id=session.segment,
-                writer=name_of(session.writer),
-                host=frontend.node_of(session.writer) if new_capture else None,
-                capture_path=session.capture_path if new_capture else None,
-                snapshot=encode_checkpoint(session, dialog),
-            )
-        )
-        frontend.replace(session)
+        capture = (session.writer, session.capture_path) if new_capture else None
+        await self._frontend.checkpoint(session, dialog, capture=capture)
+        self._frontend.replace(session)
 
 
 def _without_move(session: Session) -> Session:

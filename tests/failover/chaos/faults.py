@@ -213,21 +213,22 @@ async def _kill_postgres(target: Target, _: random.Random) -> None:
     send(await asyncio.to_thread(target.postgres), signal.SIGKILL)
 
 
-async def _without_postgres(target: Target, seconds: float) -> None:
+async def without_postgres(target: Target, seconds: float) -> None:
+    """Freeze the whole of PostgreSQL for a while."""
     with target.postgres_away():
         await asyncio.sleep(seconds)
 
 
 def _freeze_postgres(shortest_s: float, longest_s: float) -> Strike:
     async def strike(target: Target, rng: random.Random) -> None:
-        await _without_postgres(target, rng.uniform(shortest_s, longest_s))
+        await without_postgres(target, rng.uniform(shortest_s, longest_s))
 
     return strike
 
 
 async def _kill_active_blind(target: Target, rng: random.Random) -> None:
     """Kill the active frontend while PostgreSQL is away: the next one has what it was told."""
-    away = asyncio.ensure_future(_without_postgres(target, 4.0))
+    away = asyncio.ensure_future(without_postgres(target, 4.0))
     await asyncio.sleep(rng.uniform(0.2, 2.5))
     await _kill_active(target, rng)
     await away
