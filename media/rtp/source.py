@@ -2,8 +2,9 @@
 
 A *run* is a stretch of one SSRC during which sequence numbers and timestamps go on as the wire and the arrival clock
 predict. A restarted sender, a media clock that stood still or leapt, and a sequence number space that began anew each
-start another run; nothing of either side is dropped. Pure: no packet bytes, no files. It puts nothing in order and
-counts no loss (`media.rtp.ordering` does).
+start another run; nothing of either side is dropped. A sender that falls behind while packets of it are lost begins
+none: its own numbers say how long the gap is. Pure: no packet bytes, no files. It puts nothing in order and counts no
+loss (`media.rtp.ordering` does).
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ MAX_LATENESS_SECONDS: Final = 10.0
 LASTING_PACKETS: Final = 50
 """Packets after which a step of the media clock counts as lasting: a second of speech. A stall that ends with fewer
 behind it, at the end of a source, is taken for one of the network."""
+
+_SLOWEST: Final = 0.2
+"""Speed, media clock to arrival clock, of a sender that falls behind during a gap. A clock that stood still while some
+packets were lost, as around a hold, shows as less; what follows it would come too early against the other party."""
 
 _LEVEL_PACKETS: Final = 100
 """Latest packets whose least lag is the run's level: two seconds at 50 packets/s, more than a burst lasts."""
@@ -178,9 +183,13 @@ class SourceTracker:
             piece, lag = batch.piece(start, end), float(least[position])
             first = self._number_in_run(piece, lag)
             if first is not None and first > self._run.highest and self._lasts(least[position:]):
-                # Both numbers follow, and the clock does not: a stall of the network, or a step of the media clock.
+                # Both numbers follow, and the clock does not: a stall of the network, a step of the media clock, or a
+                # sender that has fallen behind.
                 if count - start >= LASTING_PACKETS:
-                    first = self._restart(piece, lag)
+                    if self._fell_behind(first, piece, lag):
+                        self._run.level = lag
+                    else:
+                        first = self._restart(piece, lag)
                 elif not final:
                     decided = start
                     break
@@ -209,6 +218,17 @@ class SourceTracker:
     def _lasts(self, least_lags: NDArray[np.float64]) -> bool:
         """Say whether none of the lags to come returns to the run's level."""
         return bool((np.abs(least_lags - self._run.level) > self._tolerance).all())
+
+    def _fell_behind(self, first: int, piece: _Batch, lag: float) -> bool:
+        """Say whether the sender counted on through the gap before the piece, only not as fast as the clock.
+
+        Its sequence numbers and its timestamps then agree on the length of the gap, and most of the gap was sent.
+        """
+        run = self._run
+        missing = first - run.highest - 1
+        units = int(piece.extended_timestamps[0]) - run.timestamp - run.packet_units
+        agreed = missing > 0 and abs(units - missing * run.packet_units) <= run.packet_units
+        return agreed and units >= _SLOWEST * (units + abs(lag - run.level))
 
     def _number_in_run(self, piece: _Batch, least_lag: float) -> int | None:
         """Return the extended sequence number of the piece's first packet, or None if it is not of the current run."""

@@ -56,6 +56,7 @@ class Replica:
         self.pending: list[bytes] = []
         """Encoded writes, oldest first; for a standby that does not see the journal of the active one's host."""
         self._unanswered: dict[str, tuple[Unanswered, datetime]] = {}
+        """Requests and when they came, oldest first."""
         self._dialogs: dict[str, KeptDialog] = {}
         self._by_segment: dict[UUID, str] = {}
         self._ended: list[tuple[datetime, str]] = []
@@ -66,12 +67,21 @@ class Replica:
         return list(self._dialogs.values())
 
     def asked(self, request: Unanswered, at: datetime) -> None:
-        """Keep a request until it is answered."""
+        """Keep a request until it is answered, or too old for an answer."""
+        # Behind all that came before, so that the oldest are in front.
+        self._unanswered.pop(request.request_id, None)
         self._unanswered[request.request_id] = request, at
+        while at - next(iter(self._unanswered.values()))[1] >= _ANSWERS_AWAITED:
+            del self._unanswered[next(iter(self._unanswered))]
 
     def answered(self, request_id: str) -> None:
         """Forget a request."""
         self._unanswered.pop(request_id, None)
+
+    @property
+    def awaiting(self) -> int:
+        """How many requests are kept."""
+        return len(self._unanswered)
 
     def unanswered(self, now: datetime) -> list[Unanswered]:
         """Return the requests whose sender may still wait, oldest first."""

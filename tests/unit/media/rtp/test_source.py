@@ -101,6 +101,41 @@ def test_a_media_clock_that_stood_still_starts_a_run() -> None:
     assert result.runs.tolist() == [0] * 50 + [1] * 50
 
 
+@pytest.mark.parametrize(("lost", "behind_ms"), [(30, 700), (60, 4000), (100, 4000), (400, 9000)])
+def test_a_sender_that_falls_behind_while_packets_are_lost_goes_on(lost: int, behind_ms: int) -> None:
+    """Sequence numbers and timestamps agree on the gap; the sender stays as late as it became."""
+    packets = steady(100) + [
+        packet._replace(arrival_ms=packet.arrival_ms + behind_ms) for packet in steady(400 + lost)[100 + lost :]
+    ]
+    result = located(packets)
+    assert set(result.runs.tolist()) == {0}
+    assert steps(result)[99] == lost + 1
+    assert result.extended_timestamps[100] - result.extended_timestamps[99] == (lost + 1) * FRAME
+
+
+def test_a_sender_that_falls_behind_again_and_catches_up_goes_on() -> None:
+    """What it is behind counts from where it was before."""
+    late = [0, 4000, 8000, 12_000, 9000, 9000]
+    packets = [
+        p._replace(arrival_ms=p.arrival_ms + late[n // 200]) for n, p in enumerate(steady(1200)) if n % 200 < 150
+    ]
+    assert set(located(packets).runs.tolist()) == {0}
+
+
+@pytest.mark.parametrize(("lost", "stood_ms"), [(0, 3000), (1, 3000), (10, 3000), (60, 9000)])
+def test_a_clock_that_stood_still_longer_than_what_was_lost_starts_a_run(lost: int, stood_ms: int) -> None:
+    packets = steady(100) + [
+        packet._replace(arrival_ms=packet.arrival_ms + stood_ms) for packet in steady(400 + lost)[100 + lost :]
+    ]
+    assert located(packets).runs.tolist() == [0] * 100 + [1] * 300
+
+
+@pytest.mark.parametrize("units", [20 * FRAME, 400 * FRAME])
+def test_numbers_that_disagree_on_a_gap_start_a_run(units: int) -> None:
+    later = steady(100, sequence=160, timestamp=100 * FRAME + units, start_ms=2000 + units // 8 + 2000)
+    assert located(steady(100) + later).runs.tolist() == [0] * 100 + [1] * 100
+
+
 def test_a_burst_after_a_network_stall_stays_in_the_run() -> None:
     packets = [p._replace(arrival_ms=max(p.arrival_ms, 6000)) if p.arrival_ms >= 1000 else p for p in steady(400)]
     assert set(located(packets).runs.tolist()) == {0}

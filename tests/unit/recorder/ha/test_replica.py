@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from recorder.ha.replica import KeptDialog, Replica
+from recorder.ha.replica import KeptDialog, Replica, Unanswered
 from storage.catalog.records import CallFacts, DialogCheckpoint, Door, SegmentClosing, SegmentOpening
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -89,3 +89,29 @@ def test_dialogs_that_ended_before_they_were_told_of_are_forgotten_in_the_order_
     replica.apply(opening(), NOW)
     replica.apply(closing(None), NOW + timedelta(seconds=60))
     assert {dialog.dialog_id for dialog in replica.dialogs()} == {"late", "dialog"}
+
+
+def asked(number: int) -> Unanswered:
+    return Unanswered(
+        request_id=f"request-{number}", data=b"INVITE", local=("10.0.0.1", 5060), remote=("10.0.0.9", 5060)
+    )
+
+
+def test_requests_that_nobody_answers_do_not_pile_up() -> None:
+    replica = Replica()
+    for second in range(200):
+        replica.asked(asked(second), NOW + timedelta(seconds=second))
+    assert replica.awaiting == 32
+    now = NOW + timedelta(seconds=199)
+    assert replica.unanswered(now) == [asked(second) for second in range(168, 200)]
+
+
+def test_a_request_that_is_told_again_is_as_young_as_that() -> None:
+    replica = Replica()
+    replica.asked(asked(1), NOW)
+    replica.asked(asked(2), NOW + timedelta(seconds=10))
+    replica.asked(asked(1), NOW + timedelta(seconds=20))
+    replica.asked(asked(3), NOW + timedelta(seconds=45))
+    assert replica.unanswered(NOW + timedelta(seconds=45)) == [asked(1), asked(3)]
+    replica.answered("request-1")
+    assert replica.awaiting == 1
