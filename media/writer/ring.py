@@ -6,6 +6,7 @@ Knows frames and their order; knows no stream. `packet_socket` opens the ring, D
 from __future__ import annotations
 
 import mmap
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ STATUS_CHECKED: Final = 0x88
 
 _PACKET_STATISTICS: Final = 6
 _MAX_MEGABYTES: Final = 4096
+_IN_FLIGHT: Final = os.cpu_count() or 1
+"""Frames that the kernel may have taken and not yet filled: one for each processor."""
+_NEVER: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +76,19 @@ class PacketRing:
         self._next = self._oldest()
 
     def _oldest(self) -> int:
-        """Return where a successor goes on: the kernel fills frames in turn, so what waits is one run of them."""
+        """Return where a successor goes on: the kernel takes frames in turn, so what waits is one run of them.
+
+        Near its end may be holes: frames that processors have taken and are still filling.
+        """
         filled = (self._status & STATUS_USER).ravel().astype(bool)
         if not filled.any():
             # An empty ring does not tell where the kernel is: the first filled frame will.
             return -1
-        if not filled.all():
-            return int(np.flatnonzero(filled & ~np.roll(filled, 1))[0])
+        first = behind_the_free(filled)
+        if first >= 0:
+            return first
         times = np.ascontiguousarray(self._frames[:, :, 20:28]).view(np.uint32).reshape(-1, 2).astype(np.int64)
-        return int(np.argmin(times[:, 0] * 1_000_000_000 + times[:, 1]))
+        return int(np.argmin(np.where(filled, times[:, 0] * 1_000_000_000 + times[:, 1], _NEVER)))
 
     def filled(self, limit: int) -> Iterator[Run]:
         """Yield what waits, oldest first, and move behind it; about `limit` frames at most. Release each later."""
@@ -101,6 +109,15 @@ class PacketRing:
             if count < len(waiting):
                 return
 
+    @property
+    def torn(self) -> bool:
+        """Whether what waits begins with a frame that a processor is still filling, and others follow it."""
+        if self._next < 0:
+            return False
+        places = (self._next + np.arange(_IN_FLIGHT + 1)) % self._size
+        ready = self._status[places // FRAMES_PER_BLOCK, places % FRAMES_PER_BLOCK] & STATUS_USER
+        return bool(ready.any() and not ready[0])
+
     def release(self, run: Run) -> None:
         """Give frames back to the kernel."""
         run.frames[:, :4].view(np.uint32)[:, 0] = 0
@@ -117,6 +134,23 @@ class PacketRing:
         arrived, dropped = struct.unpack("=2I", self.sock.getsockopt(SOL_PACKET, _PACKET_STATISTICS, 8))
         self._arrived |= arrived > 0
         self._untold += dropped
+
+
+def behind_the_free(filled: NDArray[np.bool_]) -> int:
+    """Return the first filled frame behind the free part of a ring, or -1 where nothing is free but frames in flight.
+
+    Args:
+        filled: by frame; at least one is.
+
+    """
+    firsts = np.flatnonzero(filled & ~np.roll(filled, 1))
+    if not len(firsts):
+        return -1
+    lasts = np.flatnonzero(filled & ~np.roll(filled, -1))
+    # The last filled frame before each of these, round the end of the ring.
+    before = lasts[np.searchsorted(lasts, firsts) - 1]
+    free = (firsts - before - 1) % len(filled)
+    return int(firsts[free.argmax()]) if free.max() > _IN_FLIGHT else -1
 
 
 def _protocol(sock: socket.socket) -> int:

@@ -38,6 +38,8 @@ _ROUND: Final = 1 << 16
 _PART: Final = 4096
 """Packets appended in one go: some 2 ms of work, after which commands have their turn."""
 _STALE_LIMIT: Final = 64 * PER_CALL
+_TORN_S: Final = 0.05
+"""Seconds that a drain waits for a frame that a processor is still filling: others have arrived behind it."""
 _SAVED_LIMIT: Final = 1 << 18
 """Packets kept for adoption, 100 MB: 10 s of 500 streams; beyond, a successor would eat the memory of the host."""
 
@@ -163,6 +165,10 @@ class RingSource:
         work, self._work = self._work, None
         self._finish(work)
         self._finish(self._reading())
+        deadline = time.monotonic() + _TORN_S
+        while any(ring.torn for ring in self._rings) and time.monotonic() < deadline:
+            time.sleep(_TORN_S / 100)
+            self._finish(self._reading())
 
     def adopt(self, session: LiveSession, streams: Sequence[LiveStream]) -> None:
         """Append what waited for the ports of these streams, in the ring and in their sockets."""

@@ -20,7 +20,7 @@ from media.writer.engine import Engine
 from media.writer.packet_socket import FRAMES_PER_BLOCK, open_rings
 from media.writer.protocol import CloseSession, OpenSession, Reply, SessionClosed, SessionOpened
 from media.writer.ring import PacketRing
-from tests.integration.media_writer_kit import packets_of, rtcp_report, rtp, stream
+from tests.integration.media_writer_kit import LIMIT_S, deliver, delivering, packets_of, rtcp_report, rtp, stream
 
 pytestmark = [
     pytest.mark.integration,
@@ -53,7 +53,7 @@ class Bench:
         replies: list[Reply] = []
         self.engine.handle(command, replies.append)
         while not replies:
-            assert select.select([self.engine.syncer.fd], [], [], 10.0)[0], "no sync came back"
+            assert select.select([self.engine.syncer.fd], [], [], LIMIT_S)[0], "no sync came back"
             self.engine.collect()
         return replies[0]
 
@@ -122,7 +122,7 @@ def ip(payload: bytes, *, options: bytes = b"", flags: int = 0, offset: int = 0,
 
 
 def send_raw(packet: bytes) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+    with delivering(), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         raw.sendto(packet, ("127.0.0.1", 0))
 
 
@@ -130,9 +130,8 @@ def test_each_packet_on_the_loopback_is_taken_once_and_no_socket_fills(make: Cal
     bench = make()
     sent = [rtp(sequence) for sequence in range(200)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for packet in sent:
-            sender.sendto(packet, ("127.0.0.1", bench.port))
-        sender.sendto(rtcp_report(), ("127.0.0.1", bench.port + 1))
+        deliver(sender, bench.port, sent)
+        deliver(sender, bench.port + 1, [rtcp_report()])
         # Bound: no ICMP error comes back.
         sender.connect(("127.0.0.1", bench.port))
         assert sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
@@ -149,8 +148,7 @@ def test_both_ip_versions_are_recorded_with_their_sources(make: Callable[..., Be
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind((host, 0))
         sent = [rtp(1), rtp(2, size=800), rtp(3)]
-        for packet in sent:
-            sender.sendto(packet, (host, bench.port))
+        deliver(sender, bench.port, sent, host=host)
         own = sender.getsockname()[:2]
     capture = bench.end()
     assert sorted(packets_of(capture)) == sorted(sent)
@@ -162,8 +160,7 @@ def test_packets_of_every_length_are_taken_whole(make: Callable[..., Bench], siz
     bench = make()
     sent = [rtp(sequence, size=size) for sequence in range(70)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for packet in sent:
-            sender.sendto(packet, ("127.0.0.1", bench.port))
+        deliver(sender, bench.port, sent)
     assert packets_of(bench.end()) == sent
 
 
@@ -212,8 +209,7 @@ def test_fragments_are_counted_and_told(make: Callable[..., Bench]) -> None:
 def test_a_full_ring_is_told_in_every_capture(make: Callable[..., Bench]) -> None:
     bench = make()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for sequence in range(FRAMES_PER_BLOCK + 50):
-            sender.sendto(rtp(sequence), ("127.0.0.1", bench.port))
+        deliver(sender, bench.port, [rtp(sequence) for sequence in range(FRAMES_PER_BLOCK + 50)])
     capture = bench.end()
     assert len(packets_of(capture)) == FRAMES_PER_BLOCK
     told = [event for event in capture.events if isinstance(event, Drops)]
@@ -226,10 +222,10 @@ def test_a_ring_goes_round_and_round(make: Callable[..., Bench]) -> None:
     sent: list[bytes] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for turn in range(12):
-            for sequence in range(turn * 700, turn * 700 + 700):
-                sent.append(rtp(sequence))
-                sender.sendto(sent[-1], ("127.0.0.1", bench.port))
-            deadline = time.monotonic() + 10
+            some = [rtp(sequence) for sequence in range(turn * 700, turn * 700 + 700)]
+            deliver(sender, bench.port, some)
+            sent += some
+            deadline = time.monotonic() + LIMIT_S
             while bench.engine.flush().packets < len(sent):
                 assert time.monotonic() < deadline, "the ring stands still"
                 bench.engine.visit()
@@ -241,7 +237,7 @@ def test_a_fan_out_gives_every_stream_to_exactly_one_writer() -> None:
     shares = [(first + 100 * one, first + 100 * one + 99) for one in range(3)]
     rings = [PacketRing(mine[0]) for mine in open_rings("127.0.0.1", shares, 1)]
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        with delivering(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for port in range(first - 10, first + 310):
                 sender.sendto(port.to_bytes(2, "big"), ("127.0.0.1", port))
         for ring, (low, high) in zip(rings, shares, strict=True):
