@@ -15,6 +15,7 @@ import pytest
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, assert_bit_exact, hear
 from tests.kit.running import RunningRecorder
+from tests.kit.sip_client import conn_id_of, dn_of
 from tests.kit.wav import read_g711
 
 pytestmark = pytest.mark.integration
@@ -77,10 +78,10 @@ def test_a_listing_says_what_scripts_rely_on(recorder: RunningRecorder, both_doo
     facts = {key: entry[key] for key in ("call_uuid", "conn_id", "ani", "dnis", "dn", "other_dn", "agent_id")}
     assert facts == {
         "call_uuid": call.identifier[:32],
-        "conn_id": "00ff00ff00ff0001",
+        "conn_id": conn_id_of(call.identifier),
         "ani": "5550111",
         "dnis": "5550199",
-        "dn": "5550100",
+        "dn": dn_of(call.identifier),
         "other_dn": "5550111",
         "agent_id": "agent-0001",
     }

@@ -120,7 +120,10 @@ def test_a_takeover_goes_on_with_the_trace(recorder: RunningRecorder) -> None:
         eventually(lambda: not alive(active), limit_s=10, what="its end")
         call.hang_up()
     messages = traced(recorder, call.identifier, last="SIP/2.0 200")
-    assert [one["first_line"].partition(" ")[0] for one in messages][-2:] == ["BYE", "SIP/2.0"]
+    words = [one["first_line"].partition(" ")[0] for one in messages]
+    # A client whose BYE waits for the takeover sends it again, and gets its answer again.
+    ending = words[words.index("ACK") + 1 :]
+    assert (ending[0], set(ending)) == ("BYE", {"BYE", "SIP/2.0"})
     assert messages[0]["first_line"].startswith("INVITE ")
 
 

@@ -13,7 +13,7 @@ from recorder.simulator.conversation import load_conversation
 from recorder.simulator.g711 import Law
 from tests.kit.rtp_source import frames_of_audio
 from tests.kit.running import RunningRecorder, eventually
-from tests.kit.sip_client import new_identifier
+from tests.kit.sip_client import conn_id_of, new_identifier
 from tests.kit.sipp import SippRun, free_media_port, run_sipp, write_pcap
 
 CONVERSATION_FRAMES = 3000
@@ -66,7 +66,12 @@ def _start(
     recorder: RunningRecorder, directory: Path, parties: list[list[bytes]], executor: ThreadPoolExecutor
 ) -> Conversation:
     identifier, media_port = new_identifier(), free_media_port()
-    keys = {"id": identifier, "calluuid": identifier[:32], "audio2": str(media_port + 2)}
+    keys = {
+        "id": identifier,
+        "calluuid": identifier[:32],
+        "connid": conn_id_of(identifier),
+        "audio2": str(media_port + 2),
+    }
     run = executor.submit(
         run_sipp, "conversation", recorder.sip_port, directory,
         transport="t1", keys=keys, media_port=media_port, limit_s=100,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from tests.kit.rtp_source import RtpStream
-from tests.kit.sip_client import LOOPBACK, offer
+from tests.kit.sip_client import LOOPBACK, conn_id_of, offer
 from tests.kit.sipp_call import SippCall
 from tests.kit.sipp_script import Script, together
 from tests.kit.siprec import RFC_NAMESPACE, rs_metadata
@@ -31,7 +31,7 @@ def msr(call: SippCall, **options: Any) -> Script:
     call_uuid = call.identifier.partition("_")[0]
     return Script(
         f"record={call.identifier}@[remote_ip]:[remote_port];calluuid={call_uuid};dn=5550100;otherdn=5550111;"
-        "ani=5550111;connid=00ff00ff00ff0001;datetime=2030-01-15T09:30:00Z;dnis=5550199;recorddn=5550100;"
+        f"ani=5550111;connid={conn_id_of(call.identifier)};datetime=2030-01-15T09:30:00Z;dnis=5550199;recorddn=5550100;"
         "sipsappname=SIP_Example",
         call.transport,
         **options,

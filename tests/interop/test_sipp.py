@@ -16,7 +16,7 @@ from tests.interop.conftest import CONVERSATION_FRAMES, Conversation
 from tests.kit.heard import assert_bit_exact
 from tests.kit.rtp_source import frames_of
 from tests.kit.running import RunningRecorder, free_port
-from tests.kit.sip_client import new_identifier
+from tests.kit.sip_client import conn_id_of, new_identifier
 from tests.kit.sipp import SippRun, run_sipp
 from tests.kit.wav import G711Wav, read_g711
 
@@ -49,6 +49,7 @@ def placed(recorder: RunningRecorder, tmp_path_factory: pytest.TempPathFactory) 
             keys = {
                 "id": identifier,
                 "calluuid": identifier[:32],
+                "connid": conn_id_of(identifier),
                 "audio1": str(free_port()),
                 "audio2": str(free_port()),
                 "padding": "0123456789" * 10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import select
 import socket
@@ -310,16 +311,30 @@ class Dialog:
 
 
 def msr_uri(identifier: str, port: int, parameters: Callable[[str], str] | None = None, *, host: str = LOOPBACK) -> str:
-    """Return a Request-URI as the Genesys Media Server writes it, for a record identifier."""
-    call_uuid = identifier.partition("_")[0]
+    """Return a Request-URI as the Genesys Media Server writes it, for a record identifier.
+
+    Without `parameters` no two identifiers have a connection id or an agent's DN in common: a recorder that saw them
+    as possible copies of one call would hold the sound of every call of a test run against all others.
+    """
+    call_uuid, dn = identifier.partition("_")[0], dn_of(identifier)
     chosen = (
         parameters(call_uuid)
         if parameters
-        else f"calluuid={call_uuid};dn=5550100;otherdn=5550111;agentid=agent-0001;ani=5550111;connid=00ff00ff00ff0001;"
-        "datetime=2030-01-15T09:30:00Z;dnis=5550199;gvp-tenant-id=[Environment].record;recorddn=5550100;"
-        f"sipsappname=SIP_Example;media-id={call_uuid}"
+        else f"calluuid={call_uuid};dn={dn};otherdn=5550111;agentid=agent-0001;ani=5550111;"
+        f"connid={conn_id_of(identifier)};datetime=2030-01-15T09:30:00Z;dnis=5550199;"
+        f"gvp-tenant-id=[Environment].record;recorddn={dn};sipsappname=SIP_Example;media-id={call_uuid}"
     )
     return f"sip:record={identifier}@{host}:{port};{chosen}"
+
+
+def conn_id_of(identifier: str) -> str:
+    """Return the T-lib connection id of the call with this record identifier: 16 hexadecimal digits, its own."""
+    return hashlib.sha256(identifier.encode()).hexdigest()[:16]
+
+
+def dn_of(identifier: str) -> str:
+    """Return the DN of the agent of the call with this record identifier: ten digits from 556 on, its own."""
+    return f"556{int(conn_id_of(identifier), 16) % 10_000_000:07d}"
 
 
 def new_identifier() -> str:

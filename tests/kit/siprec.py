@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 RFC_NAMESPACE: Final = "urn:ietf:params:xml:ns:recording:1"
@@ -13,14 +14,15 @@ BOUNDARY: Final = "uniqueBoundary"
 def rs_metadata(
     *, session: str, namespace: str = RFC_NAMESPACE, labels: tuple[str, str] = ("1", "2"), data_mode: str = "complete"
 ) -> str:
-    """Return a complete metadata document of a call between two parties."""
+    """Return a complete metadata document of a call between two parties, with a SIP session id of its own."""
+    own = hashlib.sha256(session.encode()).hexdigest()[:32]
     mode = "dataMode" if namespace == DRAFT_NAMESPACE else "datamode"
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <recording xmlns="{namespace}">
   <{mode}>{data_mode}</{mode}>
   <group group_id="N2ZlZWU3ZTE3ZDQwMTFl"><associate-time>2030-01-15T09:30:00Z</associate-time></group>
   <session session_id="{session}">
-    <sipSessionID>ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2</sipSessionID>
+    <sipSessionID>{own};remote=47755a9de7794ba387653f2099600ef2</sipSessionID>
     <group-ref>N2ZlZWU3ZTE3ZDQwMTFl</group-ref>
     <start-time>2030-01-15T09:30:00Z</start-time>
   </session>
