@@ -12,21 +12,31 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from media.writer.kernel import sync_file_system
 
 Outcome = OSError | None
 """None: everything that was written before the request is durable."""
 
+Job: TypeAlias = tuple[Sequence[int], Callable[[Outcome], None]]
+
+_FEW: Final = 3
+"""Requests that are served one after another. More of them wait while hundreds of sessions come at once, as from a host
+that is lost: 100 new files take 516 ms each for itself, and 60 ms together (ext4 on a virtual disk)."""
+
 
 class Syncer:
-    """Runs fsync and syncfs for a loop. Obligation: call `collect` when `fd` is readable, and `close` at the end."""
+    """Runs fsync and syncfs for a loop, on one file system.
+
+    Obligation: call `collect` when `fd` is readable, and `close` at the end.
+    """
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when `collect` has something to do."""
         self._done = deque[tuple[Callable[[Outcome], None], Outcome]]()
-        self._files = queue.SimpleQueue[tuple[Sequence[int], Callable[[Outcome], None]] | None]()
+        self._files = queue.SimpleQueue[Job | None]()
         self._systems = queue.SimpleQueue[tuple[int, Callable[[Outcome], None]] | None]()
         self._threads = [
             threading.Thread(target=self._sync_files, name="sync-files", daemon=True),
@@ -62,27 +72,43 @@ class Syncer:
             os.close(self.fd)
 
     def _sync_files(self) -> None:
-        # One after another: the first fsync commits the journal for all that wait, the others find little left to do.
+        while jobs := self._waiting():
+            fds = [fd for fds, _ in jobs for fd in fds]
+            if len(jobs) > _FEW and fds:
+                together = _outcome(sync_file_system, fds[0])
+                for _, done in jobs:
+                    self._report(done, together)
+                continue
+            # One after another: the first fsync commits the journal for all that wait.
+            for own, done in jobs:
+                outcome: Outcome = None
+                for fd in own:
+                    outcome = outcome or _outcome(os.fsync, fd)
+                self._report(done, outcome)
+
+    def _waiting(self) -> list[Job]:
+        """Wait for requests and return all of them, in order; none at the end."""
+        jobs: list[Job] = []
         while (job := self._files.get()) is not None:
-            fds, done = job
-            try:
-                for fd in fds:
-                    os.fsync(fd)
-            except OSError as error:
-                self._report(done, error)
-            else:
-                self._report(done, None)
+            jobs.append(job)
+            if self._files.empty():
+                return jobs
+        self._files.put(None)
+        return jobs
 
     def _sync_systems(self) -> None:
         while (job := self._systems.get()) is not None:
             fd, done = job
-            try:
-                sync_file_system(fd)
-            except OSError as error:
-                self._report(done, error)
-            else:
-                self._report(done, None)
+            self._report(done, _outcome(sync_file_system, fd))
 
     def _report(self, done: Callable[[Outcome], None], outcome: Outcome) -> None:
         self._done.append((done, outcome))
         os.eventfd_write(self.fd, 1)
+
+
+def _outcome(sync: Callable[[int], None], fd: int) -> Outcome:
+    try:
+        sync(fd)
+    except OSError as error:
+        return error
+    return None

@@ -15,6 +15,7 @@ import asyncpg
 
 from storage.catalog import traces
 from storage.catalog.connection import Database, LeaseLost
+from storage.catalog.dialogs import DialogWrites
 from storage.catalog.records import (
     FRONTEND_LEASE,
     CallFacts,
@@ -41,6 +42,7 @@ class SessionWrites:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._dialogs = DialogWrites(database)
 
     async def acquire_lease(self, name: str = FRONTEND_LEASE, holder: str = "") -> int:
         """Take the lease and return its new epoch; writes of the former holder are refused from here on.
@@ -99,19 +101,7 @@ class SessionWrites:
 
     async def save_dialog(self, checkpoint: DialogCheckpoint) -> None:
         """Make a dialog snapshot durable before the message that needs it leaves."""
-        row = await self._guarded(
-            "save_dialog",
-            checkpoint.lease,
-            checkpoint.epoch,
-            key(checkpoint.dialog_id),
-            checkpoint.segment_id,
-            checkpoint.snapshot,
-            checkpoint.writer,
-            checkpoint.host,
-            checkpoint.capture_path,
-        )
-        if not row[0]:
-            raise StorageMisused(f"segment {checkpoint.segment_id} does not exist")
+        await self._dialogs.save(checkpoint)
 
     async def end_dialog(self, dialog_id: str, epoch: int, *, lease: str = FRONTEND_LEASE) -> None:
         """Mark a dialog as over; it is no longer restored. `close_segment` does this by itself."""

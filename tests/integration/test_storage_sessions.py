@@ -277,6 +277,45 @@ class TestDialogs:
                 DialogCheckpoint(epoch=epoch, dialog_id="d", segment_id=uuid4(), writer="w", snapshot=b"")
             )
 
+    async def test_checkpoints_that_come_together_are_all_stored_and_each_has_its_own_outcome(
+        self, catalog: Catalog, epoch: int
+    ) -> None:
+        samples = [opening(f"R{number}", epoch=epoch) for number in range(150)]
+        for sample in samples:
+            await catalog.open_segment(sample)
+
+        def checkpoint(number: int, snapshot: bytes) -> DialogCheckpoint:
+            sample = samples[number]
+            return DialogCheckpoint(
+                epoch=epoch, dialog_id=sample.dialog_id, segment_id=sample.segment_id, writer="w", snapshot=snapshot
+            )
+
+        unknown = DialogCheckpoint(epoch=epoch, dialog_id="d", segment_id=uuid4(), writer="w", snapshot=b"")
+        wrong = dataclasses.replace(checkpoint(1, b"wrong"), writer="not \ud800 text")
+        writes = [checkpoint(number, b"first") for number in range(150)]
+        writes += [unknown, wrong, *(checkpoint(number, b"%d" % number) for number in range(150))]
+        outcomes = await asyncio.gather(*map(catalog.save_dialog, writes), return_exceptions=True)
+        assert [number for number, outcome in enumerate(outcomes) if outcome] == [150, 151]
+        assert all(isinstance(outcome, StorageMisused) for outcome in outcomes[150:152])
+        stored = {dialog.dialog_id: dialog.snapshot for dialog in await catalog.load_dialogs()}
+        assert stored == {sample.dialog_id: b"%d" % number for number, sample in enumerate(samples)}
+
+    async def test_checkpoints_of_a_replaced_holder_are_refused_beside_those_of_the_new_one(
+        self, catalog: Catalog, epoch: int
+    ) -> None:
+        sample = opening(epoch=epoch)
+        await catalog.open_segment(sample)
+        newer = await catalog.acquire_lease(holder="frontend-b")
+        writes = [
+            DialogCheckpoint(
+                epoch=mine, dialog_id=sample.dialog_id, segment_id=sample.segment_id, writer="w", snapshot=snapshot
+            )
+            for mine, snapshot in [(epoch, b"old"), (newer, b"new"), (epoch, b"late")]
+        ]
+        outcomes = await asyncio.gather(*map(catalog.save_dialog, writes), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StaleEpoch, type(None), StaleEpoch]
+        assert [dialog.snapshot for dialog in await catalog.load_dialogs()] == [b"new"]
+
     async def test_an_ended_dialog_is_kept_for_retransmissions_and_then_forgotten(
         self, catalog: Catalog, epoch: int
     ) -> None:
@@ -461,7 +500,8 @@ class TestConnecting:
                         await catalog.acquire_lease()
             finally:
                 await blocker.close()
-            assert await catalog.acquire_lease() == 1
+            # The one that was given up may have been done all the same, if its cancellation came too late.
+            assert await catalog.acquire_lease() in {1, 2}
 
     async def test_a_server_that_became_a_standby_is_left(self, catalog_dsn: str) -> None:
         """Old connections to it would refuse writes for ever; new ones look for the primary."""
