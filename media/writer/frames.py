@@ -204,6 +204,12 @@ class FrameDatagrams:
         """Return some of the datagrams."""
         return self._with({name: getattr(self, name).take(positions, axis=0) for name in _COLUMNS})
 
+    def blank(self, positions: NDArray[np.int64], width: int) -> None:
+        """Overwrite some of the datagrams where they lie, in frames of `width` bytes: nothing of them is left there."""
+        size = width - self.layout.payload
+        places = np.ndarray((len(self.memory) - size + 1,), np.dtype((np.void, size)), self.memory, 0, (1,))
+        places[self.starts[positions] + self.layout.payload] = bytes(size)
+
     def copy(self) -> FrameDatagrams:
         """Return the same datagrams in memory of their own."""
         frames = gather(self.memory, self.starts, FRAME)

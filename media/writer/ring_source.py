@@ -22,7 +22,7 @@ from media.writer.config import PortPair
 from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
 from media.writer.intake import Intake
 from media.writer.kernel import CONTROL_TIME
-from media.writer.packet_socket import accept_datagrams, refuse_datagrams
+from media.writer.packet_socket import DATA, FRAME, accept_datagrams, refuse_datagrams
 from media.writer.packet_source import Take, Turn
 from media.writer.port_map import Fate, PortMap, Sorted
 from media.writer.ring import PacketRing, Run
@@ -279,21 +279,26 @@ class RingSource:
         datagrams: list[FrameDatagrams] = []
         ranks: list[NDArray[Any]] = []
         odd: list[NDArray[np.uint8]] = []
+        done: list[tuple[Run, NDArray[np.bool_]]] = []
         for run in runs:
             heads = Heads(run.frames, layout)
             found = self._map.ranks(heads.ports)
             if heads.copied.any() or not heads.plain.all():
-                found[heads.copied | ~heads.plain] = self._map.unwanted
+                elsewhere = heads.copied | ~heads.plain
+                found[elsewhere] = self._map.unwanted
+                done.append((run, elsewhere))
                 odd.append(run.frames[~heads.plain & ~heads.copied].copy())
             ranks.append(found)
             datagrams.append(heads.datagrams(ring.memory, run.starts, self._family))
-        yield from self._take(FrameDatagrams.joined(datagrams), np.concatenate(ranks))
+        yield from self._take(FrameDatagrams.joined(datagrams), np.concatenate(ranks), FRAME)
         for several in odd:
             if len(several):
                 yield from self._take_loose(ring, several)
+        for run, elsewhere in done:
+            run.frames[elsewhere, DATA:] = 0
 
     def _take_loose(self, ring: PacketRing, frames: NDArray[np.uint8]) -> Iterator[None]:
-        """Take frames that are not plain, or not in the ring."""
+        """Take frames that are not plain, or not in the ring; nothing is left of them there."""
         layout = LAYOUTS[ring.family]
         self._arrange()
         if ring.family == socket.AF_INET:
@@ -306,12 +311,15 @@ class RingSource:
         heads = Heads(whole, layout)
         starts = np.arange(len(whole), dtype=np.int64) * whole.shape[1]
         datagrams = heads.datagrams(whole.reshape(-1), starts, self._family)
-        yield from self._take(datagrams, self._map.ranks(heads.ports))
+        frames[:, DATA:] = 0
+        yield from self._take(datagrams, self._map.ranks(heads.ports), whole.shape[1])
 
-    def _take(self, datagrams: FrameDatagrams, ranks: NDArray[Any]) -> Iterator[None]:
+    def _take(self, datagrams: FrameDatagrams, ranks: NDArray[Any], width: int) -> Iterator[None]:
         table = self._table
         for fate, packets in self._map.sort(ranks).items():
             if fate is Fate.PAUSED:
+                # The ring is overwritten when the kernel comes round to it, and that may be long after the call.
+                datagrams.blank(packets.positions, width)
                 table.paused[packets.rows] += packets.counts
                 continue
             for part in packets.parts(_PART, table.session):

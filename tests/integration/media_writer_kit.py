@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import resource
@@ -347,6 +348,19 @@ class Writer:
         self.frontends.append(Frontend(self.path, epoch))
         return self.frontends[-1]
 
+    def remembers(self, *pieces: bytes) -> list[str]:
+        """Where in the memory that the process can write, ring and arena included, it has any of these bytes."""
+        assert self.process is not None
+        places = Path(f"/proc/{self.process.pid}/maps").read_text().splitlines()
+        with Path(f"/proc/{self.process.pid}/mem").open("rb", buffering=0) as memory:
+            return [
+                place
+                for place in places
+                if place.split()[1].startswith("rw")
+                for found in [_region(memory, place)]
+                if any(piece in found for piece in pieces)
+            ]
+
     def limit_files(self, size: int) -> None:
         """From now on no file of the process may grow beyond so many bytes (EFBIG: Python ignores SIGXFSZ)."""
         assert self.process is not None
@@ -374,6 +388,15 @@ class Writer:
             frontend.disconnect()
         if self.control is not None:
             self.control.close()
+
+
+def _region(memory: io.RawIOBase, place: str) -> bytes:
+    start, end = (int(edge, 16) for edge in place.split(maxsplit=1)[0].split("-"))
+    memory.seek(start)
+    found = bytearray()
+    while len(found) < end - start:
+        found += memory.read(end - start - len(found)) or b""
+    return bytes(found)
 
 
 @contextlib.contextmanager

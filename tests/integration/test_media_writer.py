@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 import time
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from media.container import Capture, Drops, Foreign, Source, Streams, read_capture
+from media.pipeline import render
 from media.writer.protocol import Codec, RefusalReason, Refused, Reply, StreamSpec
 from tests.integration.media_writer_kit import (
     LIMIT_S,
@@ -24,6 +26,7 @@ from tests.integration.media_writer_kit import (
     new_session,
     packets_of,
     rtcp_report,
+    rtp,
     running_writer,
     stream,
 )
@@ -141,6 +144,34 @@ def test_nothing_of_a_paused_stream_reaches_the_disk(frontend: Frontend, senders
     assert [(one.cause, one.streams[0].recording) for one in changes] == [("pause", False), ("resume", True)]
 
 
+@pytest.mark.parametrize("size", [160, 800], ids=["short", "long"])
+def test_nothing_of_a_paused_stream_is_left_in_any_memory(
+    tmp_path: Path, writer: Writer, frontend: Frontend, senders: Callable[..., Sender], size: int
+) -> None:
+    session = new_session()
+    opened = frontend.open(session, stream())
+    sender = senders()
+    spoken, secret = os.urandom(size), os.urandom(size)
+    sender.send_raw(opened.ports[0], rtp(1)[:12] + spoken)
+    frontend.until_packets(1)
+    frontend.modify(session, stream(recording=False), cause="pause")
+    for sequence in range(2, 42):
+        sender.send_raw(opened.ports[0], rtp(sequence)[:12] + secret)
+    deadline = time.monotonic() + LIMIT_S
+    while frontend.list().sessions[0].streams[0].paused < 40:
+        assert time.monotonic() < deadline, "the packets of the pause were not taken"
+    places = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert Path(opened.capture_path) in places
+    assert tmp_path / "arena" in places
+    pieces = secret[:32], secret[size // 2 :][:32], secret[-32:]
+    assert writer.remembers(*pieces) == []
+    for path in places:
+        assert not any(piece in path.read_bytes() for piece in pieces), path
+    # The search finds what is there.
+    assert writer.remembers(session.encode())
+    assert spoken in Path(opened.capture_path).read_bytes()
+
+
 def test_a_session_that_begins_inactive_records_from_its_resumption(
     frontend: Frontend, senders: Callable[..., Sender]
 ) -> None:
@@ -170,6 +201,27 @@ def test_a_foreign_source_and_garbage_are_kept_out_and_counted(
     assert (closed.streams[0].foreign, closed.streams[0].malformed) == (20, 20)
     told = [event for event in capture.events if isinstance(event, Foreign)]
     assert [(one.host, one.port) for one in told] == [("127.0.0.9", stranger.port)]
+
+
+def test_where_the_sdp_names_a_private_address_the_first_sender_is_learned_and_strangers_are_kept_out(
+    frontend: Frontend, senders: Callable[..., Sender]
+) -> None:
+    session = new_session()
+    behind_nat, stranger = senders(), senders(host="127.0.0.9", ssrc=0xBAD)
+    opened = frontend.open(session, stream(remote_host="10.1.2.3", remote_port=4000))
+    behind_nat.send(opened.ports[0], 0)
+    frontend.until_packets(1)
+    for sequence in range(1, 30):
+        stranger.send(opened.ports[0], sequence)
+        behind_nat.send(opened.ports[0], sequence)
+    frontend.until_packets(30)
+    closed = frontend.close_session(session)
+    capture = capture_at(closed.capture_path)
+    assert packets_of(capture) == behind_nat.sent
+    assert closed.streams[0].foreign == 29
+    learned = [event for event in capture.events if isinstance(event, Source)]
+    assert [(one.host, one.port, one.cause) for one in learned] == [("127.0.0.1", behind_nat.port, "learned")]
+    assert [event.host for event in capture.events if isinstance(event, Foreign)] == ["127.0.0.9"]
 
 
 def test_an_announced_move_is_followed_at_once(frontend: Frontend, senders: Callable[..., Sender]) -> None:
@@ -382,6 +434,38 @@ def test_kernel_drops_are_counted_and_declared(tmp_path: Path, senders: Callable
         assert kept == sender.sent[: len(kept)]
         told = [event for event in capture.events if isinstance(event, Drops)]
         assert sum(event.packets for event in told) == report.kernel_drops
+        frontend.disconnect()
+
+
+def test_lost_on_the_way_dropped_by_the_kernel_and_late_are_told_apart(
+    tmp_path: Path, senders: Callable[..., Sender]
+) -> None:
+    with running_writer(tmp_path, ports=1, receive_buffer=4096) as writer:
+        frontend = writer.frontend()
+        session = new_session()
+        opened = frontend.open(session, stream())
+        sender = senders()
+        # The buffer holds only a few.
+        arriving = [*range(10), *range(15, 30), 31, 30, *range(32, 40)]
+        for start in range(0, len(arriving), 4):
+            sender.send(opened.ports[0], *arriving[start : start + 4])
+            frontend.until_packets(len(sender.sent))
+        assert writer.process is not None
+        writer.process.send_signal(signal.SIGSTOP)
+        sender.send(opened.ports[0], *range(40, 90))
+        writer.process.send_signal(signal.SIGCONT)
+        frontend.until_packets(len(arriving) + 1)
+        sender.send(opened.ports[0], *range(90, 93))
+        closed = frontend.close_session(session)
+        dropped = closed.streams[0].kernel_drops
+        assert 0 < dropped < 50
+        rendering = render([Path(closed.capture_path)], tmp_path / "out.wav")
+        (quality,) = rendering.streams
+        assert (quality.lost, quality.late) == (5 + dropped, 1)
+        assert [(gap.start_frame, gap.frames, str(gap.cause)) for gap in rendering.gaps] == [
+            (1600, 800, "network"),
+            ((90 - dropped) * 160, dropped * 160, "kernel-drop"),
+        ]
         frontend.disconnect()
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.integration.media_writer_kit import deliver, rtp
 from tests.kit.call import Call
 from tests.kit.running import RunningRecorder, alive, eventually
 from tests.kit.siprec import rs_metadata
@@ -80,6 +84,31 @@ def test_every_message_of_a_session_is_kept_in_order(recorder: RunningRecorder) 
     assert offsets[0] == 0
     assert offsets == sorted(offsets)
     assert messages[0]["flow"] == f"udp 127.0.0.1:{recorder.sip_port} 127.0.0.1:{call.client.local_port}"
+
+
+def test_nothing_of_a_pause_is_in_trace_logs_captures_or_any_other_file(recorder: RunningRecorder) -> None:
+    spoken, secret = os.urandom(160), os.urandom(160)
+    with Call(recorder) as call:
+        call.place()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            deliver(sender, call.media.streams[0].target[1], [rtp(one)[:12] + spoken for one in range(10)])
+            call.reinvite(direction="inactive")
+            deliver(sender, call.media.streams[0].target[1], [rtp(one)[:12] + secret for one in range(10, 60)])
+        call.hang_up()
+    traced(recorder, call.identifier, last="SIP/2.0 200")
+    call.finished()
+    files = [Path(folder) / name for folder, _, names in os.walk(recorder.state_dir) for name in names]
+
+    def holding(piece: bytes) -> list[Path]:
+        found = []
+        for path in (recorder.log_path, *files):
+            # Sockets cannot be opened, and files of PostgreSQL come and go.
+            with contextlib.suppress(OSError):
+                found += [path] if piece in path.read_bytes() else []
+        return found
+
+    assert any(path.suffix == ".tcap" for path in holding(spoken))
+    assert holding(secret[40:80]) == []
 
 
 def test_the_ladder_is_printed_for_people(recorder: RunningRecorder) -> None:
