@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import os
 import signal
-import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -33,19 +32,17 @@ from recorder.channel import (
     Stop,
     WriterDied,
     WriterStuck,
-    grants_needed,
 )
 from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.ha.vault import make_key_file, open_vault
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
 from recorder.stores import directories, s3_options
-from recorder.supervisor import sockets
 from recorder.supervisor.child import Child
 from recorder.supervisor.choice import ActiveChoice
 from recorder.supervisor.control import ControlServer
 from recorder.supervisor.edge_files import SharedEdgeFiles
-from recorder.supervisor.rings import Rings
+from recorder.supervisor.grants import Grant, Grants
 from recorder.supervisor.waiting import each, first
 from storage.errors import StorageError
 from storage.postgres import EmbeddedPostgres
@@ -67,14 +64,12 @@ class Supervisor:
         self._instance = token_hex(8)
         self._state = "starting"
         self._children: dict[str, Child] = {}
-        self._grants: dict[str, list[tuple[str, list[tuple[int, ...]], list[int]]]] = {}
-        self._kept: list[socket.socket] = []
+        self._grants: Grants | None = None
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
         self._edge_files = SharedEdgeFiles(settings)
         self._fatal = ""
         """Why the recorder has to end; said by a child."""
-        self._rings: Rings | None = None
         self._active = ActiveChoice(self._frontends, lambda: self._state in {"stopping", "ended"})
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -135,14 +130,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         settings = self._settings
-        sockets.reserve_descriptors(settings.media)
-        sip_udp, sip_tcp = sockets.bind_sip(settings.sip)
-        sip_tls = sockets.bind_tls(settings.sip)
-        sockets.restrict([sip_udp, sip_tcp], settings.access.allow, "access.allow")
-        sockets.restrict([sip_tls] if sip_tls else [], settings.access.allow_tls, "access.allow_tls")
-        http = sockets.bind_http(settings.http)
-        gateway = sockets.bind_gateway(settings.ha)
-        pairs = sockets.bind_media(settings.media)
+        self._grants = Grants(settings, self._state_dir, writers=self._writers())
         self._control = ControlServer(
             unix_socket.listen(self._state_dir.control_socket),
             {
@@ -153,37 +141,10 @@ class Supervisor:
             },
         )
         await self._control.start()
-
-        writers = self._writers()
-        share = -(-len(pairs) // len(writers))
-        mine = {name: pairs[index * share : (index + 1) * share] for index, name in enumerate(writers)}
-        self._rings = Rings(settings.media, mine)
-        for name, granted in mine.items():
-            control = unix_socket.listen(self._state_dir.writer_socket(name))
-            self._grants[name] = [
-                ("control", [(self._keep(control),)], [0]),
-                ("arena", [(os.memfd_create(name),)], [0]),
-                (
-                    "rtp",
-                    [(self._keep(pair.rtp), self._keep(pair.rtcp)) for pair in granted],
-                    [pair.port for pair in granted],
-                ),
-            ]
-            self._grants[name] += [("ring", [(self._keep(ring),)], [0]) for ring in self._rings.of(name)]
+        for name in self._writers():
             self._spawn("writer", name)
         await self._start_database()
-        port = settings.sip.port
-        sip_grants: list[tuple[str, list[tuple[int, ...]], list[int]]] = [
-            ("sip-udp", [(self._keep(sip_udp),)], [port]),
-            ("sip-tcp", [(self._keep(sip_tcp),)], [port]),
-        ]
-        if sip_tls:
-            sip_grants.append(("sip-tls", [(self._keep(sip_tls),)], [settings.sip.tls_port]))
-        state = unix_socket.listen(self._state_dir.state_socket)
-        sip_grants.append(("state", [(self._keep(state),)], [0]))
         frontends = [f"frontend-{letter}" for letter in ascii_lowercase[: settings.sip.frontends]]
-        for name in frontends:
-            self._grants[name] = sip_grants
         # The first frontend has the processor for itself; the rest starts once calls can be recorded. Health has to be
         # told even so when that takes long, because the database is away.
         self._spawn("frontend", frontends[0])
@@ -193,23 +154,15 @@ class Supervisor:
         self._watch(self._active.replace_silent())
         for name in frontends[1:]:
             self._spawn("frontend", name)
-        if gateway:
-            self._grants["gateway"] = [("gateway", [(self._keep(gateway),)], [0])]
-            self._spawn("gateway", "gateway")
+        for role in ("gateway", "api"):
+            if self._grants.of(role, role):
+                self._spawn(role, role)
         for number in range(1, settings.curator.processes + 1):
             self._spawn("curator", f"curator-{number}")
-        if http:
-            self._grants["api"] = [("http", [(self._keep(http),)], [settings.http.port])]
-            self._spawn("api", "api")
         everything = [self._active.settled, *(child.ready for child in self._children.values())]
         await first(self._stop.wait(), each(everything))
         if not self._stop.is_set():
             self._state = "running"
-
-    def _keep(self, sock: socket.socket) -> int:
-        """Hold a socket open for as long as this process lives; return its descriptor."""
-        self._kept.append(sock)
-        return sock.fileno()
 
     def _writers(self) -> list[str]:
         return [f"writer-{number}" for number in range(1, self._settings.media.writers + 1)]
@@ -273,9 +226,9 @@ class Supervisor:
         child.listen()
 
     def _introduce(self, channel: Channel, child: Child) -> None:
-        grants = self._grants.get(child.name, [])
+        grants = list(self._grants.of(child.role, child.name)) if self._grants else []
         if child.role == "frontend":
-            grants = [*grants, ("edge", [(self._edge_files.descriptor,)], [0])]
+            grants.append(Grant("edge", [(self._edge_files.descriptor,)], [0]))
         channel.send(
             Start(
                 role=child.role,
@@ -284,11 +237,11 @@ class Supervisor:
                 settings=self._settings.model_dump_json(),
                 dsn="" if child.role == "writer" else self._dsn,
                 writers=self._writers(),
-                sockets=sum(grants_needed(len(groups), len(groups[0])) for _, groups, _ in grants),
+                sockets=sum(grant.messages for grant in grants),
             )
         )
-        for kind, groups, ports in grants:
-            channel.grant(kind, groups, ports)
+        for grant in grants:
+            channel.grant(*grant)
 
     # Watching
 
@@ -321,8 +274,8 @@ class Supervisor:
         else:
             _log.error("process died; starting a replacement", role=child.role, name=child.name, exit_code=code)
         if child.role == "writer":
-            if self._rings:
-                self._rings.writer_died(child.name)
+            if self._grants:
+                self._grants.writer_died(child.name)
             for other in self._children.values():
                 if other.role == "frontend":
                     other.send(WriterDied(writer=child.name))
