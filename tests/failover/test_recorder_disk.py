@@ -88,7 +88,7 @@ def filled(directory: Path, *, leave: int = 0) -> Iterator[None]:
 def options(recorder: RunningRecorder, wanted: int) -> None:
     with SipClient(recorder.sip_port) as client:
         eventually(
-            lambda: client.options().status == wanted, limit_s=15, what=f"OPTIONS {wanted}", detail=recorder.log_tail
+            lambda: client.options().status == wanted, limit_s=30, what=f"OPTIONS {wanted}", detail=recorder.log_tail
         )
 
 
@@ -102,7 +102,7 @@ def test_a_disk_below_its_mark_takes_us_out_of_the_pool_and_running_calls_go_on(
             answer = refused.dialog.send("INVITE", refused.offer())
             assert answer.status == 503
             assert int(answer.one("Retry-After")) > 0
-            eventually(lambda: recorder.http("/readyz")[0] == 503, limit_s=5, what="/readyz 503")
+            eventually(lambda: recorder.http("/readyz")[0] == 503, limit_s=30, what="/readyz 503")
             assert "disk" in recorder.http("/readyz")[2]
             running.media.talk(0.5)
         options(recorder, 200)

@@ -48,7 +48,7 @@ def test_two_copies_with_different_losses_become_one_whole_master(recorder: Runn
         for call in (one, other):
             call.place()
         pair = eventually(
-            lambda: pair_of(recorder, one.identifier, other.identifier), limit_s=10, what="a candidate while recorded"
+            lambda: pair_of(recorder, one.identifier, other.identifier), limit_s=30, what="a candidate while recorded"
         )
         assert pair["state"] == "candidate"
         assert pair["key"] == "call"
@@ -349,7 +349,7 @@ def _settled(recorder: RunningRecorder, one: Call, other: Call) -> str:
         return None if pair["state"] == "candidate" else str(pair["state"])
 
     # Candidates are looked for within a second or two.
-    eventually(lambda: group_of(recorder, one.identifier) is not None or one.finished(), limit_s=5, what="looked at")
+    eventually(lambda: group_of(recorder, one.identifier) is not None or one.finished(), limit_s=30, what="looked at")
     return eventually(probe, limit_s=40, what="a settled pair", detail=recorder.log_tail)
 
 

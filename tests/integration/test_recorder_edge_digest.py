@@ -99,7 +99,7 @@ def test_a_takeover_knows_the_nonces_and_the_dialogs_of_the_dead_frontend(site: 
             if one["role"] == "frontend" and one["state"] == "active"
         )  # fmt: skip
         subprocess.run(["kill", "-9", str(active)], check=True)
-        eventually(lambda: not alive(active), limit_s=10, what="its end")
+        eventually(lambda: not alive(active), limit_s=30, what="its end")
         # Inside the dialog nobody is asked; outside of it the answer to the dead frontend's challenge counts.
         assert call.dialog.insist(call.dialog.request("UPDATE", call.offer()), "UPDATE").status == 200
         next_call.dialog.cseq += 1
@@ -130,7 +130,7 @@ def test_sighup_takes_new_users(site: Site) -> None:
                 call.hang_up()
             return answered.status == 200
 
-    eventually(accepted, limit_s=10, what="the new user to be known")
+    eventually(accepted, limit_s=30, what="the new user to be known")
 
 
 def test_no_password_or_hash_is_in_the_log(site: Site) -> None:

@@ -142,8 +142,8 @@ def test_sighup_takes_a_new_profile_and_keeps_those_in_use_when_one_is_broken(si
             call.hang_up()
             return site.profile_of(call.identifier) == "site-added"
 
-    eventually(chosen, limit_s=10, what="the added profile")
+    eventually(chosen, limit_s=30, what="the added profile")
     path.write_text("name = ")
     site.recorder.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "file not taken" in site.recorder.log(), limit_s=10, what="an error in the log")
+    eventually(lambda: "file not taken" in site.recorder.log(), limit_s=30, what="an error in the log")
     assert chosen()

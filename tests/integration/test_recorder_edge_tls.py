@@ -128,7 +128,7 @@ def test_a_renewed_certificate_is_used_for_new_connections_and_open_ones_go_on(
                 serial = serial_seen(fresh.connection)
                 return serial if serial != old_serial else None
 
-        assert eventually(served, limit_s=10, what="the renewed certificate") == renewed.serial
+        assert eventually(served, limit_s=30, what="the renewed certificate") == renewed.serial
         call.media.wait_for(40)
         assert call.hang_up().status == 200
         call.assert_recorded(tmp_path)
@@ -140,7 +140,7 @@ def test_a_broken_new_certificate_keeps_the_old_one_and_says_so(site: SecureSite
     site.server.certificate.write_bytes(b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
     try:
         site.reload()
-        eventually(lambda: "file not taken" in site.recorder.log(), limit_s=10, what="an error in the log")
+        eventually(lambda: "file not taken" in site.recorder.log(), limit_s=30, what="an error in the log")
         assert str(site.server.certificate) in site.recorder.log()
         with site.connect() as client:
             assert client.options().status == 200
@@ -154,7 +154,7 @@ def test_a_frontend_that_starts_while_the_file_is_broken_has_the_last_good_certi
     try:
         for pid in site.recorder.pids("frontend"):
             subprocess.run(["kill", "-9", str(pid)], check=True)
-            eventually(lambda pid=pid: not alive(pid), limit_s=10, what="its end")  # type: ignore[misc]
+            eventually(lambda pid=pid: not alive(pid), limit_s=30, what="its end")  # type: ignore[misc]
 
         def answered() -> bool:
             with site.connect() as client:

@@ -33,7 +33,7 @@ def traced(recorder: RunningRecorder, identifier: str, *, last: str) -> list[dic
         found = recorder.admin("recordings", "trace", identifier, check=False).get("messages", [])
         return found if found and found[-1]["first_line"].startswith(last) else None
 
-    return eventually(probe, limit_s=15, what=f"trace of {identifier}; log:\n{recorder.log_tail()}")
+    return eventually(probe, limit_s=30, what=f"trace of {identifier}; log:\n{recorder.log_tail()}")
 
 
 def query(recorder: RunningRecorder, statement: str) -> list[asyncpg.Record]:
@@ -146,7 +146,7 @@ def test_a_takeover_goes_on_with_the_trace(recorder: RunningRecorder) -> None:
             if one["role"] == "frontend" and one["state"] == "active"
         )
         subprocess.run(["kill", "-9", str(active)], check=True)
-        eventually(lambda: not alive(active), limit_s=10, what="its end")
+        eventually(lambda: not alive(active), limit_s=30, what="its end")
         call.hang_up()
     messages = traced(recorder, call.identifier, last="SIP/2.0 200")
     words = [one["first_line"].partition(" ")[0] for one in messages]

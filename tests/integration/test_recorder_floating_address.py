@@ -19,7 +19,7 @@ from tests.kit.running import eventually
 
 pytestmark = pytest.mark.integration
 
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 HOSTS = ("host-a", "host-b", "client")
 

@@ -119,7 +119,7 @@ def test_sigterm_refuses_new_sessions_and_lets_running_ones_finish(lived: Runnin
         call.media.talk(0.5)
         lived.process.send_signal(signal.SIGTERM)
         refusal = eventually(
-            lambda: answer if (answer := probe.options()).status != 200 else None, limit_s=5, what="OPTIONS refused"
+            lambda: answer if (answer := probe.options()).status != 200 else None, limit_s=30, what="OPTIONS refused"
         )
         assert refusal.status == 503
         assert int(refusal.one("Retry-After")) > 0
@@ -155,7 +155,7 @@ def test_a_session_that_outlasts_the_drain_limit_gets_a_bye_and_is_kept(lived: R
         call.media.talk(0.5)
         ending = executor.submit(lived.stop)
         request = eventually(
-            lambda: message if not (message := call.client.receive(15)).status else None, limit_s=15, what="a BYE"
+            lambda: message if not (message := call.client.receive(15)).status else None, limit_s=30, what="a BYE"
         )
         assert request.start_line.startswith(f"BYE sip:Genesys@127.0.0.1:{call.client.local_port} ")
         call.client.send(_ok(request.text))
@@ -175,7 +175,7 @@ def test_every_process_ends_with_its_supervisor(lived: RunningRecorder) -> None:
     children = [pid for role in ("writer", "frontend", "curator") for pid in lived.pids(role)]
     lived.process.kill()
     lived.process.wait()
-    eventually(lambda: not any(map(alive, children)), limit_s=15, what="the end of the children")
+    eventually(lambda: not any(map(alive, children)), limit_s=30, what="the end of the children")
     lived.start()
 
 
@@ -185,7 +185,7 @@ def test_a_second_signal_ends_it_without_waiting_and_nothing_is_left_over(lived:
         call.media.talk(0.3)
         assert lived.process
         lived.process.send_signal(signal.SIGTERM)
-        eventually(lambda: lived.status().get("state") == "draining", limit_s=3, what="draining")
+        eventually(lambda: lived.status().get("state") == "draining", limit_s=30, what="draining")
         lived.process.send_signal(signal.SIGTERM)
         assert lived.process.wait(20) == 0
     assert [command for command in _command_lines() if str(lived.state_dir) in command] == []

@@ -144,7 +144,7 @@ class Telephone:
 
     def _wait_for(self, text: str) -> None:
         eventually(
-            lambda: text in self.log(), limit_s=15, what=f"{text!r} said by baresip", detail=lambda: self.log()[-4000:]
+            lambda: text in self.log(), limit_s=30, what=f"{text!r} said by baresip", detail=lambda: self.log()[-4000:]
         )
 
 
@@ -190,7 +190,7 @@ def logged(recorder: RunningRecorder, event: str, call_id: str) -> str | None:
 
 def writer_of(recorder: RunningRecorder, event: str, call_id: str) -> str:
     """Wait for a line about a call and return the writer that it names."""
-    line = eventually(lambda: logged(recorder, event, call_id), limit_s=15, what=event, detail=recorder.log_tail)
+    line = eventually(lambda: logged(recorder, event, call_id), limit_s=30, what=event, detail=recorder.log_tail)
     found = re.search(r" writer=(\S+)", line)
     assert found, line
     return found[1]

@@ -152,7 +152,7 @@ class RunningRecorder:
             kill_if_there(pid, signal.SIGKILL)
         self.process.wait()
         for pid in pids:
-            eventually(lambda pid=pid: not alive(pid), limit_s=10, what=f"end of process {pid}")  # type: ignore[misc]
+            eventually(lambda pid=pid: not alive(pid), limit_s=30, what=f"end of process {pid}")  # type: ignore[misc]
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run recorder-admin against this recorder, in a process of its own as people do."""

@@ -26,7 +26,7 @@ def tls_tunnel(tls_port: int, *, authority: Path, client: KeyPair) -> Iterator[i
         f"OPENSSL:{LOOPBACK}:{tls_port},cafile={authority},verify=1,cert={client.certificate},key={client.key}",
     ])  # fmt: skip
     try:
-        eventually(lambda: _listens(port), limit_s=10, what="socat listening")
+        eventually(lambda: _listens(port), limit_s=30, what="socat listening")
         yield port
     finally:
         tunnel.terminate()
