@@ -28,6 +28,8 @@ from storage.files import FileStore, PublishedFile, Store, file_name
 from storage.files.layout import Layout
 
 ENCRYPTED: Final = ".enc"
+SCRATCH: Final = PurePosixPath(".unfinished")
+"""Folder of a directory of finished files for files that never get a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,12 @@ class Depot:
         await asyncio.to_thread(draft.link, keys)
         return sealed
 
-    def remove(self, store: Store, path: str) -> None:
-        """Remove a file and the keys beside it. Blocks."""
-        store.delete(path)
-        if path.endswith(ENCRYPTED):
-            store.delete(path + KEYS_SUFFIX)
+
+def remove_file(store: Store, path: str) -> None:
+    """Remove a finished file and the keys beside it. Blocks."""
+    store.delete(path)
+    if path.endswith(ENCRYPTED):
+        store.delete(path + KEYS_SUFFIX)
 
 
 class Draft:

@@ -11,6 +11,7 @@ from recorder.admin.captures import app as captures_app
 from recorder.admin.context import AdminContext
 from recorder.admin.copies import app as copies_app
 from recorder.admin.recordings_import import import_recordings
+from recorder.admin.recordings_redact import redact_recording
 from recorder.admin.status import status
 from recorder.admin.storage_rebalance import rebalance_storage
 from recorder.admin.switchover import switchover
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 recordings_app.command("import")(import_recordings)
+recordings_app.command("redact")(redact_recording)
 storage_app.command("rebalance")(rebalance_storage)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(copies_app, name="copies")

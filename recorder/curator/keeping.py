@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from recorder.depot import ENCRYPTED, Depot
+from recorder.depot import ENCRYPTED, Depot, remove_file
 from recorder.file_moves import FileMover
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
@@ -70,7 +70,7 @@ class Keeping:
         """Remove one file that nothing claims any more."""
         store, path = str(job.payload["store"]), str(job.payload["path"])
         if await self._catalog.files.is_doomed(store, path):
-            await asyncio.to_thread(self._depot.remove, self._depot.store(store), path)
+            await asyncio.to_thread(remove_file, self._depot.store(store), path)
             await self._catalog.files.discarded(store, path, alone=job.lock == 1)
         await self._catalog.complete_job(job)
 

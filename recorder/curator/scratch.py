@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Final
 
 from storage.files import FileStore
-
-SCRATCH: Final = PurePosixPath(".unfinished")
-"""Folder of the store for files that never get a name."""
 
 _ABANDONED_S: Final = 6 * 3600.0
 

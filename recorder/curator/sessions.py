@@ -20,7 +20,7 @@ from media.healing import Healing, Relation, Sound, Strand, Taken, heal, open_so
 from media.pipeline import OutputFormat, PartyReport, Rendering, RenderingKind, RenderOptions, StreamQuality, render
 from media.pipeline.intervals import Intervals
 from recorder.curator.copies.comparing import alike, received_s
-from recorder.curator.scratch import SCRATCH
+from recorder.depot import SCRATCH
 from recorder.pairing.sessions import relate
 from storage.catalog.records import RecordedSegment
 from storage.files import FileStore

@@ -19,7 +19,7 @@ from recorder.curator.copies.seek import Seeker
 from recorder.curator.erase import Eraser
 from recorder.curator.finalise import Finaliser
 from recorder.curator.keeping import Keeping
-from recorder.curator.redact import Redactor
+from recorder.curator.redact import RedactJobs
 from recorder.curator.retention import RetentionKeeper
 from recorder.curator.revive import Reviver
 from recorder.curator.scratch import ScratchSweeper
@@ -86,7 +86,7 @@ JOBS: Final[Mapping[str, Callable[[Tools], JobHandler]]] = {
     MANIFEST: lambda tools: Stating(tools.catalog, tools.settings, tools.depot).state,
     **_of_files(UPLOAD, lambda tools: Keeping(tools.catalog, tools.depot).upload),
     **_of_files(DISCARD, lambda tools: Keeping(tools.catalog, tools.depot).discard),
-    **_of_files(REDACT, lambda tools: Redactor(tools.catalog, tools.depot.local).redact),
+    **_of_files(REDACT, lambda tools: RedactJobs(tools.catalog, tools.depot).redact),
     HOLD_OBJECTS: lambda tools: Keeping(tools.catalog, tools.depot).hold_objects,
 }
 """By job kind; `NODE` in a kind stands for the name of this host, for what only it can do."""

@@ -162,6 +162,7 @@ class Copies:
                     "sha256": source.sha256.hex() if source.sha256 else None,
                     "offset_s": source.offset_s,
                     "given_s": source.given_s,
+                    "placed": source.placed,
                 }
                 for source in healed.sources
             ],

@@ -187,6 +187,8 @@ class MasterSource:
     """None for a copy without audio."""
     offset_s: float | None
     given_s: float
+    placed: Mapping[str, object] | None = None
+    """Where each of its parties lies on the master, as the caller wrote it; None where sound does not show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

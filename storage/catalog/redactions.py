@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -13,7 +13,7 @@ from uuid import UUID
 from storage.catalog.connection import Database
 from storage.catalog.holds import checked_reason
 from storage.catalog.ledger import LedgerInterval, LedgerKind, PartyLedger
-from storage.catalog.records import ClaimedJob, RenderedFile, RenderedGap
+from storage.catalog.records import ClaimedJob, RecordingState, RenderedFile, RenderedGap, Role
 from storage.catalog.text import storable
 from storage.errors import StorageMisused
 
@@ -22,6 +22,8 @@ REDACT: Final = "redact"
 
 REDACTED: Final = "redacted"
 """Cause of a gap that was made on purpose, afterwards."""
+
+_FILE: Final = ("store", "path", "format", "sample_rate", "channels", "frames", "size_bytes", "sha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,55 @@ class Stretch:
     """None: all parties."""
     start_s: float
     end_s: float
+    silenced: bool = False
+    """The present file is without it; what is left is to erase the former one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedStretch:
+    """A stretch that is to be silenced, of one recording."""
+
+    recording_id: UUID
+    party: int | None
+    """None: all parties."""
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyMember:
+    """A recording that may hold a stretch of another one: a copy of it, or a master made of it. Or itself."""
+
+    recording_id: UUID
+    record_identifier: str
+    role: Role
+    state: RecordingState
+    duration_s: float | None
+    file: RenderedFile | None
+    """Its audio; None without any."""
+    captures_kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyLink:
+    """How one recording of a family lies on another one; either of the two figures is given."""
+
+    base: UUID
+    other: UUID
+    placed: Mapping[str, object] | None
+    """As `MasterSource.placed`."""
+    comparison: Mapping[str, object] | None
+    """As `PairDecision.comparison`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why nothing was begun."""
+
+    reason: str
+    """`legal-hold`, `pairs`, `changed`, or the state of a recording."""
+    recording_id: UUID
+    """Whose fault it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +107,55 @@ class Redactions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def family(self, recording_id: UUID) -> list[FamilyMember]:
+        """Return what may hold a stretch of a recording, itself first."""
+        return [_member(row) for row in await self._database.rows("redaction_family", recording_id)]
+
+    async def links(self, family: Sequence[UUID]) -> list[FamilyLink]:
+        """Return how the recordings of a family lie on each other."""
+        return [
+            FamilyLink(**{**row, "base": UUID(str(row["base"])), "other": UUID(str(row["other"]))})
+            for row in await self._database.rows("redaction_links", list(family))
+        ]
+
     async def begin(
-        self, recording_id: UUID, *, start_s: float, end_s: float, party: int | None, reason: str, by: str
-    ) -> str | None:
-        """Decide to silence a stretch and to erase the captures; returns why not, None when it will be done."""
-        if not 0 <= start_s < end_s:
-            raise StorageMisused(f"from {start_s:g} s to {end_s:g} s is no stretch of a recording")
+        self, recording_id: UUID, stretches: Sequence[WantedStretch], *, family: Sequence[UUID], reason: str, by: str
+    ) -> Refusal | None:
+        """Decide to silence stretches in a family of recordings, and to erase the captures of each.
+
+        All or nothing; None when it will be done. What waits already is not asked for twice. Encrypted audio is left to
+        whoever has a key: no job is queued for it.
+
+        Args:
+            recording_id: the recording that a person named.
+            stretches: of any recordings of its family.
+            family: as it was read; it may have changed since.
+            reason: for an auditor.
+            by: who says so.
+
+        """
+        for one in stretches:
+            if not 0 <= one.start_s < one.end_s:
+                raise StorageMisused(f"from {one.start_s:g} s to {one.end_s:g} s is no stretch of a recording")
+        wanted = [
+            {"recording": str(one.recording_id), "party": one.party, "start_s": one.start_s, "end_s": one.end_s}
+            for one in stretches
+        ]
         row = await self._database.row(
-            "begin_redaction", recording_id, party, start_s, end_s, checked_reason(reason), storable(by)
+            "begin_redactions", recording_id, list(family), wanted, checked_reason(reason), storable(by)
         )
-        return None if row["refused"] is None else str(row["refused"])
+        return Refusal(reason=row["refused"], recording_id=UUID(str(row["subject"]))) if row["refused"] else None
 
     async def pending(self, recording_id: UUID) -> list[Stretch]:
-        """Return what is still to be silenced."""
+        """Return what is not done yet, in the order in which it was asked for."""
         return [
-            Stretch(redaction_id=row["id"], party=row["party"], start_s=row["start_s"], end_s=row["end_s"])
+            Stretch(
+                redaction_id=row["id"],
+                party=row["party"],
+                start_s=row["start_s"],
+                end_s=row["end_s"],
+                silenced=row["silenced"],
+            )
             for row in await self._database.rows("pending_redactions", recording_id)
         ]
 
@@ -86,31 +171,53 @@ class Redactions:
     async def swap(
         self,
         recording_id: UUID,
+        redactions: Sequence[int],
         *,
         old_sha256: bytes,
         file: RenderedFile,
         gaps: Sequence[RenderedGap],
         ledger: Sequence[PartyLedger],
-        job: ClaimedJob,
+        job: ClaimedJob | None,
     ) -> str | None:
         """Put the redacted file in the place of the master; returns the race that was lost, None on success.
 
-        The old file stays in the catalog as kind `to-erase`. Errors: `UnderLegalHold` when a hold came in between.
+        The old file stays in the catalog as kind `to-erase`. Without a job a person does it. Errors: `UnderLegalHold`
+        when a hold came in between.
         """
         refused = await self._database.value(
             "swap_redacted",
             recording_id,
+            list(redactions),
             old_sha256,
             {**dataclasses.asdict(file), "sha256": file.sha256.hex()},
             [dataclasses.asdict(gap) for gap in gaps],
             [party.stored() for party in ledger],
-            *(job.job_id, job.worker, job.lock),
+            *_claim(job),
         )
         return None if refused is None else str(refused)
 
-    async def finish(self, recording_id: UUID, redactions: Sequence[int], *, job: ClaimedJob) -> None:
-        """Say that the audio with these stretches is erased, and complete the job."""
-        await self._database.row("finish_redactions", recording_id, list(redactions), job.job_id, job.worker, job.lock)
+    async def finish(self, recording_id: UUID, redactions: Sequence[int], *, job: ClaimedJob | None) -> None:
+        """Say that the audio with these stretches is erased, and complete the job if there is one."""
+        await self._database.row("finish_redactions", recording_id, list(redactions), *_claim(job))
+
+
+def _claim(job: ClaimedJob | None) -> tuple[int | None, str | None, int | None]:
+    return (None, None, None) if job is None else (job.job_id, job.worker, job.lock)
+
+
+def _member(row: Any) -> FamilyMember:
+    file = None
+    if row["path"] is not None:
+        file = RenderedFile(kind="master", **{name: row[name] for name in _FILE})
+    return FamilyMember(
+        recording_id=UUID(str(row["id"])),
+        record_identifier=row["record_identifier"],
+        role=Role(row["role"]),
+        state=RecordingState(row["state"]),
+        duration_s=row["duration_s"],
+        file=file,
+        captures_kept=row["captures_kept"],
+    )
 
 
 def redaction_of(row: Any) -> Redaction:

@@ -18,7 +18,6 @@ from storage.cli.recordings_export import export_recording
 from storage.cli.recordings_hold import hold_recordings
 from storage.cli.recordings_holds import list_holds
 from storage.cli.recordings_list import list_recordings
-from storage.cli.recordings_redact import redact_recording
 from storage.cli.recordings_release import release_recordings
 from storage.cli.recordings_show import show_recording
 from storage.cli.recordings_trace import trace_recording
@@ -39,7 +38,6 @@ recordings_app.command("release")(release_recordings)
 recordings_app.command("holds")(list_holds)
 recordings_app.command("delete")(delete_recordings)
 recordings_app.command("erase")(erase_person)
-recordings_app.command("redact")(redact_recording)
 
 storage_app = typer.Typer(no_args_is_help=True, help="How much is stored, and where.")
 storage_app.command("usage")(show_usage)

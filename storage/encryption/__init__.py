@@ -6,6 +6,6 @@ encrypts holds no private key.
 
 from storage.encryption.chunks import ClearReader, encrypt_file
 from storage.encryption.envelope import Envelope
-from storage.encryption.recipients import Recipient, load_private_key, load_recipients
+from storage.encryption.recipients import PrivateKey, Recipient, load_private_key, load_recipients
 
-__all__ = ["ClearReader", "Envelope", "Recipient", "encrypt_file", "load_private_key", "load_recipients"]
+__all__ = ["ClearReader", "Envelope", "PrivateKey", "Recipient", "encrypt_file", "load_private_key", "load_recipients"]

@@ -41,7 +41,8 @@ class ClearFacts:
 def encrypt_file(source: Path, target: Path, data_key: bytes, *, chunk: int = CHUNK) -> ClearFacts:
     """Encrypt a file into another one and return the facts of the clear text. The caller syncs the target.
 
-    Obligation: `data_key` is random and used for this one file.
+    Obligation: `data_key` is random, and used for this file and for what takes its place only; the salt is another each
+    time.
     """
     header = _HEADER.pack(MAGIC, chunk, os.urandom(SALT))
     cipher = _cipher(data_key, header)

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.testing import CliRunner, Result
 
+import recorder.admin.app  # noqa: F401 - adds the commands that need media, such as `recordings redact`
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment, SegmentOpening
 from storage.cli import CliContext, jobs_app, recordings_app, retention_app, storage_app

@@ -18,6 +18,7 @@ from storage.catalog.views import RecordingDetail
 from tests.integration.test_curator_files import s3_tables
 from tests.kit.curating import Curating
 from tests.kit.object_storage import ObjectStorage, object_storage
+from tests.kit.redacting import begin_redaction
 
 pytestmark = [
     pytest.mark.integration,
@@ -136,12 +137,7 @@ async def test_a_file_is_uploaded_only_after_its_redaction(
     opened = await ready(curator)
 
     async def redact() -> None:
-        assert (
-            await curator.catalog.redactions.begin(
-                opened.recording_id, start_s=0.1, end_s=0.2, party=None, reason="card number", by="anna"
-            )
-            is None
-        )
+        assert await begin_redaction(curator.catalog, opened.recording_id, start_s=0.1, end_s=0.2) is None
 
     if during:
         meanwhile(curator, monkeypatch, redact)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from uuid import UUID
 
 import asyncpg
 import numpy as np
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 
 from media.pipeline.output.wav import WavEncoding, WavFile
 from media.pipeline.report import GapCause, GapKind
+from recorder.admin.recordings_redact import position
 from recorder.curator.copies.audio import AudioReader
-from recorder.curator.redact import Redactor
+from recorder.redaction import Redactor
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
 from storage.catalog.records import OpenedSegment
 from storage.cli.exit_codes import ExitCode
-from storage.cli.recordings_redact import position
-from storage.errors import UnderLegalHold
+from storage.errors import IntegrityBroken, UnderLegalHold
 from storage.files import FileStore, directory_of, file_name
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, rendered
@@ -59,10 +60,14 @@ async def recorded(desk: Desk) -> tuple[OpenedSegment, FileStore, NDArray[np.uin
     return opened, store, samples
 
 
+def redactor(desk: Desk, store: FileStore) -> Redactor:
+    return Redactor(desk.catalog, lambda _: store, store)
+
+
 async def redact(desk: Desk, store: FileStore) -> None:
     job = await desk.catalog.claim_job("curator", kinds=("redact",))
     assert job is not None
-    await Redactor(desk.catalog, store).redact(job)
+    await redactor(desk, store).redact(UUID(str(job.payload["recording_id"])), job=job)
 
 
 def content(store: FileStore) -> list[bytes]:
@@ -72,9 +77,12 @@ def content(store: FileStore) -> list[bytes]:
 async def test_the_stretch_is_gone_from_the_disk(desk: Desk) -> None:
     opened, store, samples = await recorded(desk)
     told = await desk.json(*WORDS, "--from", "0:02", "--to", "4.00001", "--party", "1")
-    assert told == {
-        "id": str(opened.recording_id), "from_s": 2.0, "to_s": 4.00001, "party": 1, "result": "redacting"
-    }  # fmt: skip
+    assert (told["id"], told["from_s"], told["to_s"], told["party"], told["result"]) == (
+        str(opened.recording_id), 2.0, 4.00001, 1, "redacting"
+    )  # fmt: skip
+    assert [(one["role"], one["format"], one["store"]) for one in told["recordings"]] == [
+        ("recording", "wav-mulaw", "local")
+    ]
     await redact(desk, store)
     expected = samples.copy()
     expected[16_000:32_001, 1] = 0xFF
@@ -110,7 +118,7 @@ async def test_a_job_that_died_goes_on_where_it_was(desk: Desk, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(store, "delete", lambda path: (_ for _ in ()).throw(OSError("power cut")))
         with pytest.raises(OSError, match="power cut"):
-            await Redactor(desk.catalog, store).redact(job)
+            await redactor(desk, store).redact(opened.recording_id, job=job)
     assert len(content(store)) == 2, "the old file is still there, and the catalog knows"
     shown = await desk.json("recordings", "show", "CALL0001")
     assert sorted(file["kind"] for file in shown["files"]) == ["master", "to-erase"]
@@ -122,6 +130,39 @@ async def test_a_job_that_died_goes_on_where_it_was(desk: Desk, monkeypatch: pyt
     assert [(gap["party"], gap["cause"]) for gap in shown["gaps"]] == [(0, "redacted"), (1, "redacted"), (1, "network")]
     assert shown["redactions"][0]["done_at"] is not None
     assert opened
+
+
+async def test_what_is_asked_for_before_the_old_file_is_gone_is_silenced_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, store, samples = await recorded(desk)
+    await desk.json(*WORDS, "--from", "1", "--to", "2")
+    job = await desk.catalog.claim_job("curator", kinds=("redact",), lease_s=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delete", lambda path: (_ for _ in ()).throw(OSError("power cut")))
+        with pytest.raises(OSError, match="power cut"):
+            await redactor(desk, store).redact(opened.recording_id, job=job)
+    await desk.json(*WORDS, "--from", "5", "--to", "6")
+    await redact(desk, store)
+    expected = samples.copy()
+    expected[8000:16_000] = expected[40_000:48_000] = 0xFF
+    (only,) = content(store)
+    assert expected.tobytes() in only
+    shown = await desk.json("recordings", "show", "CALL0001")
+    assert all(one["done_at"] for one in shown["redactions"])
+
+
+async def test_a_file_that_somebody_changed_is_not_signed_anew(desk: Desk) -> None:
+    _, store, _ = await recorded(desk)
+    (file,) = store.list()
+    path = store.locate(file.path)
+    path.chmod(0o600)
+    with path.open("r+b") as changed:
+        changed.seek(5000)
+        changed.write(b"\0\1\2\3")
+    await desk.json(*WORDS, "--from", "1", "--to", "2")
+    with pytest.raises(IntegrityBroken, match="not redacted"):
+        await redact(desk, store)
 
 
 async def test_a_hold_forbids_it_also_in_between(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from recorder.admin.recordings_import import run as import_
 from storage.catalog import Catalog, migrate
 from storage.catalog.copy_records import CopyState
 from storage.catalog.records import Role
+from storage.catalog.redactions import Refusal
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext
 from storage.cli.context import CommandFailed
@@ -27,6 +28,7 @@ from storage.cli.recordings_bundle import BundleOptions
 from storage.cli.recordings_bundle import run as bundle
 from storage.files.bundle import open_bundle, write_bundle
 from tests.integration.copies_site import SECONDS, Site
+from tests.kit.redacting import begin_redaction
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +180,9 @@ async def test_what_may_have_copies_is_not_redacted(here: Office) -> None:
         await here.begin(number)
         await here.end(number)
     await here.seek(here.catalog)
-    assert await redacted(here, here.ids[1]) == "pairs"
+    refusal = await redacted(here, here.ids[1])
+    assert refusal is not None
+    assert (refusal.reason, refusal.recording_id) == ("pairs", here.ids[1])
     await here.catalog.copies.rule(
         [(here.ids[1], here.ids[2])], CopyState.REJECTED, "two calls", by="anna", action="copies.rule"
     )
@@ -203,7 +207,5 @@ async def test_a_redacted_stretch_does_not_come_back_from_a_copy(here: Office) -
     assert await here.catalog.files.is_doomed("local", healed)
 
 
-async def redacted(office: Office, recording_id: UUID) -> str | None:
-    return await office.catalog.redactions.begin(
-        recording_id, start_s=1.0, end_s=2.0, party=None, reason="card number", by="anna"
-    )
+async def redacted(office: Office, recording_id: UUID) -> Refusal | None:
+    return await begin_redaction(office.catalog, recording_id, start_s=1.0, end_s=2.0)

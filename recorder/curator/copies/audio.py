@@ -13,9 +13,8 @@ from media.healing import Sound, SoundUnreadable, open_sound
 from media.pipeline import OutputFormat
 from media.pipeline.output import WavEncoding, WavFile
 from media.pipeline.report import Gap, GapCause, GapKind, RenderingKind
-from recorder.curator.scratch import SCRATCH
 from recorder.curator.sessions import render_recording
-from recorder.depot import ENCRYPTED
+from recorder.depot import ENCRYPTED, SCRATCH
 from storage.catalog import Catalog
 from storage.catalog.copy_records import FinishedAudio
 from storage.catalog.records import RecordingSegments

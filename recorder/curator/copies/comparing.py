@@ -9,7 +9,7 @@ from uuid import UUID
 
 from media.healing import Comparison, Sound, compare, convert
 from media.pipeline import GapCause
-from recorder.curator.scratch import SCRATCH
+from recorder.depot import SCRATCH
 from storage.files import FileStore
 
 

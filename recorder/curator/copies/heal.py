@@ -24,6 +24,7 @@ from media.healing import (
     by_clock,
     first_strand,
     heal,
+    placement_of,
     shares,
 )
 from recorder.config import Settings
@@ -165,6 +166,7 @@ class Healer:
                 sha256=next(member.sha256 for member in members if member.recording_id == one),
                 offset_s=_offset_s(strands[one], healing),
                 given_s=given.get(number, 0.0),
+                placed=_placed(strands[one], healing),
             )
             for number, one in enumerate(order)
         ]
@@ -239,6 +241,13 @@ def _offset_s(strand: Strand, healing: Healing) -> float:
     zero = (healing.started_at_ns - strand.origin_ns) * healing.sample_rate / 1e9
     starts = [pieces[0].start + pieces[0].offset - pieces[0].start for pieces in strand.pieces.values() if pieces]
     return float((min(starts, default=0.0) - zero) / healing.sample_rate)
+
+
+def _placed(strand: Strand, healing: Healing) -> Mapping[str, object] | None:
+    """Return where a copy lies on the master, to be kept; None where only clocks say so."""
+    zero = round((healing.started_at_ns - strand.origin_ns) * healing.sample_rate / 1e9)
+    placement = placement_of(strand, healing.sample_rate, zero)
+    return msgspec.to_builtins(placement) if placement.known else None
 
 
 def _healed(
