@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from recorder.admin.context import state_dir_of
+from recorder.admin.context import AdminContext, admin_context_of
 from recorder.control import ask
 from recorder.errors import NotRunningError
 from storage.catalog import Catalog
+from storage.catalog.views import Workload, iso_utc
 from storage.cli.context import report
+from storage.cli.presentation import age, size_text
 from storage.errors import StorageError
 
 _CATALOG_S: Final = 3.0
@@ -24,34 +28,101 @@ _COLUMNS: Final = ("role", "name", "pid", "state", "restarts")
 
 def status(
     ctx: typer.Context,
+    local: Annotated[bool, typer.Option("--local", help="Ask this host's processes only, not the catalog.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
-    """Show the processes of the running recorder, their states and figures.
+    """Show what is recorded, what waits, how full the disks are, and the processes with their figures.
 
     Example: recorder-admin --state-dir /var/lib/tandem-recorder status --json
     """
-    state_dir = state_dir_of(ctx)
     try:
-        answer = ask(state_dir, "status")
+        answer = ask(admin_context_of(ctx).state_dir, "status")
     except NotRunningError as error:
         report(error, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
-    if not answer["site"]["alone"]:
-        answer["site"].update(asyncio.run(_site(ctx, answer["site"])))
+    _complete(answer, admin_context_of(ctx), local=local)
     if as_json:
         print(json.dumps(answer, indent=2))
         return
     _print(answer)
 
 
-async def _site(ctx: typer.Context, site: Mapping[str, str]) -> dict[str, Any]:
-    """Return who has the lease and which hosts there are; only the fault where the catalog does not say."""
+def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Return how much is free where captures and finished files lie; one entry for each file system and place."""
+    found = []
+    for name, path in places.items():
+        if path.is_dir():
+            facts = shutil.disk_usage(path)
+            found.append({"what": name, "path": str(path), "total_bytes": facts.total, "free_bytes": facts.free})
+    return found
+
+
+def _complete(answer: dict[str, Any], admin: AdminContext, *, local: bool) -> None:
+    """Add disks, and what the catalog knows."""
+    answer["disks"] = []
     try:
-        async with await Catalog.expect(ctx.obj.storage_context().dsn, max_size=1, timeout_s=_CATALOG_S) as catalog:
-            lease = await catalog.sites.see(site["lease"])
-            nodes = await catalog.sites.nodes(site["name"])
+        context = admin.storage_context()
+    except NotRunningError as error:  # it starts, and has not said yet where its catalog is
+        _unknown(answer, str(error))
+        return
+    answer["disks"] = disks({**context.roots, "captures": admin.state_dir.captures})
+    if local:
+        _unknown(answer, "not asked")
+    else:
+        asyncio.run(_add_from_catalog(answer, context.dsn))
+
+
+def _unknown(answer: dict[str, Any], why: str) -> None:
+    answer["work"] = answer["takeover"] = {"unknown": why}
+    if not answer["site"]["alone"]:
+        answer["site"]["unknown"] = why
+
+
+async def _add_from_catalog(answer: dict[str, Any], dsn: str) -> None:
+    """Add work, lease and hosts as the catalog has them; only the fault where it does not answer."""
+    site = answer["site"]
+    try:
+        async with await Catalog.expect(dsn, max_size=1, timeout_s=_CATALOG_S) as catalog:
+            workload = await catalog.workload(site["lease"])
+            answer["work"] = work_json(workload)
+            answer["takeover"] = takeover_json(workload)
+            if not site["alone"]:
+                site.update(await _site(catalog, site))
     except StorageError as error:
-        return {"unknown": str(error)}
+        _unknown(answer, str(error))
+
+
+def work_json(workload: Workload) -> dict[str, Any]:
+    """Return the documented form of what waits and runs."""
+    return {
+        "open_sessions": workload.open_segments,
+        "jobs_queued": workload.queued,
+        "jobs_due": workload.due,
+        "oldest_due_s": _rounded(workload.oldest_due_s),
+        "jobs_running": workload.running,
+        "longest_running_s": _rounded(workload.longest_running_s),
+        "jobs_dead": workload.dead,
+    }
+
+
+def takeover_json(workload: Workload) -> dict[str, Any]:
+    """Return the documented form of the last takeover."""
+    return {
+        "holder": workload.holder,
+        "epoch": workload.epoch,
+        "at": iso_utc(workload.acquired_at),
+        "since_s": _rounded(workload.held_s),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+async def _site(catalog: Catalog, site: Mapping[str, str]) -> dict[str, Any]:
+    """Return who has the lease and which hosts there are."""
+    lease = await catalog.sites.see(site["lease"])
+    nodes = await catalog.sites.nodes(site["name"])
     return {
         "holder": lease.holder if lease else "",
         "epoch": lease.epoch if lease else 0,
@@ -79,6 +150,25 @@ def _print_site(console: Console, site: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def _print_work(console: Console, work: Mapping[str, Any], takeover: Mapping[str, Any]) -> None:
+    if "unknown" in work:
+        console.print(f"Catalog: {work['unknown']}", highlight=False)
+        return
+    due = f", the oldest due for {age(work['oldest_due_s'])}" if work["jobs_due"] else ""
+    longest = f" (for {age(work['longest_running_s'])})" if work["jobs_running"] else ""
+    dead = f", {work['jobs_dead']} dead: see `jobs list --state dead`" if work["jobs_dead"] else ", none dead"
+    console.print(
+        f"Sessions: {work['open_sessions']} recorded now   Jobs: {work['jobs_queued']} queued{due}, "
+        f"{work['jobs_running']} running{longest}{dead}",
+        highlight=False,
+    )
+    if takeover["at"] is not None:
+        console.print(
+            f"Last takeover: {age(takeover['since_s'])} ago, epoch {takeover['epoch']}",
+            highlight=False,
+        )
+
+
 def _print(answer: dict[str, Any]) -> None:
     console = Console()
     sip, http = answer["sip"], answer["http"]
@@ -91,6 +181,15 @@ def _print(answer: dict[str, Any]) -> None:
         f"   HTTP {http['host']}:{http['port'] or 'off'}"
         f"   PostgreSQL {'embedded' if answer['database']['embedded'] else 'external'}"
         f"   state {answer['state_dir']}",
+        highlight=False,
+    )
+    _print_work(console, answer["work"], answer["takeover"])
+    console.print(
+        "Disk: "
+        + "   ".join(
+            f"{disk['what']} {size_text(disk['free_bytes'])} free of {size_text(disk['total_bytes'])}"
+            for disk in answer["disks"]
+        ),
         highlight=False,
     )
     if not answer["site"]["alone"]:

@@ -15,7 +15,7 @@ import asyncpg
 from storage.catalog.connection import Connection, Database
 from storage.catalog.records import ClaimedJob, JobFate
 from storage.catalog.text import storable
-from storage.catalog.views import JobView
+from storage.catalog.views import JobView, Workload
 
 CHANNEL = "tandem_jobs"
 
@@ -74,22 +74,11 @@ class JobQueue:
     async def list(self, state: str | None, limit: int) -> list[JobView]:
         """Return unfinished and dead jobs, oldest first."""
         rows = await self._database.rows("list_jobs", state, limit)
-        return [
-            JobView(
-                job_id=row["id"],
-                kind=row["kind"],
-                payload=row["payload"],
-                state=row["state"],
-                attempts=row["attempts"],
-                max_attempts=row["max_attempts"],
-                run_after=row["run_after"],
-                locked_by=row["locked_by"],
-                locked_until=row["locked_until"],
-                last_error=row["last_error"],
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
+        return [JobView(**row) for row in rows]
+
+    async def workload(self, lease: str) -> Workload:
+        """Return what is being recorded, what waits, and who has the lease."""
+        return Workload(**await self._database.row("workload", lease))
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait for a notification since the last call, or for the time-out; polling goes on when PostgreSQL is away."""

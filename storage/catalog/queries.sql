@@ -111,8 +111,30 @@ SELECT retry_job_v1($1)
 
 -- name: list_jobs
 -- Unfinished and dead jobs, newest last; of one state when $1 is given.
-SELECT id, kind, payload, state, attempts, max_attempts, run_after, locked_by, locked_until, last_error, created_at
+-- Ages are by the clock of the database, which set the times.
+SELECT id AS job_id, kind, payload, state, attempts, max_attempts, run_after, locked_by, locked_until, last_error,
+    created_at, claimed_at, extract(epoch FROM now() - created_at)::double precision AS age_s,
+    CASE state WHEN 'running' THEN extract(epoch FROM now() - claimed_at)::double precision END AS running_s,
+    CASE state WHEN 'queued' THEN greatest(extract(epoch FROM run_after - now()), 0)::double precision END AS due_in_s
 FROM jobs WHERE $1::text IS NULL OR state = $1 ORDER BY id LIMIT $2
+
+-- name: workload
+-- What is being recorded, what waits and what is stuck; and who has a lease since when.
+SELECT
+    (SELECT count(*) FROM segments WHERE state = 'open') AS open_segments,
+    j.queued, j.due, j.running, j.dead, j.oldest_due_s, j.longest_running_s,
+    l.holder, l.epoch, l.acquired_at, extract(epoch FROM now() - l.acquired_at)::double precision AS held_s
+FROM (
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state = 'queued' AND run_after <= now()) AS due,
+        count(*) FILTER (WHERE state = 'running') AS running,
+        count(*) FILTER (WHERE state = 'dead') AS dead,
+        extract(epoch FROM now() - min(run_after) FILTER (WHERE state = 'queued' AND run_after <= now()))
+            ::double precision AS oldest_due_s,
+        extract(epoch FROM now() - min(claimed_at) FILTER (WHERE state = 'running'))::double precision
+            AS longest_running_s
+    FROM jobs
+) j LEFT JOIN leases l ON l.name = $1
 
 -- name: enqueue_finalise
 -- False while a segment is open, null for an unknown recording.

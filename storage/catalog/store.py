@@ -32,6 +32,7 @@ from storage.catalog.migrate import check_schema
 from storage.catalog.persons import Persons
 from storage.catalog.records import (
     FINALISE,
+    FRONTEND_LEASE,
     ClaimedJob,
     JobFate,
     Publication,
@@ -55,6 +56,7 @@ from storage.catalog.views import (
     RecordingFilter,
     RecordingSummary,
     TracedMessage,
+    Workload,
 )
 from storage.errors import StorageMisused
 
@@ -187,6 +189,10 @@ class Catalog(SessionWrites):
     async def list_jobs(self, *, state: str | None = None, limit: int = 1000) -> list[JobView]:
         """Return unfinished and dead jobs, oldest first."""
         return await self._jobs.list(state, limit)
+
+    async def workload(self, lease: str = FRONTEND_LEASE) -> Workload:
+        """Return what is being recorded, what waits and what is stuck, and who has a lease since when."""
+        return await self._jobs.workload(lease)
 
     async def enqueue_finalise(self, recording_id: UUID) -> bool:
         """Queue the finalise job of a recording without open segments (again); False when it has one open."""

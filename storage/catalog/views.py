@@ -195,6 +195,37 @@ class JobView:
     locked_until: datetime | None
     last_error: str | None
     created_at: datetime
+    claimed_at: datetime | None
+    """When a worker took it last."""
+    age_s: float
+    """Since it was queued first, seconds, by the clock of the database."""
+    running_s: float | None
+    """Since it was claimed; None unless it runs."""
+    due_in_s: float | None
+    """Until it may be claimed, 0 when it may; None unless it waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a site does now; ages in seconds by the clock of the database."""
+
+    open_segments: int
+    """Sessions that are being recorded."""
+    queued: int
+    due: int
+    """Of the queued jobs, those whose time has come."""
+    running: int
+    dead: int
+    """Jobs that nobody tries again before a person says so."""
+    oldest_due_s: float | None
+    """How long the job that is due longest waits; None when none is due."""
+    longest_running_s: float | None
+    holder: str | None
+    """Of the lease that was asked for; None before its first acquisition."""
+    epoch: int | None
+    acquired_at: datetime | None
+    """Of the last takeover."""
+    held_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

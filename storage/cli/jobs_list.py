@@ -13,7 +13,7 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
-from storage.cli.presentation import job_json, moment, or_dash, write_json
+from storage.cli.presentation import age, job_json, or_dash, write_json
 
 
 class JobState(enum.StrEnum):
@@ -42,7 +42,8 @@ async def run(options: JobsListOptions, catalog: Catalog, console: Console) -> E
     if not jobs:
         console.print("No job matches.")
         return ExitCode.OK
-    table = Table("job", "kind", "subject", "state", "attempts", "next (UTC)", "worker", "last error", box=None)
+    columns = ("job", "kind", "subject", "state", "age", "runs for", "due in", "attempts", "worker", "last error")
+    table = Table(*columns, box=None)
     for job in jobs:
         subject = job.payload.get("recording_id")
         table.add_row(
@@ -50,8 +51,10 @@ async def run(options: JobsListOptions, catalog: Catalog, console: Console) -> E
             or_dash(job.kind),
             or_dash(subject),
             job.state,
+            age(job.age_s),
+            age(job.running_s),
+            age(job.due_in_s),
             f"{job.attempts} of {job.max_attempts}",
-            moment(job.run_after) if job.state == JobState.QUEUED else "-",
             or_dash(job.locked_by),
             or_dash(job.last_error),
         )

@@ -151,7 +151,23 @@ def job_json(job: JobView) -> dict[str, object]:
         "locked_until": iso_utc(job.locked_until),
         "last_error": job.last_error,
         "created_at": iso_utc(job.created_at),
+        "claimed_at": iso_utc(job.claimed_at),
+        "age_s": round(job.age_s, 1),
+        "running_s": None if job.running_s is None else round(job.running_s, 1),
+        "due_in_s": None if job.due_in_s is None else round(job.due_in_s, 1),
     }
+
+
+def age(seconds: float | None) -> str:
+    """Write how long something lasts, `3 s`, `4 min 10 s`, `2 h 5 min` or `3 d 4 h`; a dash for None."""
+    if seconds is None:
+        return "-"
+    whole = max(int(seconds), 0)
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
 
 
 def hold_json(hold: Hold) -> dict[str, object]:

@@ -71,6 +71,17 @@ def test_status_names_every_process(lived: RunningRecorder) -> None:
         assert process["restarts"] == 0
 
 
+def test_status_tells_work_disks_and_the_last_takeover(lived: RunningRecorder) -> None:
+    status = lived.admin("status")
+    work, takeover = status["work"], status["takeover"]
+    assert (work["open_sessions"], work["jobs_running"], work["jobs_dead"]) == (0, 0, 0)
+    assert takeover["epoch"] >= 1
+    assert 0 <= takeover["since_s"] < 600
+    assert [disk["what"] for disk in status["disks"]] == ["local", "captures"]
+    assert all(0 < disk["free_bytes"] <= disk["total_bytes"] for disk in status["disks"])
+    assert lived.status()["work"] == {"unknown": "not asked"}
+
+
 def test_status_for_people_is_one_screen(lived: RunningRecorder) -> None:
     done = lived.command("status")
     assert done.returncode == 0

@@ -148,6 +148,30 @@ async def test_used_up_attempts_lead_to_the_dead_letter_list(
     assert await state_of(catalog, recording) is RecordingState.FAILED
 
 
+async def test_ages_of_jobs_are_told(catalog: Catalog, database: asyncpg.Connection[asyncpg.Record]) -> None:
+    await close_one(catalog)
+    await database.execute(
+        "UPDATE jobs SET created_at = now() - interval '2 hours', run_after = now() + interval '1 hour'"
+    )
+    (waiting,) = await catalog.list_jobs()
+    assert waiting.running_s is None
+    assert waiting.age_s == pytest.approx(7200, abs=600)
+    assert waiting.due_in_s == pytest.approx(3600, abs=600)
+    assert (await catalog.workload()).due == 0
+    await database.execute("UPDATE jobs SET run_after = now() - interval '1 hour'")
+    before = await catalog.workload()
+    assert (before.queued, before.due, before.running, before.dead, before.open_segments) == (1, 1, 0, 0, 0)
+    assert before.oldest_due_s == pytest.approx(3600, abs=600)
+    await claim(catalog)
+    await database.execute("UPDATE jobs SET claimed_at = claimed_at - interval '5 minutes'")
+    (running,) = await catalog.list_jobs()
+    assert running.due_in_s is None
+    assert running.running_s == pytest.approx(300, abs=60)
+    workload = await catalog.workload()
+    assert (workload.queued, workload.running, workload.oldest_due_s) == (0, 1, None)
+    assert workload.longest_running_s == pytest.approx(300, abs=60)
+
+
 async def test_a_job_that_cannot_succeed_is_buried_at_once(catalog: Catalog) -> None:
     recording = await close_one(catalog)
     assert await catalog.fail_job(await claim(catalog), "no capture", retry=False) is JobFate.DEAD

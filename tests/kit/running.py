@@ -130,7 +130,7 @@ class RunningRecorder:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"recorder ended with {self.process.returncode}; log:\n{self.log_tail()}")
-        answer = self.admin("status", check=False)
+        answer = self.admin("status", "--local", check=False)
         return bool(answer) and answer.get("state") == "running"
 
     def stop(self, *, limit_s: float = 40.0) -> int | None:
@@ -183,8 +183,8 @@ class RunningRecorder:
             return {}
 
     def status(self) -> Any:
-        """Return `recorder-admin status --json`."""
-        return self.admin("status")
+        """Return `recorder-admin status --local --json`: it waits for no catalog, whatever a test did to it."""
+        return self.admin("status", "--local")
 
     def pids(self, role: str) -> list[int]:
         """Return the process ids of a role."""

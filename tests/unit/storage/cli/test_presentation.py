@@ -6,7 +6,7 @@ import pytest
 
 from storage.catalog.records import GapKind
 from storage.catalog.views import GapView, iso_utc
-from storage.cli.presentation import channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable, span
+from storage.cli.presentation import age, channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable, span
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,19 @@ def test_only_lost_intervals_count_as_lost() -> None:
         for party, kind in ((0, GapKind.LOST), (1, GapKind.LOST), (0, GapKind.SILENT), (1, GapKind.PAUSED))
     ]
     assert lost_seconds(gaps) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "-"),
+        (-0.5, "0 s"),
+        (59.9, "59 s"),
+        (60.0, "1 min"),
+        (250.0, "4 min 10 s"),
+        (7500.0, "2 h 5 min"),
+        (273_600.0, "3 d 4 h"),
+    ],
+)
+def test_age(seconds: float | None, expected: str) -> None:
+    assert age(seconds) == expected
