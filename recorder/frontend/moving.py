@@ -42,8 +42,11 @@ _LATE_ANSWER_S: Final = 4.5
 an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
 _URGENT_MOVES_PER_S: Final = 1000
 """Moves of sessions whose media nobody receives: more than one processor can make, so that the loop comes to rest."""
-_READY_MOVES_PER_S: Final = 4000
-"""Offers that are made already, and have only to be sent."""
+_READY_MOVES_PER_S: Final = 2000
+"""Offers that are made already, and have only to be sent. A client's socket, as systems make them, holds 90; one that
+finds no room there comes again after 500 ms."""
+_ARMED_PER_S: Final = 2000
+"""Sessions of a doubted host that are made ready: 200 of them before it can be lost, with the settings as they come."""
 _AGAIN_S: Final = 2.0
 """Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
@@ -115,7 +118,7 @@ class MediaMoves:
         # Of those that have ended meanwhile nobody else thinks.
         self._ready = {dialog: ready for dialog, ready in self._ready.items() if dialog in self._frontend.sessions}
         for number, session in enumerate(self._of(node)):
-            self._run_later(number / _URGENT_MOVES_PER_S, session.dialog_id, partial(self._arm, session.dialog_id))
+            self._run_later(number / _ARMED_PER_S, session.dialog_id, partial(self._arm, session.dialog_id))
 
     def host_heard(self, node: str) -> None:
         """Undo that: its heartbeats were only late."""

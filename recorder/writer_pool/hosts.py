@@ -34,6 +34,9 @@ _DOUBTED: Final = 1 / 3
 """Share of `ha.lost_after_ms` after which a host is doubted, if a heartbeat at the least has not come then."""
 _LATE: Final = 1.5
 """Heartbeats."""
+_CALM_S: Final = 30.0
+"""After so long without a false alarm a host is doubted as early as ever. To make its sessions ready and to undo that
+again and again, because a machine hesitates now and then, would cost more than it saves."""
 _LAST_LOOK_S: Final = 0.01
 _GONE_S: Final = 5.0
 """A host that was not heard in the register for so long is no rival for the lease any more."""
@@ -50,6 +53,10 @@ class Host:
     """As its own heartbeats say; empty before the first."""
     alive: bool = False
     clients: dict[str, WriterClient] = field(default_factory=dict)
+    false_alarms: int = 0
+    """How often it was doubted and heard after all, since it was calm."""
+    alarmed_at: float = 0.0
+    """Loop time of the last false alarm, seconds."""
 
 
 class SiteHosts:
@@ -181,8 +188,10 @@ class SiteHosts:
 
     async def _next_beat(self, host: Host, reader: asyncio.StreamReader) -> Frame:
         """Wait for a heartbeat; `TimeoutError` once the host is lost. ChannelLostError as `FRAMES.receive`."""
-        node, limit_s = host.row.node, self._settings.lost_after_ms / 1000
-        doubtful_s = max(limit_s * _DOUBTED, _LATE * self._settings.heartbeat_ms / 1000)
+        node, limit_s, loop = host.row.node, self._settings.lost_after_ms / 1000, asyncio.get_running_loop()
+        if loop.time() - host.alarmed_at > _CALM_S:
+            host.false_alarms = 0
+        doubtful_s = doubted_after_s(self._settings, host.false_alarms)
         coming = asyncio.ensure_future(FRAMES.receive(reader))
         try:
             if not await _done(coming, doubtful_s):
@@ -195,6 +204,7 @@ class SiteHosts:
             beat = coming.result()
             if node in self._pool.doubted:
                 self._pool.doubted.discard(node)
+                host.false_alarms, host.alarmed_at = host.false_alarms + 1, loop.time()
                 self.on_heard(node)
             return beat
         finally:
@@ -215,6 +225,13 @@ class SiteHosts:
         host.alive, host.instance = True, instance
         _log.info("host is heard", host=host.row.node, instance=instance)
         self._pool.lost.discard(host.row.node)
+
+
+def doubted_after_s(settings: HaSettings, false_alarms: int) -> float:
+    """Return the silence of a host, in seconds, after which it is doubted: later after each false alarm."""
+    limit_s = settings.lost_after_ms / 1000
+    earliest_s = max(limit_s * _DOUBTED, _LATE * settings.heartbeat_ms / 1000)
+    return min(limit_s, earliest_s * (1 + false_alarms))
 
 
 async def _done(future: asyncio.Future[Frame], within_s: float) -> bool:

@@ -14,7 +14,7 @@ from recorder.gateway.link import FRAMES, Beat, site_context
 from recorder.ha.settings import HaSettings
 from recorder.lab.certificates import LabAuthority
 from recorder.state_dir import StateDir
-from recorder.writer_pool.hosts import SiteHosts
+from recorder.writer_pool.hosts import SiteHosts, doubted_after_s
 from recorder.writer_pool.pool import WriterPool
 from storage.catalog.sites import NodeRow, Sites
 
@@ -116,6 +116,13 @@ async def test_a_host_is_doubted_then_heard_and_doubted_before_it_is_lost(tmp_pa
         await until(lambda: told[2:] == ["doubted host-b", "lost host-b"])
         assert (pool.doubted, pool.lost) == (set(), {"host-b"})
         watching.cancel()
+
+
+def test_each_false_alarm_makes_the_next_one_later_and_the_loss_no_later() -> None:
+    settings = HaSettings(lost_after_ms=300, heartbeat_ms=50)
+    assert [round(doubted_after_s(settings, alarms), 3) for alarms in range(5)] == [0.1, 0.2, 0.3, 0.3, 0.3]
+    slow = HaSettings(lost_after_ms=300, heartbeat_ms=100)
+    assert [round(doubted_after_s(slow, alarms), 3) for alarms in range(3)] == [0.15, 0.3, 0.3]
 
 
 async def test_a_host_that_beats_is_a_rival_although_the_register_does_not_hear_it(tmp_path: Path) -> None:
