@@ -225,6 +225,42 @@ def test_the_calls_of_a_host_that_is_stopped_go_on_at_the_other(ready: Cluster) 
     assert_declared(outcome, ready.hosts[other].state_dir)
 
 
+def writers(cluster: Cluster, command: str, of: str) -> None:
+    """Have `recorder-admin writers` of the active host drain or undrain all writers of a host."""
+    names = [one["name"] for one in cluster.hosts[of].status()["processes"] if one["role"] == "writer"]
+    assert names
+    for name in names:
+        config = str(cluster.hosts[cluster.active()].config)
+        done = CliRunner().invoke(app, ["--config", config, "writers", command, f"{of}/{name}"])
+        assert done.exit_code == 0, done.output
+
+
+def test_writers_of_another_host_are_drained_without_loss(ready: Cluster) -> None:
+    here, there = ready.active(), ready.standby()
+    log = ready.hosts[here].log
+
+    def moved() -> int:
+        return sum("media moved" in line and f" before={there}/" in line for line in log.read_text().splitlines())
+
+    before = moved()
+
+    async def act() -> None:
+        await asyncio.to_thread(writers, ready, "undrain", here)
+        await asyncio.to_thread(writers, ready, "drain", there)
+
+    try:
+        writers(ready, "drain", here)
+        outcome = under_calls(act)
+        assert moved() - before == CALLS
+    finally:
+        for host in (here, there):
+            writers(ready, "undrain", host)
+    assert ready.active() == here
+    broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
+    judgement = asyncio.run(oracle.judge(outcome.journal, ready.hosts[here].state_dir))
+    assert (broken, judgement.faults, judgement.lost) == ([], (), 0)
+
+
 def moved_by(call: Call, *, direction: str = "recvonly") -> None:
     """Take the re-INVITE by which the other host fetches our media, and send there from now on."""
     again = offered(call, limit_s=PATIENCE_S)
