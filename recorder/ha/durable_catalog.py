@@ -191,7 +191,16 @@ class DurableCatalog:
             await self._replay()
 
     def _read_journal(self) -> list[Write]:
-        self._pending = self._journal.read()
+        try:
+            self._pending = self._journal.read()
+        except OSError as error:
+            # To end here would only bring the next frontend to the same place. Standbys were told the same writes, and
+            # salvage finds the captures of sessions that nobody knows.
+            self._pending = []
+            kept = ""
+            with suppress(OSError):
+                kept = str(self._journal.set_aside())
+            _log.critical("journal unreadable; going on without what it holds", reason=str(error), kept=kept)
         found: list[Write] = []
         for record in self._pending:
             # One of another program version is told when it is replayed.

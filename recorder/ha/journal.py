@@ -27,12 +27,36 @@ class Journal:
         self._path = path
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._unreadable = False
+        """Whether the file holds what nobody could read."""
         self._torn = True
         """Whether there may be a torn tail, of a process before us or of an append that failed."""
 
     def read(self) -> list[bytes]:
-        """Return the whole records of the file, oldest first; none where there is no file."""
-        return _whole_records(self._path)
+        """Return the whole records of the file, oldest first; none where there is no file.
+
+        Raises:
+            OSError: it cannot be read; `set_aside` it to go on.
+
+        """
+        self._unreadable = True
+        records = _whole_records(self._path)
+        self._unreadable = False
+        return records
+
+    def set_aside(self) -> Path:
+        """Give an unreadable file another name, under which somebody may read it yet; returns where it is.
+
+        Raises:
+            OSError: not even that can be done; nothing can be appended then.
+
+        """
+        number = 1
+        while (aside := self._path.with_name(f"{self._path.name}.unreadable-{number}")).exists():
+            number += 1
+        self._path.rename(aside)
+        self._unreadable = False
+        return aside
 
     async def append(self, payload: bytes) -> None:
         """Make one record durable.
@@ -70,7 +94,8 @@ class Journal:
 
     def clear(self) -> None:
         """Forget everything: the catalog has it."""
-        self._path.unlink(missing_ok=True)
+        if not self._unreadable:
+            self._path.unlink(missing_ok=True)
 
 
 def _whole_records(path: Path) -> list[bytes]:

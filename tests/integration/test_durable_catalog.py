@@ -152,3 +152,23 @@ async def test_no_promise_is_possible_without_catalog_and_journal(site: Site) ->
     with pytest.raises(FileNotFoundError):
         await durable.write(opening("G"))
     assert not durable.able
+
+
+async def test_an_unreadable_journal_is_set_aside_and_the_frontend_goes_on(site: Site) -> None:
+    """With and without PostgreSQL: a process that ended over it would be followed by one that ends over it too."""
+    site.journal.mkdir()
+    durable = site.durable()
+    await durable.catch_up()
+    await durable.write(opening("U1"))
+    assert not durable.behind
+    site.journal.mkdir()
+    await site.kill_database()
+    durable = site.durable()
+    assert durable.go_on_without_catalog() == []
+    assert durable.able
+    await durable.write(opening("U2"))
+    await site.server.start()
+    await current(durable)
+    rows = await site.catalog.list_recordings(RecordingFilter())
+    assert {found.record_identifier for found in rows} == {"U1", "U2"}
+    assert [path.is_dir() for path in site.journal.parent.glob("journal.unreadable-*")] == [True, True]

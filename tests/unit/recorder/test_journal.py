@@ -84,3 +84,19 @@ def test_what_is_appended_behind_a_torn_tail_is_read(cut: int, tmp_path_factory:
     path.write_bytes(data[: len(data) - cut])
     asyncio.run(_append_all(Journal(path), [b"later", b"last"]))
     assert Journal(path).read() == [b"a" * 10, b"later", b"last"]
+
+
+async def test_an_unreadable_file_is_set_aside_and_never_removed(tmp_path: Path) -> None:
+    """A directory in its place: nobody reads that, not even root."""
+    for number in (1, 2):
+        (tmp_path / "journal").mkdir()
+        journal = Journal(tmp_path / "journal")
+        with pytest.raises(OSError, match="Is a directory"):
+            journal.read()
+        journal.clear()
+        assert journal.set_aside() == tmp_path / f"journal.unreadable-{number}"
+        assert (tmp_path / f"journal.unreadable-{number}").is_dir()
+        await journal.append(b"later")
+        assert journal.read() == [b"later"]
+        journal.clear()
+        assert not (tmp_path / "journal").exists()
