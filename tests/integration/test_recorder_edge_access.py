@@ -42,7 +42,7 @@ def request(client: SipClient, method: str, body: str = "") -> bytes:
     )
 
 
-def everything(client: SipClient, *, quiet_s: float = 0.4) -> Iterator[Message]:
+def everything(client: SipClient, *, quiet_s: float = 2.0) -> Iterator[Message]:
     """Every message that comes until nothing comes any more."""
     while True:
         try:
@@ -118,7 +118,7 @@ def test_a_client_beyond_its_rate_gets_503_then_nothing_while_its_dialogs_are_an
         assert call.dialog.send("OPTIONS").status == 200
         assert call.dialog.send("UPDATE", call.offer()).status == 200
         assert call.hang_up().status == 200
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10, "a dialog waits behind the requests of its client"
     eventually(
         lambda: "requests refused" in recorder.log() and "too many requests of this source" in recorder.log(),
         limit_s=30, what="the refusals in the log",

@@ -21,8 +21,8 @@ from tests.kit.sip_client import SipClient
 pytestmark = pytest.mark.integration
 
 CURATORS: Final = 2
-FRESH_LIMIT_S: Final = 40.0
-EXISTING_LIMIT_S: Final = 25.0
+FRESH_LIMIT_S: Final = 60.0
+EXISTING_LIMIT_S: Final = 60.0
 """Far above what the product promises on a machine of its own (15 s and 5 s; benchmarks/ measures that): these tests
 share theirs, and shall find a start that hangs, not a neighbour that works."""
 
@@ -38,7 +38,7 @@ def lived(deep: Path) -> Iterator[RunningRecorder]:
     """A recorder whose tests start and stop it themselves, in the order of this file."""
     deep.parent.mkdir(parents=True)
     recorder = RunningRecorder(
-        deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "4", "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
+        deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "8", "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
     )
     with recorder.stopped_at_exit():
         yield recorder
