@@ -177,6 +177,14 @@ class Arena:
         self.used = used
         return call
 
+    def take_one(self, fd: int, noted: int) -> Slots | None:
+        """Receive from one socket once; return copies, or None when there is nothing."""
+        self.note(np.array([noted], np.uint32))
+        self.fill([fd], 0)
+        found = self.filled().copy() if self.used else None
+        self.give_back()
+        return found
+
     def counts(self, first: int, stop: int) -> NDArray[np.int64]:
         """Return how many datagrams each of the calls [first, stop) brought."""
         edges = np.empty(stop - first + 1, np.int64)

@@ -140,8 +140,14 @@ def _fan_out(group: Sequence[socket.socket], program: Sequence[Instruction]) -> 
             _attach(ring, SOL_PACKET, _PACKET_FANOUT_DATA, program)
 
 
-def port_filter(family: int, host: ipaddress.IPv4Address | ipaddress.IPv6Address, share: Share) -> list[Instruction]:
-    """Return the program that keeps UDP to `host` (any, if unspecified) and to the ports of `share`.
+def port_filter(
+    family: int,
+    host: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    share: Share,
+    *,
+    without: Sequence[int] = (),
+) -> list[Instruction]:
+    """Return the program that keeps UDP to `host` (any, if unspecified) and to the ports of `share` but some (200).
 
     Of a fragmented datagram the first part is kept, so that it can be counted: only that one names a port.
     """
@@ -155,6 +161,7 @@ def port_filter(family: int, host: ipaddress.IPv4Address | ipaddress.IPv6Address
     checks = [*tests, *[(one, False) for one in _port_loads(family)]]
     low, high = share
     ports: list[tuple[Instruction, bool]] = [((_IF_AT_LEAST, 0, 1, low), True), ((_IF_GREATER, 1, 0, high), True)]
+    ports += [((_IF_EQUAL, 1, 0, port), True) for port in without]
     return _resolved([*checks, *ports])
 
 

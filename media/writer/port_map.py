@@ -112,6 +112,13 @@ class PortMap:
         """Return the rank of each packet by its destination port as it lies in the header."""
         return self._rank_of_port[ports]
 
+    def floods(self, ranks: NDArray[Any], limit: float) -> list[tuple[int, int]]:
+        """Return the ports of ours with more packets than the limit: row, and 0 for RTP or 1 for RTCP."""
+        if len(ranks) <= limit:
+            return []
+        codes = self._code_of_rank[np.flatnonzero(np.bincount(ranks) > limit)]
+        return [divmod(code, 2) for code in codes.tolist() if code != self._unwanted]
+
     @property
     def unwanted(self) -> int:
         """Return a rank of packets that nobody wants."""

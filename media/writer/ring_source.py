@@ -8,6 +8,7 @@ there is no writer, the supervisor lets the sockets take their datagrams themsel
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from media.container import model
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.config import PortPair
+from media.writer.diversion import LAST_TURNS, TURNS, Diversion
 from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
 from media.writer.intake import Intake
 from media.writer.kernel import CONTROL_TIME
@@ -40,6 +42,10 @@ _PART: Final = 4096
 _STALE_LIMIT: Final = 64 * PER_CALL
 _TORN_S: Final = 0.05
 """Seconds that a drain waits for a frame that a processor is still filling: others have arrived behind it."""
+_FLOOD: Final = 2000
+"""Packets of one port in a reading, of 65,536 at most, up to which it is no flood."""
+_FLOOD_RATE: Final = 5000
+"""Packets a second and port up to which it is none, where a reading was late."""
 _SAVED_LIMIT: Final = 1 << 18
 """Packets kept for adoption, 100 MB: 10 s of 500 streams; beyond, a successor would eat the memory of the host."""
 
@@ -96,6 +102,10 @@ class RingSource:
         self._next = 0.0
         self._visited_ns = wall_ns()
         self._discarder = Discarder()
+        self._diversion = Diversion(rings, arena, intake, table, pairs=pairs, streams=streams, wall_ns=wall_ns)
+        self._flooding: set[tuple[int, int]] = set()
+        self._flood_limit = math.inf
+        self._read_at: float | None = None
         # What a predecessor left is taken first: a full ring would lose what the sockets refuse from here on.
         self._finish(self._reading())
         for pair in pairs:
@@ -131,6 +141,7 @@ class RingSource:
         self._finish(self._work)
         self._work = None
         self._finish(self._reading())
+        self._diversion.end(stream.row)
         self._wait(stream, on=stream.awaits_keys)
         if not adopt:
             for sock in (stream.pair.rtp, stream.pair.rtcp):
@@ -141,8 +152,8 @@ class RingSource:
         self._changed = True
 
     def untold_drops(self, stream: LiveStream) -> int:
-        """Return 0: a ring drops for all ports alike, and `due` tells it."""
-        return 0
+        """Return drops of a diverted port: a ring drops for all ports alike, and a visit tells it."""
+        return self._diversion.untold_drops(stream)
 
     def next_turn(self) -> float | None:
         """Return when the ring is read next, or its reading goes on."""
@@ -164,7 +175,7 @@ class RingSource:
         """Take everything that has arrived until now, for every session."""
         work, self._work = self._work, None
         self._finish(work)
-        self._finish(self._reading())
+        self._finish(self._reading(LAST_TURNS))
         deadline = time.monotonic() + _TORN_S
         while any(ring.torn for ring in self._rings) and time.monotonic() < deadline:
             time.sleep(_TORN_S / 100)
@@ -206,6 +217,7 @@ class RingSource:
     def _wait(self, stream: LiveStream, *, on: bool) -> None:
         """Let the sockets of a stream take its packets for the time being, or the ring again."""
         if self._waiting[stream.row] != on:
+            self._diversion.end(stream.row)
             self._waiting[stream.row] = on
             self._changed = True
             for sock in (stream.pair.rtp, stream.pair.rtcp):
@@ -231,15 +243,10 @@ class RingSource:
         sock = stream.pair.rtcp if kind else stream.pair.rtp
         if sock is None:
             return
-        arena = self._arena
         while True:
-            arena.note(np.array([stream.pair.port | (RTCP_BIT if kind else 0)], np.uint32))
-            arena.fill([sock.fileno()], 0)
-            if not arena.used:
-                arena.give_back()
+            found = self._arena.take_one(sock.fileno(), stream.pair.port | (RTCP_BIT if kind else 0))
+            if found is None:
                 return
-            found = arena.filled().copy()
-            arena.give_back()
             # The socket counts what it refused as dropped; that came through the ring.
             found.messages["control_length"] = np.minimum(found.messages["control_length"], CONTROL_TIME)
             yield found
@@ -255,8 +262,11 @@ class RingSource:
         for _ in work or ():
             pass
 
-    def _reading(self) -> Iterator[None]:
-        """Read everything that waits; yields between parts."""
+    def _reading(self, turns: int = TURNS) -> Iterator[None]:
+        """Read everything that waits, in so many calls for each diverted port; yields between parts."""
+        now = time.monotonic()
+        since, self._read_at = self._read_at, now
+        self._flood_limit = math.inf if since is None else max(_FLOOD, _FLOOD_RATE * (now - since))
         for ring, queue in zip(self._rings, self._queues, strict=True):
             rounds = len(ring.memory) // (_ROUND * 256) + 1
             while rounds > 0:
@@ -271,6 +281,9 @@ class RingSource:
                     break
             while (frames := queue.take()) is not None:
                 yield from self._take_loose(ring, frames)
+        self._diversion.visit(turns)
+        flooding, self._flooding = self._flooding, set()
+        self._diversion.begin(flooding)
         self._tell_drops()
 
     def _take_runs(self, ring: PacketRing, runs: Sequence[Run]) -> Iterator[None]:
@@ -278,18 +291,21 @@ class RingSource:
         self._arrange()
         datagrams: list[FrameDatagrams] = []
         ranks: list[NDArray[Any]] = []
+        met: list[NDArray[Any]] = []
         odd: list[NDArray[np.uint8]] = []
         done: list[tuple[Run, NDArray[np.bool_]]] = []
         for run in runs:
             heads = Heads(run.frames, layout)
             found = self._map.ranks(heads.ports)
+            met.append(found)
             if heads.copied.any() or not heads.plain.all():
                 elsewhere = heads.copied | ~heads.plain
-                found[elsewhere] = self._map.unwanted
+                found = np.where(elsewhere, found.dtype.type(self._map.unwanted), found)
                 done.append((run, elsewhere))
                 odd.append(run.frames[~heads.plain & ~heads.copied].copy())
             ranks.append(found)
             datagrams.append(heads.datagrams(ring.memory, run.starts, self._family))
+        self._flooding.update(self._map.floods(np.concatenate(met), self._flood_limit))
         yield from self._take(FrameDatagrams.joined(datagrams), np.concatenate(ranks), FRAME)
         for several in odd:
             if len(several):

@@ -135,6 +135,12 @@ class Sender:
     def close(self) -> None:
         self.socket.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
 
 @dataclass
 class Ports:

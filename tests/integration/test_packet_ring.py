@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -20,12 +22,24 @@ from media.writer.engine import Engine
 from media.writer.packet_socket import FRAMES_PER_BLOCK, open_rings
 from media.writer.protocol import CloseSession, OpenSession, Reply, SessionClosed, SessionOpened
 from media.writer.ring import PacketRing
-from tests.integration.media_writer_kit import LIMIT_S, deliver, delivering, packets_of, rtcp_report, rtp, stream
+from tests.integration.media_writer_kit import (
+    LIMIT_S,
+    Sender,
+    deliver,
+    delivering,
+    packets_of,
+    rtcp_report,
+    rtp,
+    running_writer,
+    stream,
+)
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="a packet ring needs CAP_NET_RAW: run as root"),
 ]
+
+_SO_GET_FILTER = 26
 
 
 class Bench:
@@ -230,6 +244,56 @@ def test_a_ring_goes_round_and_round(make: Callable[..., Bench]) -> None:
                 assert time.monotonic() < deadline, "the ring stands still"
                 bench.engine.visit()
     assert packets_of(bench.end()) == sent
+
+
+def takes_datagrams(sock: socket.socket) -> bool:
+    """Whether no filter keeps a socket from its datagrams."""
+    return not sock.getsockopt(socket.SOL_SOCKET, _SO_GET_FILTER, 64)
+
+
+@contextlib.contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Make sure that what is sent meanwhile is read at once."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def test_a_flood_on_one_port_costs_no_other_stream_a_packet(tmp_path: Path) -> None:
+    with running_writer(tmp_path, source="ring") as writer, Sender(ssrc=1) as flooder, Sender(ssrc=2) as caller:
+        assert writer.process is not None
+        frontend, session = writer.frontend(), uuid.uuid4().hex
+        opened = frontend.open(session, stream(0), stream(1))
+        (flooded,) = [media for port, media, _ in writer.ports.pairs if port == opened.ports[0]]
+        flood, sent = [bytes(160)] * 4000, 0
+        deadline = time.monotonic() + LIMIT_S
+        while not takes_datagrams(flooded):
+            assert time.monotonic() < deadline, "the port still floods the ring"
+            frontend.heartbeat()
+            with stopped(writer.process):
+                deliver(flooder.socket, opened.ports[0], flood)
+            sent += len(flood)
+            frontend.heartbeat()
+        # Three times what the ring holds.
+        with stopped(writer.process):
+            for sequence in range(30):
+                deliver(flooder.socket, opened.ports[0], flood[:1000])
+                caller.send(opened.ports[1], sequence)
+            sent += 30_000
+        frontend.until_packets(30)
+        while takes_datagrams(flooded):
+            assert time.monotonic() < deadline, "the port never came back to the ring"
+            frontend.heartbeat()
+        after = flooder.send(opened.ports[0], *range(100))
+        closed = frontend.close_session(session)
+        capture = read_capture(Path(closed.capture_path))
+        assert packets_of(capture, 1) == caller.sent
+        assert packets_of(capture, 0) == after
+        assert closed.streams[0].malformed + closed.streams[0].kernel_drops == sent
+        assert closed.streams[1].kernel_drops == 0
+        assert {event.stream for event in capture.events if isinstance(event, Drops)} == {0}
 
 
 def test_a_fan_out_gives_every_stream_to_exactly_one_writer() -> None:
