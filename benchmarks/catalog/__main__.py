@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from uuid import UUID
 
 import asyncpg
 
+from benchmarks.catalog.fill import TABLES, fill
 from benchmarks.machine import machine_facts
 from storage.catalog import Catalog, migrate
 from storage.catalog.records import Door, RecordingState
@@ -33,8 +35,9 @@ from storage.postgres import EmbeddedPostgres
 from tests.integration.storage_samples import opening
 
 GOAL_MS = 50.0
+_BYTES_PER_ROW = 5_000
+"""Of disk, write-ahead log and work files included."""
 FIRST, LAST = datetime(2024, 12, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-TABLES = ("recordings", "segments", "recording_search", "gaps")
 
 
 def _moment(choice: random.Random) -> datetime:
@@ -82,38 +85,6 @@ def filters(rows: int) -> dict[str, Callable[[random.Random], dict[str, Any]]]:
 
 
 _ANY_ID = UUID(int=1 << 127)
-
-
-async def generate(dsn: str, rows: int) -> None:
-    """Fill an empty, migrated database; indexes are made afterwards, which is faster."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        for setting in (
-            "synchronous_commit = off",
-            "session_replication_role = replica",
-            "maintenance_work_mem = '512MB'",
-        ):
-            await connection.execute(f"SET {setting}")
-        indexes = await connection.fetch(
-            "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index i"
-            " JOIN pg_class c ON c.oid = i.indrelid WHERE c.relname = ANY ($1) AND NOT EXISTS"
-            " (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)",
-            list(TABLES),
-        )
-        for index in indexes:
-            await connection.execute(f"DROP INDEX {index['name']}")
-        script = Path(__file__).with_name("generate.sql").read_text("utf-8").replace("$ROWS", str(rows))
-        for statement in script.split(";\n"):
-            if statement.strip():
-                await _timed(
-                    statement.split("(")[0].strip().splitlines()[-1], connection.execute(statement, timeout=3600)
-                )
-        for index in indexes:
-            definition = index["definition"].replace(" ON ONLY ", " ON ")
-            await _timed(index["name"], connection.execute(definition, timeout=3600))
-        await _timed("vacuum analyze", connection.execute("VACUUM ANALYZE", timeout=3600))
-    finally:
-        await connection.close()
 
 
 async def measure(dsn: str, rows: int, pages: int) -> int:
@@ -186,18 +157,17 @@ async def sizes(dsn: str, rows: int) -> None:
         await connection.close()
 
 
-async def _timed(what: str, work: Awaitable[Any]) -> None:
-    before = time.perf_counter()
-    await work
-    if (taken := time.perf_counter() - before) > 1:
-        print(f"  {what[:60]}: {taken:.0f} s", flush=True)
-
-
 async def run(options: argparse.Namespace, directory: Path) -> int:
     """Fill, measure, print."""
     server = EmbeddedPostgres(directory / "data")
     await server.start()
     try:
+        free = shutil.disk_usage(directory).free
+        if free < options.rows * _BYTES_PER_ROW:
+            raise SystemExit(
+                f"{directory} has {free / 1e9:.0f} GB free, {options.rows:,} recordings take up to "
+                f"{options.rows * _BYTES_PER_ROW / 1e9:.0f} GB: set TMPDIR to a larger disk, or take fewer --rows"
+            )
         connection = await asyncpg.connect(server.dsn)
         for setting in ("fsync = off", "max_wal_size = '8GB'"):
             await connection.execute(f"ALTER SYSTEM SET {setting}")
@@ -209,7 +179,7 @@ async def run(options: argparse.Namespace, directory: Path) -> int:
             return 0
         before = time.perf_counter()
         print(f"filling with {options.rows:,} recordings", flush=True)
-        await generate(server.dsn, options.rows)
+        await fill(server.dsn, options.rows)
         print(f"filled in {time.perf_counter() - before:.0f} s", flush=True)
         result = await measure(server.dsn, options.rows, options.pages)
         await sizes(server.dsn, options.rows)
