@@ -33,12 +33,18 @@ from media.container.layout import (
 )
 from media.errors import CaptureUnreadable, LostError
 
-_RECORD_WORDS: Final = RECORD.itemsize // 2
+_RECORD_BYTES: Final = RECORD.itemsize
+_RECORD_WORDS: Final = _RECORD_BYTES // 2
 _LENGTH_WORD: Final = 4
 """Where a record has the packet's length, in words of 16 bits; hosts are little-endian as captures are."""
 
 DEFAULT_BATCH_BYTES: Final = 1 << 20
 """Body bytes per batch: large enough for numpy, small enough for constant memory."""
+
+_WINDOW_BYTES: Final = 1 << 20
+_SESSION: Final = int(BlockType.SESSION)
+_PACKETS: Final = int(BlockType.PACKETS)
+"""Asked for each block; members of an enumeration take several times as long."""
 
 
 class Damage(enum.StrEnum):
@@ -128,23 +134,19 @@ class Capture:
 
     def _scan(self, file: BinaryIO) -> None:
         size = os.fstat(file.fileno()).st_size
-        checksum = self._scan_file_header(file.read(FILE_HEADER.size))
+        window = _Window(file)
+        checksum = self._scan_file_header(window.part(0, FILE_HEADER.size).tobytes())
         self.valid_bytes = FILE_HEADER.size
         sequence = 0
         while self.valid_bytes < size:
             if self.end is not None:
                 self.damage = Damage.AFTER_END
                 break
-            header = file.read(min(BLOCK_HEADER.size, size - self.valid_bytes))
-            length, damage = _check_header(header, sequence, size - self.valid_bytes)
-            if damage is Damage.NONE:
-                body = file.read(length)
-                checksum, damage = self._take(header, body, checksum, sequence)
-            if damage is not Damage.NONE:
-                self.damage = damage
+            taken, checksum, self.damage = self._take(window, size - self.valid_bytes, checksum, sequence)
+            if self.damage is not Damage.NONE:
                 break
             sequence += 1
-            self.valid_bytes += BLOCK_HEADER.size + length
+            self.valid_bytes += taken
         self.truncated_bytes = size - self.valid_bytes
         if sequence == 0:
             raise CaptureUnreadable(str(self.path), f"no whole SESSION block ({self.damage or 'empty'})")
@@ -159,42 +161,54 @@ class Capture:
             raise CaptureUnreadable(str(self.path), f"format {major}.{minor}; this reader knows {MAJOR_VERSION}.x")
         return crc32(header)
 
-    def _take(self, header: bytes, body: bytes, chain: int, sequence: int) -> tuple[int, Damage]:
-        _, checksum, _, kind, _, _, length, count, written_ns = BLOCK_HEADER.unpack(header)
-        if len(body) < length:
-            return chain, Damage.CUT_BODY
-        if crc32(body, crc32(header[SEAL.size :], chain)) != checksum:
-            return chain, Damage.BAD_CHECKSUM
-        if (kind == BlockType.SESSION) != (sequence == 0) or not self._interpret(kind, body, count):
-            return chain, Damage.BAD_CONTENT
+    def _take(self, window: _Window, left: int, chain: int, sequence: int) -> tuple[int, int, Damage]:
+        """Take the block behind those that are valid; returns its bytes, its checksum, and what is wrong with it."""
+        header = window.part(self.valid_bytes, min(BLOCK_HEADER.size, left))
+        if len(header) < BLOCK_HEADER.size:
+            return 0, chain, Damage.CUT_HEADER
+        magic, checksum, found, kind, _, _, length, count, written_ns = BLOCK_HEADER.unpack(header)
+        if magic != BLOCK_MAGIC:
+            return 0, chain, Damage.BAD_MAGIC
+        if found != sequence & 0xFFFFFFFF:
+            return 0, chain, Damage.BAD_SEQUENCE
+        if length > MAX_BODY:
+            return 0, chain, Damage.BAD_LENGTH
+        block = window.part(self.valid_bytes, min(BLOCK_HEADER.size + length, left))
+        if len(block) < BLOCK_HEADER.size + length:
+            return 0, chain, Damage.CUT_BODY
+        if crc32(block[SEAL.size :], chain) != checksum:
+            return 0, chain, Damage.BAD_CHECKSUM
+        if (kind == _SESSION) != (sequence == 0) or not self._interpret(kind, block[BLOCK_HEADER.size :], count):
+            return 0, chain, Damage.BAD_CONTENT
         self.last_written_ns = written_ns
-        return checksum, Damage.NONE
+        return len(block), checksum, Damage.NONE
 
-    def _interpret(self, kind: int, body: bytes, count: int) -> bool:
+    def _interpret(self, kind: int, body: memoryview, count: int) -> bool:
         if kind in self._blocks:
             return self._take_records(kind, body, count)
         try:
-            if kind == BlockType.SESSION:
-                self.session = model.decode_session(body)
+            if kind == _SESSION:
+                self.session = model.decode_session(body.tobytes())
             elif kind == BlockType.EVENT:
-                self.events.append(model.decode_event(body))
+                self.events.append(model.decode_event(body.tobytes()))
             elif kind == BlockType.END:
-                self.end = model.decode_end(body)
+                self.end = model.decode_end(body.tobytes())
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return False
         return True
 
-    def _take_records(self, kind: int, body: bytes, count: int) -> bool:
-        if count * RECORD.itemsize > len(body):
+    def _take_records(self, kind: int, body: memoryview, count: int) -> bool:
+        index = count * _RECORD_BYTES
+        if index > len(body):
             return False
         # Few records a block: numpy's fixed costs would be most of the verification.
-        words = memoryview(body)[: count * RECORD.itemsize].cast("H")
-        if sum(words[_LENGTH_WORD::_RECORD_WORDS]) != len(body) - count * RECORD.itemsize:
+        words = body[:index].cast("H")
+        if sum(words[_LENGTH_WORD::_RECORD_WORDS]) != len(body) - index:
             return False
         offsets, sizes = self._blocks[kind]
         offsets.append(self.valid_bytes)
         sizes.append(len(body))
-        if kind == BlockType.PACKETS:
+        if kind == _PACKETS:
             self.packet_count += count
         else:
             self.rtcp_count += count
@@ -216,26 +230,30 @@ def read_capture(path: Path) -> Capture:
     return capture
 
 
+class _Window:
+    """A file read from front to end, some of it at a time, looked at in place."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._view = memoryview(b"")
+        self._start = 0
+        """Where in the file the view begins."""
+
+    def part(self, offset: int, size: int) -> memoryview:
+        """Return bytes of the file; fewer if it ends before. `offset` never lies before that of an earlier call."""
+        place = offset - self._start
+        if place + size > len(self._view):
+            rest = self._view[place:]
+            self._view = memoryview(b"".join((rest, self._file.read(max(size - len(rest), _WINDOW_BYTES)))))
+            self._start, place = offset, 0
+        return self._view[place : place + size]
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb", buffering=1 << 18)
     except OSError as error:
         raise LostError(f"{path}: {error.strerror}") from error
-
-
-def _check_header(header: bytes, sequence: int, left: int) -> tuple[int, Damage]:
-    if len(header) < BLOCK_HEADER.size:
-        return 0, Damage.CUT_HEADER
-    magic, _, found, _, _, _, length, _, _ = BLOCK_HEADER.unpack(header)
-    if magic != BLOCK_MAGIC:
-        return 0, Damage.BAD_MAGIC
-    if found != sequence & 0xFFFFFFFF:
-        return 0, Damage.BAD_SEQUENCE
-    if length > MAX_BODY:
-        return 0, Damage.BAD_LENGTH
-    if length > left - BLOCK_HEADER.size:
-        return 0, Damage.CUT_BODY
-    return length, Damage.NONE
 
 
 def _grouped(offsets: array[int], lengths: array[int], size: int) -> Iterator[tuple[array[int], array[int]]]:

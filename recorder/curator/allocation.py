@@ -7,6 +7,7 @@ and then every page is faulted in anew: a third of the CPU time of finalising.
 from __future__ import annotations
 
 import ctypes
+import gc
 from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1
@@ -25,3 +26,9 @@ def keep_freed_memory() -> None:
         # One arena: jobs run in threads, and arenas of their own would each keep as much.
         for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGEST_PIECE), (_M_TRIM_THRESHOLD, _KEPT)):
             mallopt(parameter, value)
+
+
+def settle() -> None:
+    """Take what is there now out of the sight of the collector: it lasts as long as the process. Once, when at work."""
+    gc.collect()
+    gc.freeze()

@@ -72,7 +72,11 @@ class Captures:
         try:
             places: dict[str, Path] = {}
             missing: list[str] = []
+            here = await asyncio.to_thread(lambda: [Path(capture.path).exists() for capture in captures])
             for number, capture in enumerate(captures):
+                if here[number]:
+                    places[capture.path] = Path(capture.path)
+                    continue
                 found = await self._find(capture, folder / f"{number}{FILE_SUFFIX}" if folder else None)
                 if found is None:
                     missing.append(capture.path)
@@ -97,9 +101,8 @@ class Captures:
         return tempfile.mkdtemp(dir=self._folder)
 
     async def _find(self, capture: CaptureLocation, target: Path | None) -> Path | None:
+        """Look for a capture that cannot be seen here."""
         path = Path(capture.path)
-        if await asyncio.to_thread(path.exists):
-            return path
         if capture.host == self._node:
             if await asyncio.to_thread(path.parent.is_dir):
                 return None

@@ -10,11 +10,12 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
+import uvloop
 
 from media.errors import MediaError
 from recorder.catalog_access import open_catalog
 from recorder.child_loop import ChildLoop
-from recorder.curator.allocation import keep_freed_memory
+from recorder.curator.allocation import keep_freed_memory, settle
 from recorder.curator.work import CHORES, JOBS, NODE, Chore, JobHandler, Tools
 from recorder.depot import Depot
 from recorder.role import Assignment
@@ -38,7 +39,7 @@ def run(assignment: Assignment) -> None:
     """Work until told to stop."""
     _yield_to_the_writers()
     keep_freed_memory()
-    asyncio.run(_Process(assignment).run())
+    uvloop.run(_Process(assignment).run())
 
 
 def _yield_to_the_writers() -> None:
@@ -72,6 +73,7 @@ class _Process:
                 handlers = {kind.replace(NODE, node): make(tools) for kind, make in JOBS.items()}
                 tasks = [group.create_task(self._work(catalog, handlers))]
                 tasks += [group.create_task(self._keep_doing(chore, tools)) for chore in CHORES]
+                settle()
                 await self._loop.stopped.wait()
                 for task in tasks:
                     task.cancel()

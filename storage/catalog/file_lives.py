@@ -14,6 +14,7 @@ from uuid import UUID
 
 from storage.catalog.connection import Database
 from storage.catalog.records import ClaimedJob
+from storage.catalog.sealing import StatedRecording, stated_recording
 from storage.catalog.sql import load_statements
 from storage.catalog.text import storable
 
@@ -80,16 +81,6 @@ class ManifestRow:
     sealed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataDigest:
-    """A metadata document of a segment."""
-
-    segment_id: UUID
-    received_at: datetime
-    content_type: str
-    sha256: bytes
-
-
 class FileLives:
     """Intents, dooms, manifests and envelopes of one catalog; use it through `Catalog.files`."""
 
@@ -140,22 +131,24 @@ class FileLives:
         claim: FileClaim,
         root: bytes,
         key_id: str,
+        job: ClaimedJob | None = None,
     ) -> str | None:
-        """Keep a manifest whose file is durable; returns the race that was lost, None on success."""
-        refused = await self._database.value(
-            "record_manifest",
-            recording_id,
-            finalised_at,
-            version,
-            previous,
-            store,
-            claim.path,
-            claim.size_bytes,
-            claim.sha256,
-            root,
-            key_id,
-        )
+        """Keep a manifest whose file is durable; returns the race that was lost, None on success.
+
+        With `job`, it is completed in the same transaction, also when the race was lost.
+        """
+        stated = (recording_id, finalised_at, version, previous, store, claim.path, claim.size_bytes, claim.sha256)
+        if job is None:
+            refused = await self._database.value("record_manifest", *stated, root, key_id)
+        else:
+            done = (job.job_id, job.worker, job.lock)
+            refused = (await self._database.row("record_manifest_of_job", *stated, root, key_id, *done))["refused"]
         return None if refused is None else str(refused)
+
+    async def to_state(self, recording_id: UUID) -> StatedRecording | None:
+        """Return what the next manifest of a recording states; None for an unknown one."""
+        row = await self._database.optional_row("to_state", recording_id)
+        return None if row is None else stated_recording(row)
 
     async def in_store(self, recording_id: UUID, store: str) -> list[FileClaim]:
         """Return what a recording has in a store: audio and manifests; nothing of one that is on its way out."""
@@ -218,13 +211,6 @@ class FileLives:
         """Return when the present result of a recording was published."""
         row = await self._database.optional_row("finalised_at", recording_id)
         return None if row is None else row["finalised_at"]
-
-    async def metadata_digests(self, recording_id: UUID) -> list[MetadataDigest]:
-        """Return the metadata documents of all segments, in their order."""
-        return [
-            MetadataDigest(UUID(str(row["segment_id"])), row["received_at"], row["content_type"], row["sha256"])
-            for row in await self._database.rows("metadata_digests", recording_id)
-        ]
 
     async def finished_recordings(self) -> AsyncIterator[UUID]:
         """Yield the ids of all finished recordings, in order."""

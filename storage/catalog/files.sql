@@ -17,6 +17,43 @@ SELECT EXISTS (SELECT FROM doomed_files WHERE store = $1 AND path = $2 AND gone_
 -- name: record_manifest
 SELECT record_manifest_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
+-- name: record_manifest_of_job
+-- The same, and the job that made it is done: in one transaction. False for a job that somebody else has by now.
+SELECT record_manifest_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS refused, complete_job_v1($11, $12, $13) AS ours
+
+-- name: to_state
+-- What the next manifest of a recording states, and the latest one, all at one moment.
+SELECT r.id AS recording_id, r.state, r.started_at, r.ended_at, r.duration_s, r.finalised_at, r.parameters, r.warnings,
+    r.render_warnings,
+    jsonb_build_object('identifier', r.record_identifier, 'door', r.door, 'call_uuid', r.call_uuid,
+        'conn_id', r.conn_id, 'ani', r.ani, 'dnis', r.dnis, 'dn', r.dn, 'other_dn', r.other_dn,
+        'record_dn', r.record_dn, 'agent_id', r.agent_id, 'sips_app_name', r.sips_app_name, 'tenant', r.tenant) AS facts,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
+        'kind', g.kind, 'cause', g.cause) ORDER BY g.start_s, g.party), '[]')
+     FROM gaps g WHERE g.recording_id = r.id) AS gaps,
+    ARRAY(
+        SELECT ROW(s.id, s.ordinal, s.door, s.sip_call_id, s.opened_at, s.closed_at, s.end_cause, s.interrupted,
+            s.writer, s.host, s.capture_path, s.earlier_captures::text, coalesce((
+                SELECT jsonb_agg(jsonb_build_object('stream', t.m_line, 'party', t.party, 'label', t.label)
+                    ORDER BY t.m_line)
+                FROM streams t WHERE t.segment_id = s.id), '[]')::text)
+        FROM segments s WHERE s.recording_id = r.id ORDER BY s.ordinal
+    ) AS segments,
+    ARRAY(
+        SELECT ROW(m.segment_id, m.received_at, m.content_type, m.sha256)
+        FROM metadata_revisions m JOIN segments s ON s.id = m.segment_id
+        WHERE s.recording_id = r.id ORDER BY s.ordinal, m.received_at, m.id
+    ) AS metadata,
+    ARRAY(
+        SELECT ROW(f.kind, f.path, f.format, f.sample_rate, f.channels, f.frames, f.size_bytes, f.sha256,
+            e.clear_bytes, e.clear_sha256)
+        FROM files f LEFT JOIN envelopes e ON e.sha256 = f.sha256
+        WHERE f.recording_id = r.id ORDER BY f.kind, f.store, f.path
+    ) AS files,
+    (SELECT ROW(m.version, m.store, m.path, m.sha256)
+     FROM manifests m WHERE m.recording_id = r.id ORDER BY m.version DESC LIMIT 1) AS latest
+FROM recordings r WHERE r.id = $1
+
 -- name: manifests_of
 -- Oldest first.
 SELECT version, store, path, size_bytes, sha256, root, key_id, finalised_at, sealed_at
@@ -83,11 +120,6 @@ WHERE EXISTS (SELECT FROM files f WHERE f.store = $1 AND f.path = p.path)
 
 -- name: finalised_at
 SELECT finalised_at FROM recordings WHERE id = $1
-
--- name: metadata_digests
-SELECT m.segment_id, m.received_at, m.content_type, m.sha256
-FROM metadata_revisions m JOIN segments s ON s.id = m.segment_id
-WHERE s.recording_id = $1 ORDER BY s.ordinal, m.received_at, m.id
 
 -- name: sealed_recordings
 -- Finished recordings after $1 in the order of ids.

@@ -8,11 +8,10 @@ can therefore hold no lock. The frontend's writes are in `storage.catalog.sessio
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -38,7 +37,10 @@ from storage.catalog.records import (
     Publication,
     PublicationRefusal,
     RecordingSegments,
+    RenderedFile,
+    RenderedGap,
     RenderedRecording,
+    RenderedStream,
 )
 from storage.catalog.redactions import Redactions
 from storage.catalog.reports import Reports
@@ -219,9 +221,9 @@ class Catalog(SessionWrites):
             rendered.state.value,
             rendered.started_at,
             rendered.duration_s,
-            [{**dataclasses.asdict(file), "sha256": file.sha256.hex()} for file in rendered.files],
-            [dataclasses.asdict(gap) for gap in rendered.gaps],
-            [dataclasses.asdict(stream) for stream in rendered.streams],
+            [{**_shallow(file), "sha256": file.sha256.hex()} for file in rendered.files],
+            [_shallow(gap) for gap in rendered.gaps],
+            [_shallow(stream) for stream in rendered.streams],
             rendered.warnings,
             *claim,
             [party.stored() for party in rendered.ledger],
@@ -276,6 +278,11 @@ class Catalog(SessionWrites):
     async def read_trace(self, recording_id: UUID) -> tuple[TracedMessage, ...]:
         """Return the SIP messages of a recording, by segment and time; empty when none were kept."""
         return await traces.read_trace(self._database, recording_id)
+
+
+def _shallow(record: RenderedFile | RenderedGap | RenderedStream) -> dict[str, Any]:
+    """Return the fields of a record as they are; `dataclasses.asdict` copies all that is in them."""
+    return {field: getattr(record, field) for field in record.__slots__}
 
 
 async def _pool(
