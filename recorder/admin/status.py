@@ -48,11 +48,16 @@ def status(
 
 
 def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Return how much is free where captures and finished files lie; one entry for each file system and place."""
+    """Return how much is free where finished files and captures lie.
+
+    The first place is made with the first file: until then its parent counts. Another one that does not exist may be a
+    disk that is not mounted, and is left out.
+    """
     found = []
-    for name, path in places.items():
-        if path.is_dir():
-            facts = shutil.disk_usage(path)
+    for number, (name, path) in enumerate(places.items()):
+        standing = path if number or path.is_dir() else path.parent
+        if standing.is_dir():
+            facts = shutil.disk_usage(standing)
             found.append({"what": name, "path": str(path), "total_bytes": facts.total, "free_bytes": facts.free})
     return found
 
