@@ -1,12 +1,12 @@
 """Metadata of a recording in forms that other systems read: GIR-style JSON and vCon. Pure.
 
 GIR: the recording object of Genesys Interaction Recording's web services, as far as its public API description goes
-(docs.genesys.com, Documentation:CR:API:GIR); sites know its names. vCon: draft-ietf-vcon-vcon-core-00, unsigned form.
+(docs.genesys.com, Documentation:CR:API:GIR); sites know its names. vCon: draft-ietf-vcon-vcon-core-00, unsigned and
+signed form.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,12 @@ from uuid import UUID
 from storage.catalog.records import GapKind
 from storage.catalog.views import RecordingDetail, StreamView, iso_utc
 from storage.cli.presentation import gap_json
+from storage.integrity import SigningKeys
+from storage.integrity.jws import base64url, sign_jws
 
 VCON_VERSION: Final = "0.3.0"
 """Section 4.1.1 of the draft."""
+VCON_MEDIA_TYPE: Final = "application/vcon"
 
 MEDIA_TYPES: Final = {"wav": "audio/x-wav", "flac": "audio/flac", "ogg": "audio/ogg", "opus": "audio/ogg"}
 """By suffix."""
@@ -93,9 +96,9 @@ def vcon_document(
         "parties": parties if channels > 1 else 0,
         "mediatype": media_type_of(file_name),
         "filename": file_name,
-        "body": _base64url(audio),
+        "body": base64url(audio),
         "encoding": "base64url",
-        "content_hash": f"sha512-{_base64url(hashlib.sha512(audio).digest())}",
+        "content_hash": f"sha512-{base64url(hashlib.sha512(audio).digest())}",
     }
     return {
         "vcon": VCON_VERSION,
@@ -124,6 +127,16 @@ def vcon_document(
         ],
         "analysis": [],
     }
+
+
+def signed_vcon(document: Mapping[str, object], keys: SigningKeys) -> dict[str, object]:
+    """Return a vCon in its signed form: a JWS in general JSON serialization with the vCon as payload."""
+    return sign_jws(
+        json.dumps(document, separators=(",", ":")).encode(),
+        keys,
+        media_type=VCON_MEDIA_TYPE,
+        header={"uuid": str(document["uuid"])},
+    )
 
 
 def _party(recording: RecordingDetail, party: int) -> dict[str, object]:
@@ -155,10 +168,6 @@ def _stopped(recording: RecordingDetail) -> datetime:
 
 def _seconds(at: datetime) -> str:
     return (iso_utc(at) or "")[:19] + "Z"
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _vcon_uuid(recording_id: UUID) -> UUID:

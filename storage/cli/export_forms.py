@@ -21,9 +21,10 @@ from storage.catalog.views import MetadataView, RecordingDetail
 from storage.cli.context import CommandFailed
 from storage.cli.conversion import Converter, ExportFormat, SoundWanted
 from storage.cli.exit_codes import ExitCode
-from storage.cli.export_documents import gir_document, vcon_document
+from storage.cli.export_documents import gir_document, signed_vcon, vcon_document
 from storage.cli.presentation import detail_json
 from storage.files.durable import file_errors
+from storage.integrity import SigningKeys
 
 MAX_INLINE: Final = 256 << 20
 """Bytes of audio inside a vCon; it is held in memory, and few readers take more."""
@@ -45,6 +46,8 @@ class ExportJob:
     converter: Converter
     wanted: SoundWanted
     now: datetime
+    keys: SigningKeys | None = None
+    """Sign the vCon with these."""
 
 
 def export_form(
@@ -118,7 +121,8 @@ def _vcon(job: ExportJob, master: Path) -> dict[str, object]:
             f"the audio has {size >> 20} MiB: a vCon carries it up to {MAX_INLINE >> 20} MiB; export audio and gir",
             ExitCode.REFUSED,
         )
-    return vcon_document(job.recording, master.name, master.read_bytes(), channels=job.channels, created_at=job.now)
+    vcon = vcon_document(job.recording, master.name, master.read_bytes(), channels=job.channels, created_at=job.now)
+    return vcon if job.keys is None else signed_vcon(vcon, job.keys)
 
 
 def _zip(folder: Path, target: Path) -> Path:

@@ -26,6 +26,7 @@ from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
 from storage.cli.times import parse_length
 from storage.errors import AlreadyPublished
+from storage.integrity import SigningKeys
 
 _NOT_READY: Final = {
     RecordingState.RECORDING: "it is still being recorded; export it after the call has ended",
@@ -47,6 +48,7 @@ class ExportOptions:
     wanted: SoundWanted = field(default_factory=lambda: SoundWanted(format=ExportFormat.MASTER))
     reason: str = ""
     key: Path | None = None
+    sign: bool = False
     as_json: bool = False
 
 
@@ -67,6 +69,7 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
             converter=_converter(context),
             wanted=options.wanted,
             now=datetime.now(UTC),
+            keys=await asyncio.to_thread(SigningKeys.open, context.keys_directory) if options.sign else None,
         )
         await _export_form(options, job, console)
         return ExitCode.OK
@@ -84,6 +87,11 @@ def _check(options: ExportOptions, context: CliContext) -> None:
     wanted = options.wanted
     if wanted.format is not ExportFormat.MASTER:
         _converter(context)
+    if options.sign and wanted.format not in (ExportFormat.VCON, ExportFormat.BUNDLE):
+        raise CommandFailed(
+            f"--sign needs --format vcon or bundle, not {wanted.format.value}; what is stored has signed manifests",
+            ExitCode.USAGE,
+        )
     whole = wanted.party is ExportParty.BOTH and wanted.start_s == 0.0 and wanted.end_s is None
     if not whole and wanted.format in (
         ExportFormat.MASTER,
@@ -160,6 +168,9 @@ def export_recording(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="PEM", help="Private key that encrypted audio is decrypted with.")
     ] = None,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign the vCon with this host's key; `verify --vcon` checks it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
 ) -> None:
     """Write a verified copy of a recording's audio, or another form of it. Nothing is overwritten without --force.
@@ -179,7 +190,14 @@ def export_recording(
             end_s=parse_length(end) if end else None,
         )
         options = ExportOptions(
-            reference=reference, out=out, force=force, wanted=wanted, reason=reason, key=key, as_json=as_json
+            reference=reference,
+            out=out,
+            force=force,
+            wanted=wanted,
+            reason=reason,
+            key=key,
+            sign=sign,
+            as_json=as_json,
         )
         return await run(options, catalog, context, make_console())
 

@@ -19,8 +19,9 @@ from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.cli.lookup import find_recording
 from storage.cli.presentation import printable, write_json
 from storage.cli.recording_check import check_recording, orphans_of
-from storage.errors import StorageError
+from storage.errors import IntegrityBroken, StorageError
 from storage.integrity import PublicKeys, SigningKeys
+from storage.integrity.jws import read_jws
 from storage.integrity.verify import check_folder
 
 SHOWN = 50
@@ -35,6 +36,7 @@ class VerifyOptions:
     every: bool = False
     orphans: bool = False
     offline: Path | None = None
+    vcon: Path | None = None
     keys: tuple[Path, ...] = ()
     as_json: bool = False
 
@@ -87,6 +89,23 @@ def run_offline(options: VerifyOptions, console: Console) -> ExitCode:
     return _tell(found, console, as_json=options.as_json)
 
 
+def run_vcon(options: VerifyOptions, console: Console) -> ExitCode:
+    """Check the signature of an exported vCon; needs neither recorder nor catalog."""
+    if options.vcon is None or not options.keys:
+        raise CommandFailed("--vcon FILE needs --key PEM: the recorder's public key", ExitCode.USAGE)
+    found = Findings(recordings=1)
+    try:
+        data = options.vcon.read_bytes()
+    except OSError as error:
+        raise CommandFailed(f"{options.vcon}: {error.strerror}: name a signed vCon", ExitCode.NOT_FOUND) from error
+    try:
+        read_jws(data, PublicKeys.read(options.keys), name=str(options.vcon))
+        found.sealed, found.files = 1, 1
+    except IntegrityBroken as error:
+        found.faults.append((str(options.vcon), str(error)))
+    return _tell(found, console, as_json=options.as_json)
+
+
 def verify_recordings(
     ctx: typer.Context,
     *,
@@ -98,6 +117,9 @@ def verify_recordings(
     offline: Annotated[
         Path | None, typer.Option("--offline", metavar="DIR", help="Check this folder by its manifests alone.")
     ] = None,
+    vcon: Annotated[
+        Path | None, typer.Option("--vcon", metavar="FILE", help="Check the signature of an exported vCon.")
+    ] = None,
     key: Annotated[
         list[Path] | None, typer.Option("--key", metavar="PEM", help="Public key to trust, or a folder; repeatable.")
     ] = None,
@@ -106,18 +128,22 @@ def verify_recordings(
     """Check that recordings are exactly what they were when they were sealed. Exit code 5 when one is not.
 
     Example: recorder-admin verify --all --orphans
+
+    Example: recorder-admin verify --vcon call.json --key recorder.pem
     """
     options = VerifyOptions(
         references=tuple(references or ()),
         every=every,
         orphans=orphans,
         offline=offline,
+        vcon=vcon,
         keys=tuple(key or ()),
         as_json=as_json,
     )
-    if offline is not None:
+    if offline is not None or vcon is not None:
         try:
-            code = run_offline(options, make_console())
+            check = run_vcon if offline is None else run_offline
+            code = check(options, make_console())
         except StorageError as error:
             report(error, as_json=as_json)
             code = ExitCode(exit_code_of(error))

@@ -2,7 +2,8 @@
 
 `chain` checks the audit log, `keys` holds the signing key of a host and the public keys it trusts, `signed` writes and
 reads signed documents, `anchor` is the head of the audit log to be kept elsewhere, `manifest` (with `merkle`) states
-what a recording is, `verify` checks recordings by their manifests. Nothing here needs a database.
+what a recording is, `verify` checks recordings by their manifests, `jws` signs what other systems read. Nothing here
+needs a database.
 """
 
 from storage.integrity.anchor import Anchor

@@ -9,12 +9,15 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.x509.oid import NameOID
 
 from storage.errors import IntegrityBroken, StorageMisused, StoreForbidden
 
@@ -107,6 +110,24 @@ class SigningKeys:
         return self._private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+
+    @property
+    def certificate(self) -> bytes:
+        """A self-signed X.509 certificate (DER) of the present key, for forms that carry keys so; always the same.
+
+        Nobody vouches for it, and it has no end (RFC 5280 section 4.1.2.5): the key counts.
+        """
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Tandem signing key {self.key_id}")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(self._private.public_key())
+            .serial_number(int(self.key_id, 16) >> 1 or 1)
+            .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+        )
+        return builder.sign(self._private, None).public_bytes(serialization.Encoding.DER)
 
     def trusted(self) -> PublicKeys:
         """Return the keys that this host trusts: its own, former ones, and what was put into the public directory."""

@@ -28,6 +28,8 @@ from storage.catalog.records import GapKind, MetadataRevision, RenderedGap
 from storage.cli import CliContext, recordings_app
 from storage.cli.exit_codes import ExitCode
 from storage.files import FileStore, directory_of, file_name
+from storage.integrity import SigningKeys
+from storage.integrity.jws import read_jws
 from tests.integration.storage_samples import closing, opening, rendered
 
 pytestmark = pytest.mark.integration
@@ -149,6 +151,16 @@ async def test_a_vcon_carries_the_sound(exporter: Exporter, tmp_path: Path) -> N
     assert vcon["parties"][1]["sip"] == "sip:5550111@192.0.2.7"
     await exporter.made("--format", "vcon", "--out", str(tmp_path / "b.json"))
     assert json.loads((tmp_path / "b.json").read_text())["uuid"] == vcon["uuid"]
+
+
+async def test_a_signed_vcon_is_the_same_one(exporter: Exporter, tmp_path: Path) -> None:
+    out = tmp_path / "signed.json"
+    await exporter.made("--format", "vcon", "--sign", "--out", str(out))
+    keys = SigningKeys.open(exporter.context.keys_directory)
+    vcon = json.loads(read_jws(out.read_bytes(), keys.trusted(), name="signed.json"))
+    await exporter.made("--format", "vcon", "--out", str(tmp_path / "plain.json"))
+    unsigned = json.loads((tmp_path / "plain.json").read_text())
+    assert {**vcon, "created_at": ""} == {**unsigned, "created_at": ""}
 
 
 @pytest.mark.parametrize("name", ["case", "case.zip"])
