@@ -215,12 +215,19 @@ class GuardedAgent(UserAgent):
         self._answers: list[Outgoing] = []
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        """Judge a message, then take it, answer it, or drop it."""
-        if not self._may_act():
-            return
+        """Take a message, unless somebody else speaks for the site by now."""
+        if self._may_act():
+            super().receive(data, flow, now)
+
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
+        """Judge a message, then take it, answer it, or drop it.
+
+        What repeats a request that was let in is judged no more: a client that waits too long would use its rate up,
+        and be told 503 for a session that is being set up.
+        """
         fate = self._gate.judge(data, flow, now)
         if fate is Fate.PASS:
-            super().receive(data, flow, now)
+            super().take(data, flow, now)
         elif isinstance(fate, Outgoing):
             self._answers.append(fate)
 

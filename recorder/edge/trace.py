@@ -27,6 +27,9 @@ MAX_BYTES: Final = 64 << 20
 """Of all messages that wait; three seconds of the fastest signalling, or minutes of a database that is away."""
 MAX_BATCH: Final = 250
 """Messages of one statement. Preparing them holds the loop for 4 ms; a second of fast signalling at once took 40 ms."""
+MAX_ALIKE: Final = 3
+"""Of one message that is repeated before it is written: more tell nothing, and an overloaded recorder, whose clients
+repeat everything, would be busy with keeping them."""
 _TICK_S: Final = 1.0
 _SETTLED_S: Final = 1.5
 """A set-up and an end are over by then: each session costs two batches instead of one per message."""
@@ -99,12 +102,13 @@ class Tracer:
         trail = self._trails.get(event.dialog_id)
         if trail is None:
             trail = self._trails[event.dialog_id] = _Trail()
-        self._bytes += len(event.data)
         trail.latest = self._clock()
+        inbound = event.direction == "in"
+        if sum(kept.message == event.data and kept.inbound is inbound for kept in trail.messages) >= MAX_ALIKE:
+            return
+        self._bytes += len(event.data)
         trail.messages.append(
-            SipMessageTrace(
-                at=self._wall_clock(), inbound=event.direction == "in", flow=_describe(event), message=event.data
-            )
+            SipMessageTrace(at=self._wall_clock(), inbound=inbound, flow=_describe(event), message=event.data)
         )
 
     def ended(self, dialog_id: str, segment: UUID) -> None:

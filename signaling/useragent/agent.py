@@ -26,6 +26,7 @@ from signaling.useragent.identity import Identity, Limits
 from signaling.useragent.offers import SDP
 from signaling.useragent.prepared import Prepared, PreparedRequest
 from signaling.useragent.refreshing import conclude_refresh, refresh, serve_session
+from signaling.useragent.repetition import absorb
 from signaling.useragent.requesting import note_carrier, prepare_request, send_request
 from signaling.useragent.return_path import response_path
 from signaling.useragent.takeover import restore
@@ -79,6 +80,11 @@ class UserAgent:
 
         Never raises for what is in `data`: what cannot be used is answered if it can be, and reported as discarded.
         """
+        if not absorb(self._core, data, flow, now):
+            self.take(data, flow, now)
+
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take a message that is not the repetition of one that was let in; see `receive`, which calls this."""
         core = self._core
         if flow.reliable:
             core.open_flows.add(flow)

@@ -210,6 +210,8 @@ class Core:
         self.server: dict[TransactionKey, ServerExchange] = {}
         self.server_by_id: dict[str, ServerExchange] = {}
         self.merged: dict[MergeKey, TransactionKey] = {}
+        self.by_fingerprint: dict[bytes, ServerExchange] = {}
+        """Transactions by the bytes of their request, where it came by UDP."""
         self.client: dict[TransactionKey, ClientExchange] = {}
         self.client_by_id: dict[str, ClientExchange] = {}
         self.client_by_flow: dict[Flow, set[str]] = {}
@@ -219,6 +221,8 @@ class Core:
         """Connections on which something was received and that have not been reported closed."""
         self.traced_dialog: str | None = None
         """The dialog of the message in hand."""
+        self.fingerprint = b""
+        """Of the bytes of the message in hand; empty if it is not to be known by them."""
         self._writes: list[Outgoing] = []
         self._events: list[Event] = []
         self._numbered = 0

@@ -60,6 +60,7 @@ class ServerExchange:
         "agreement",
         "dialog_id",
         "echo",
+        "fingerprint",
         "flow",
         "guard",
         "initial",
@@ -69,6 +70,7 @@ class ServerExchange:
         "merge",
         "method",
         "offers",
+        "repetitions",
         "request_id",
         "sequence",
         "timer",
@@ -85,8 +87,13 @@ class ServerExchange:
         machine: ServerMachine,
         flow: Flow,
         local_tag: str,
+        fingerprint: bytes = b"",
     ) -> None:
         self.request_id = request_id
+        self.fingerprint = fingerprint
+        """By which the request is known when it comes again; empty if it is not."""
+        self.repetitions = 0
+        """Times that it came again and was known by its bytes."""
         self.key = key
         self.merge = merge
         self.machine = machine

@@ -51,7 +51,10 @@ def open_exchange(core: Core, arrival: Arrival, *, local_tag: str, trying: bool 
         machine=machine,
         flow=flow,
         local_tag=arrival.to_tag or local_tag,
+        fingerprint=core.fingerprint,
     )
+    if exchange.fingerprint:
+        core.by_fingerprint[exchange.fingerprint] = exchange
     core.server[exchange.key] = exchange
     core.server_by_id[exchange.request_id] = exchange
     if exchange.merge is not None:
@@ -138,6 +141,8 @@ def forget(core: Core, exchange: ServerExchange) -> None:
     core.queue.cancel(exchange.guard)
     del core.server_by_id[exchange.request_id]
     del core.server[exchange.key]
+    if core.by_fingerprint.get(exchange.fingerprint) is exchange:
+        del core.by_fingerprint[exchange.fingerprint]
     if exchange.merge is not None and core.merged.get(exchange.merge) == exchange.key:
         del core.merged[exchange.merge]
     entry = core.dialogs.get(exchange.dialog_id)

@@ -262,3 +262,13 @@ def test_the_user_agent_sees_what_passes_and_the_gates_answers_leave_with_its_ow
     assert [type(event) for event in agent.events()] == [InviteReceived]
     assert [response(sent).status for sent in agent.outgoing()] == [100]
     assert agent.outgoing() == []
+
+
+def test_a_repeated_request_that_was_let_in_uses_no_rate_up() -> None:
+    agent = GuardedAgent(Identity("192.0.2.40"), Gate(rules(burst=1)), token=iter(map(str, range(100))).__next__)
+    invite = message(number=1)
+    for _ in range(6):
+        agent.receive(invite, flow(), 0.0)
+    assert [response(sent).status for sent in agent.outgoing()] == [100] * 6
+    agent.receive(message(number=2), flow(), 0.0)
+    assert [response(sent).status for sent in agent.outgoing()] == [503]

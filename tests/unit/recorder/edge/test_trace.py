@@ -80,6 +80,18 @@ async def test_messages_from_before_the_session_exists_are_its_first() -> None:
     assert batch[0][1].flow == "udp 192.0.2.40:5060 192.0.2.30:5070"
 
 
+async def test_of_a_message_that_is_repeated_three_are_kept() -> None:
+    scene = Scene()
+    scene.live["d"] = SEGMENT
+    for _ in range(10):
+        scene.message(b"INVITE")
+        scene.message(b"SIP/2.0 100 Trying", inbound=False)
+    scene.message(b"ACK")
+    await scene.after(2)
+    assert scene.shelf.texts == [b"INVITE", b"SIP/2.0 100 Trying"] * 3 + [b"ACK"]
+    assert scene.tracer.dropped == 0
+
+
 async def test_a_session_that_is_busy_is_written_once_it_is_quiet() -> None:
     scene = Scene()
     scene.live["d"] = SEGMENT
