@@ -29,6 +29,8 @@ _MAX_FRAME: Final = 8 << 20
 """Bytes; a write is a few kilobytes, the largest holds a metadata document."""
 _CLOSE_S: Final = 1.0
 _LOOK_S: Final = 0.005
+_ANSWERED_TOLD_S: Final = 0.05
+"""That a request is answered may come so much later: a successor that does not know it yet gives the same answer."""
 _MAX_BACKLOG: Final = 64 << 20
 """Bytes that wait for a follower that does not read; beyond, it is cut off and begins anew. Ten thousand dialogs."""
 
@@ -115,6 +117,9 @@ class Feed:
         self._rounds = itertools.count(1)
         self._promises: dict[int, set[str]] = {}
         self._promised = asyncio.Event()
+        self._held = b""
+        """Frames that are told with the next one, or soon."""
+        self._soon: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
 
     async def serve(self, listener: socket.socket) -> None:
@@ -127,6 +132,9 @@ class Feed:
         """Stop, and wait until every follower has been left."""
         if self._server:
             self._server.close()
+        if self._soon:
+            self._soon.cancel()
+        self._tell_held()
         for stream in list(self._streams):
             stream.transport.abort()
         # A connection that is cancelled instead ends with a trace in the log (asyncio.streams).
@@ -158,9 +166,13 @@ class Feed:
         self._tell(Asked(request=request))
 
     def answered(self, request_id: str) -> None:
-        """Tell that it needs nobody's care any more."""
-        self.replica.answered(request_id)
-        self._tell(Answered(request_id=request_id))
+        """Tell that it needs nobody's care any more; one that was never told of needs no word."""
+        if not self.replica.answered(request_id) or not self._followers:
+            return
+        # A write of its own would wake every standby once more for each call.
+        self._held += framed(Answered(request_id=request_id))
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_ANSWERED_TOLD_S, self._tell_held)
 
     async def promised(self, nodes: Iterable[str], *, limit_s: float) -> bool:
         """Ask the frontends of these hosts not to take over; whether all of them promise within the limit."""
@@ -183,7 +195,16 @@ class Feed:
     def _tell(self, message: Frame) -> None:
         if not self._followers:
             return
-        data = framed(message)
+        self._send(framed(message))
+
+    def _tell_held(self) -> None:
+        self._soon = None
+        self._send(b"")
+
+    def _send(self, frame: bytes) -> None:
+        data, self._held = self._held + frame, b""
+        if not data:
+            return
         for stream in list(self._followers):
             if stream.transport.get_write_buffer_size() > _MAX_BACKLOG:
                 _log.warning("a standby does not read; it has to begin anew", standby=self._followers[stream])

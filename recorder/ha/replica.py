@@ -74,9 +74,9 @@ class Replica:
         while at - next(iter(self._unanswered.values()))[1] >= _ANSWERS_AWAITED:
             del self._unanswered[next(iter(self._unanswered))]
 
-    def answered(self, request_id: str) -> None:
-        """Forget a request."""
-        self._unanswered.pop(request_id, None)
+    def answered(self, request_id: str) -> bool:
+        """Forget a request; whether it was known."""
+        return self._unanswered.pop(request_id, None) is not None
 
     @property
     def awaiting(self) -> int:
