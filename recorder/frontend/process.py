@@ -52,8 +52,10 @@ _FORGET_AFTER: Final = timedelta(minutes=10)
 _STATUS_S: Final = 0.5
 _MOVES_PER_S: Final = 100
 """Re-INVITEs of ours; a third of what one frontend sets up per second."""
-_CATALOG_TIMEOUT_S: Final = 1.0
-"""A statement that takes longer counts as an absent database: the journal answers in its place."""
+_CATALOG_SILENCE_S: Final = 1.0
+"""A database that answers nothing for so long counts as absent: the journal answers in its place."""
+_CATALOG_TIMEOUT_S: Final = 4.0
+"""A single statement that takes longer counts so as well, whatever else is answered: its client waits."""
 
 
 def run(assignment: Assignment) -> None:
@@ -73,7 +75,10 @@ async def _run(assignment: Assignment) -> None:
     loop.on_reload = edge.reload
     loop.start()
     catalog = await Catalog.expect(
-        assignment.dsn, max_size=assignment.settings.database.pool_size, timeout_s=_CATALOG_TIMEOUT_S
+        assignment.dsn,
+        max_size=assignment.settings.database.pool_size,
+        timeout_s=_CATALOG_TIMEOUT_S,
+        silence_s=_CATALOG_SILENCE_S,
     )
     async with catalog, asyncio.TaskGroup() as group:
         standby = Standby(assignment, loop, catalog, group, edge)

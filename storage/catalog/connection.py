@@ -45,6 +45,8 @@ _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
 _LET_GO_S: Final = 1.0
 """How long a statement that nobody waits for any more may take to be cancelled; then its connection is closed."""
+_LATE_S: Final = 0.05
+"""A timer that fires so late tells that this process was kept from its work; answers may lie unread meanwhile."""
 T = TypeVar("T")
 
 
@@ -119,11 +121,21 @@ def translated() -> Iterator[None]:
 
 
 class Database:
-    """A pool of connections and the named statements that run on it; every error is ours."""
+    """A pool of connections and the named statements that run on it; every error is ours.
 
-    def __init__(self, pool: Pool, statements: dict[str, str]) -> None:
+    Args:
+        pool: of connections; its `command_timeout` bounds every statement.
+        statements: by name.
+        silence_s: a statement is given up earlier once the server has answered nobody for so long; None: it is not.
+
+    """
+
+    def __init__(self, pool: Pool, statements: dict[str, str], *, silence_s: float | None = None) -> None:
         self.pool = pool
         self.statements = statements
+        self._silence_s = silence_s
+        self._heard_at = 0.0
+        """Loop time of the server's latest answer."""
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def row(self, name: str, *arguments: Any) -> asyncpg.Record:
@@ -155,7 +167,7 @@ class Database:
     async def _on_a_connection(self, run: Callable[[Pooled], Awaitable[T]]) -> T:
         connection = await self.pool.acquire()
         try:
-            result = await run(connection)
+            result = await (run(connection) if self._silence_s is None else self._while_heard(run(connection)))
         except (TimeoutError, asyncio.CancelledError):
             # The driver now cancels the statement by a connection of its own, to a server that is slow or not there.
             # Whoever asked has waited long enough and does not wait for that as well.
@@ -167,6 +179,41 @@ class Database:
             await self.pool.release(connection)
             raise
         await self.pool.release(connection)
+        return result
+
+    async def _while_heard(self, statement: Awaitable[T]) -> T:
+        """Wait for a statement while the server answers others; raises TimeoutError once it is silent.
+
+        A server that is only slow must not count as absent: a statement that is cancelled and made once more costs it
+        twice, and its connection may have to be made anew.
+        """
+        assert self._silence_s is not None  # noqa: S101 - see the only caller
+        silence_s, loop = self._silence_s, asyncio.get_running_loop()
+        began = loop.time()
+        due = began + silence_s
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal due, timer
+            now = loop.time()
+            silent_until = max(began, self._heard_at) + silence_s
+            if now < silent_until:
+                due = silent_until
+            elif now - due > _LATE_S:
+                due = now + _LATE_S
+            else:
+                limit.reschedule(now)
+                return
+            timer = loop.call_at(due, look)
+
+        async with asyncio.timeout(None) as limit:
+            timer = loop.call_at(due, look)
+            try:
+                result = await statement
+            finally:
+                if timer:
+                    timer.cancel()
+        self._heard_at = loop.time()
         return result
 
     async def _let_go(self, connection: Pooled) -> None:

@@ -70,8 +70,8 @@ class Catalog(SessionWrites):
     call with the same arguments: it takes effect once), `StorageMisused` for wrong arguments.
     """
 
-    def __init__(self, pool: Pool, dsn: str, *, timeout_s: float) -> None:
-        super().__init__(Database(pool, _statements()))
+    def __init__(self, pool: Pool, dsn: str, *, timeout_s: float, silence_s: float | None = None) -> None:
+        super().__init__(Database(pool, _statements(), silence_s=silence_s))
         self.audit = AuditLog(self._database)
         """Who did what, and why."""
         self.files = FileLives(self._database)
@@ -92,17 +92,35 @@ class Catalog(SessionWrites):
         """The lease between hosts, and their register."""
 
     @classmethod
-    async def expect(cls, dsn: str, *, max_size: int = 8, timeout_s: float = 5.0, application: str = "tandem") -> Self:
+    async def expect(
+        cls,
+        dsn: str,
+        *,
+        max_size: int = 8,
+        timeout_s: float = 5.0,
+        silence_s: float | None = None,
+        application: str = "tandem",
+    ) -> Self:
         """Return a catalog that connects when it is used; until the database answers, each call says that it is away.
+
+        `timeout_s` bounds every statement, and connecting unless `silence_s` is given: that bounds connecting, and a
+        statement as well while the server answers no other one.
 
         Obligation: somebody else makes sure that the schema is this program's.
         """
         with translated():
             try:
-                pool = await _pool(dsn, min_size=0, max_size=max_size, timeout_s=timeout_s, application=application)
+                pool = await _pool(
+                    dsn,
+                    min_size=0,
+                    max_size=max_size,
+                    timeout_s=timeout_s,
+                    connect_s=timeout_s if silence_s is None else silence_s,
+                    application=application,
+                )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
-        return cls(pool, dsn, timeout_s=timeout_s)
+        return cls(pool, dsn, timeout_s=timeout_s, silence_s=silence_s)
 
     @classmethod
     async def connect(
@@ -127,6 +145,7 @@ class Catalog(SessionWrites):
                     min_size=min_size,
                     max_size=max_size,
                     timeout_s=timeout_s,
+                    connect_s=timeout_s,
                     application=application,
                     for_people=for_people,
                 )
@@ -286,13 +305,20 @@ def _shallow(record: RenderedFile | RenderedGap | RenderedStream) -> dict[str, A
 
 
 async def _pool(
-    dsn: str, *, min_size: int, max_size: int, timeout_s: float, application: str, for_people: bool = False
+    dsn: str,
+    *,
+    min_size: int,
+    max_size: int,
+    timeout_s: float,
+    connect_s: float,
+    application: str,
+    for_people: bool = False,
 ) -> Pool:
     return await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
-        timeout=timeout_s,
+        timeout=connect_s,
         command_timeout=timeout_s,
         max_inactive_connection_lifetime=0,
         reset=_leave_as_is,
