@@ -37,6 +37,8 @@ class CaptureStore:
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         """Descriptor, for syncing the file system."""
         self._day = ("", -1)
+        self._day_is_new = False
+        """The name of the day's directory has not been given to a sync yet."""
         self.free_bytes = 0
         """When it was measured last."""
         self.measure()
@@ -63,9 +65,16 @@ class CaptureStore:
                 raise CaptureLost(str(self._path), error) from error
             raise CommandRefused(RefusalReason.DISK_FAILED, str(error)) from error
 
-    def to_sync(self, file: CaptureFile) -> tuple[int, int, int]:
-        """Return the descriptors whose sync makes a capture, just created, durable with its name."""
-        return file.fd, self._day[1], self.root
+    def to_sync(self, file: CaptureFile) -> tuple[int, ...]:
+        """Return the descriptors whose sync makes a capture, just created, durable with its name.
+
+        Syncs run in the order in which they are asked for, so that the first of a day makes the directory durable for
+        all of them.
+        """
+        if self._day_is_new:
+            self._day_is_new = False
+            return file.fd, self._day[1], self.root
+        return file.fd, self._day[1]
 
     def close(self) -> None:
         """Give the directories back, after the last sync."""
@@ -79,6 +88,7 @@ class CaptureStore:
         if self._day[0] != day:
             path.mkdir(exist_ok=True)
             before = self._day[1]
+            self._day_is_new = True
             self._day = (day, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             if before >= 0:
                 # Behind every sync that still uses it.

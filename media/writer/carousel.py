@@ -58,11 +58,20 @@ class Group:
     paused: list[tuple[int, int]] = field(default_factory=list)
     """Descriptor and port row of streams whose payload is not wanted."""
     streams: int = 0
+    stale: bool = False
+    """A session came, went, or changed its streams; the socket lists are built anew before the next visit, once for
+    all that happened since the last."""
+
+    def change(self) -> None:
+        """Take note that a session came, went, or changed its streams."""
+        self.stale = True
+        self.streams = sum([len(session.streams) for session in self.sessions.values()])
 
     def refresh(self) -> None:
-        """Build the socket lists anew after a session came, went, or changed its streams."""
-        self.rtp, self.rtcp, self.paused = sockets_of(*self.sessions.values())
-        self.streams = sum(len(session.streams) for session in self.sessions.values())
+        """Make the socket lists those of the present streams."""
+        if self.stale:
+            self.stale = False
+            self.rtp, self.rtcp, self.paused = sockets_of(*self.sessions.values())
 
 
 def sockets_of(*sessions: LiveSession) -> tuple[Sockets, Sockets, list[tuple[int, int]]]:
@@ -109,17 +118,17 @@ class Carousel:
             heapq.heappush(self._turns, (now + phase * self._interval_s, group.order, group))
         group.sessions[session.slot] = session
         self._home[session.slot] = group
-        group.refresh()
+        group.change()
 
     def remove(self, session: LiveSession) -> None:
         """Visit a session no more."""
         group = self._home.pop(session.slot)
         del group.sessions[session.slot]
-        group.refresh()
+        group.change()
 
     def refresh(self, session: LiveSession) -> None:
         """Take note of a session's changed streams."""
-        self._home[session.slot].refresh()
+        self._home[session.slot].change()
 
     def next_turn(self) -> float | None:
         """Return the monotonic seconds of the next visit, or None if there is nobody to visit."""
@@ -137,5 +146,6 @@ class Carousel:
             if following <= now:
                 following = now + self._interval_s
             heapq.heappush(self._turns, (following, order, group))
+            group.refresh()
             return group, now - turn
         return None
