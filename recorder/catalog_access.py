@@ -39,7 +39,13 @@ async def prepare_catalog(dsn: str, loop: ChildLoop) -> bool:
 
 
 async def open_catalog(
-    dsn: str, loop: ChildLoop, *, max_size: int, timeout_s: float = 5.0, application: str = "tandem"
+    dsn: str,
+    loop: ChildLoop,
+    *,
+    max_size: int,
+    timeout_s: float = 5.0,
+    application: str = "tandem",
+    background: bool = False,
 ) -> Catalog | None:
     """Migrate and connect as soon as the database answers.
 
@@ -50,7 +56,9 @@ async def open_catalog(
     while not (loop.stopped.is_set() or loop.draining.is_set()):
         try:
             await migrate(dsn)
-            return await Catalog.connect(dsn, max_size=max_size, timeout_s=timeout_s, application=application)
+            return await Catalog.connect(
+                dsn, max_size=max_size, timeout_s=timeout_s, application=application, background=background
+            )
         except SchemaMismatch as error:
             loop.fatal(f"catalog: {error}")
             await loop.stopped.wait()

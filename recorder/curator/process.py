@@ -61,7 +61,9 @@ class _Process:
 
     async def run(self) -> None:
         self._loop.start()
-        catalog = await open_catalog(self._assignment.dsn, self._loop, max_size=3, application="tandem-curator")
+        catalog = await open_catalog(
+            self._assignment.dsn, self._loop, max_size=3, application="tandem-curator", background=True
+        )
         if catalog is None:
             return
         settings = self._assignment.settings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
@@ -45,6 +47,8 @@ _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
 _LET_GO_S: Final = 1.0
 """How long a statement that nobody waits for any more may take to be cancelled; then its connection is closed."""
+BACKGROUND_NICE: Final = 10
+"""Not 19: a backend that holds what others wait for has to come to its end."""
 _LATE_S: Final = 0.05
 """A timer that fires so late tells that this process was kept from its work; answers may lie unread meanwhile."""
 T = TypeVar("T")
@@ -73,6 +77,24 @@ async def set_up(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", format="text", encoder=encode_json, decoder=msgspec.json.decode
     )
+
+
+async def set_up_in_background(connection: Connection) -> None:
+    """Prepare a new connection whose statements give way to those that clients wait for.
+
+    The backend gets a lower CPU priority where it is a process of this machine; a server elsewhere is left alone.
+    """
+    await set_up(connection)
+    if await connection.fetchval("SELECT inet_server_addr() IS NULL"):  # by Unix socket
+        _step_back(connection.get_server_pid())
+
+
+def _step_back(backend: int) -> None:
+    # Gone already, of another process namespace, or another user's: then it runs as it is.
+    with suppress(OSError):
+        if Path(f"/proc/{backend}/cmdline").read_bytes().startswith(b"postgres:"):
+            lowered = max(os.getpriority(os.PRIO_PROCESS, backend), BACKGROUND_NICE)
+            os.setpriority(os.PRIO_PROCESS, backend, lowered)
 
 
 def encode_json(value: object) -> str:

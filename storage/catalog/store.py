@@ -19,7 +19,7 @@ import asyncpg
 from storage.catalog import reading, search, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.captures import Captures
-from storage.catalog.connection import Database, Pool, set_up, translated
+from storage.catalog.connection import Database, Pool, set_up, set_up_in_background, translated
 from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
 from storage.catalog.file_lives import FileLives
@@ -132,11 +132,13 @@ class Catalog(SessionWrites):
         timeout_s: float = 5.0,
         application: str = "tandem",
         for_people: bool = False,
+        background: bool = False,
     ) -> Self:
         """Open the pool and check that the migrations of this program are applied.
 
         `timeout_s` bounds connecting and every statement. `for_people` plans each search for its own values: worth it
-        for listings, too slow for what is written before a 200. Call `close` afterwards, or use `async with`.
+        for listings, too slow for what is written before a 200. `background`: statements give way to those that clients
+        wait for. Call `close` afterwards, or use `async with`.
         """
         with translated():
             try:
@@ -148,6 +150,7 @@ class Catalog(SessionWrites):
                     connect_s=timeout_s,
                     application=application,
                     for_people=for_people,
+                    background=background,
                 )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
@@ -313,6 +316,7 @@ async def _pool(
     connect_s: float,
     application: str,
     for_people: bool = False,
+    background: bool = False,
 ) -> Pool:
     return await asyncpg.create_pool(
         dsn,
@@ -322,7 +326,7 @@ async def _pool(
         command_timeout=timeout_s,
         max_inactive_connection_lifetime=0,
         reset=_leave_as_is,
-        init=set_up,
+        init=set_up_in_background if background else set_up,
         server_settings={
             "application_name": application,
             **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import asyncpg
 import pytest
 
 from storage.catalog import Catalog
+from storage.catalog.connection import BACKGROUND_NICE
 from storage.catalog.records import (
     CallFacts,
     DialogCheckpoint,
@@ -540,6 +542,18 @@ class TestConnecting:
                 await blocker.close()
             # Twice, if the lock was gone before the statement was cancelled.
             assert await catalog.acquire_lease() in {1, 2}
+
+    async def test_statements_in_the_background_give_way_to_those_that_clients_wait_for(self, catalog_dsn: str) -> None:
+        nice = {}
+        for background in (False, True):
+            name = f"catalog-{background}"
+            async with await Catalog.connect(
+                catalog_dsn, min_size=2, application=name, background=background
+            ) as catalog:
+                found = await rows(catalog_dsn, "SELECT pid FROM pg_stat_activity WHERE application_name = $1", name)
+                nice[background] = [os.getpriority(os.PRIO_PROCESS, row["pid"]) for row in found]
+                assert await catalog.list_jobs() == []
+        assert nice[True] == [max(nice[False][0], BACKGROUND_NICE)] * 2
 
     async def test_a_server_that_became_a_standby_is_left(self, catalog_dsn: str) -> None:
         """Old connections to it would refuse writes for ever; new ones look for the primary."""
