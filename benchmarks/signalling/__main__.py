@@ -1,8 +1,8 @@
 """What signalling costs: set-ups per second and core, time to the 200, memory per dialog, restoring dialogs.
 
-`python -m benchmarks.signalling [--short] [--only core|setup|latency|dialogs]`. The long form opens 10,000 dialogs,
-which takes two minutes. Every set-up is durable in PostgreSQL before its 200. Every figure is printed with its goal;
-the exit code tells whether anything was refused or lost, not whether a goal was met: the machine may be busy.
+`python -m benchmarks.signalling [--short] [--only core|setup|calls|latency|dialogs]`. The long form opens 10,000
+dialogs, which takes two minutes. Every set-up is durable in PostgreSQL before its 200. Every figure is printed with its
+goal; the exit code tells whether anything was refused or lost, not whether a goal was met: the machine may be busy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ _SETTLED_S = 35.0
 """64*T1 and some: until then transactions absorb retransmissions."""
 _OPENED_PER_S: Final = 130
 """Ten thousand dialogs then open in 77 s."""
-_PARTS = ("core", "setup", "latency", "dialogs")
+_PARTS = ("core", "setup", "calls", "latency", "dialogs")
+_CARRIED_PER_S: Final = 40
+"""Set-ups that two cores carry although they serve clients, PostgreSQL, writers and curators as well: beyond that the
+figure would be one of requests that are repeated."""
+_ENDED_S: Final = 10.0
+"""After the last call, until most of what curators do for it is done."""
 
 
 def main() -> int:
@@ -41,6 +46,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tandem-signalling-") as name:
         if options.only in {None, "setup"}:
             faults += _setup(Path(name) / "setup", cost, calls=600 if options.short else 3000)
+        if options.only in {None, "calls"}:
+            faults += _calls(Path(name) / "calls", calls=400 if options.short else 2000)
         if options.only in {None, "latency"}:
             faults += _latency(Path(name) / "latency", seconds=5 if options.short else 30)
         if options.only in {None, "dialogs"}:
@@ -61,25 +68,45 @@ def _report_core(cost: CoreCost) -> None:
 
 
 def _setup(directory: Path, cost: CoreCost, *, calls: int) -> list[str]:
-    """Set-ups as fast as they come: CPU of the frontend for each."""
+    """Set-ups at a rate that is carried: CPU of the frontend for each."""
     faults = []
     directory.mkdir()
     with Bench(directory, streams=2 * calls + 100) as bench:
         for door in DOORS:
-            load = bench.place(door, calls, 300)
-            hung_up = bench.hang_up(load.dialogs, 300)
+            load = bench.place(door, calls, _CARRIED_PER_S)
+            hung_up = bench.hang_up(load.dialogs, _CARRIED_PER_S)
             faults += _faults(f"set-up {door}", load, calls) + hung_up.faults + bench.refusals()
             print(
                 f"set-up, {door}: {load.cpu_ms:.2f} ms CPU of the frontend, {load.cpu_ms * 1e3 / cost.parse:.1f} times"
-                f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered 300/s: {load.rate:.0f}/s,"
-                f" {load.repeated} requests repeated); BYE {hung_up.cpu_ms:.2f} ms",
+                f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered {_CARRIED_PER_S}/s,"
+                f" carried {load.rate:.0f}/s, {load.repeated} requests repeated, client {load.client_cpu_ms:.2f} ms)"
+                f"; BYE {hung_up.cpu_ms:.2f} ms",
                 flush=True,
             )
     return faults
 
 
+def _calls(directory: Path, *, calls: int) -> list[str]:
+    """What whole calls cost all processes together, from the INVITE to the finished recording."""
+    directory.mkdir()
+    with Bench(directory, streams=2 * calls + 100) as bench:
+        # What is done once, such as planning statements, is no part of a call.
+        warm = bench.place("msr", _CARRIED_PER_S, _CARRIED_PER_S, hold_s=1.0)
+        time.sleep(_ENDED_S)
+        before = bench.cpu_of_all()
+        load = bench.place("msr", calls, _CARRIED_PER_S, hold_s=2.0)
+        time.sleep(_ENDED_S)
+        after = bench.cpu_of_all()
+        costs = {what: (used - before.get(what, 0.0)) * 1e3 / calls for what, used in after.items()}
+        print(f"one MSR call of 2 s at {load.rate:.0f}/s, CPU ms: {sum(costs.values()):.1f} in all", flush=True)
+        for what, cost in sorted(costs.items(), key=lambda one: -one[1]):
+            print(f"  {what}: {cost:.2f}")
+        print(f"  (the client beside them: {load.client_cpu_ms:.2f})", flush=True)
+        return _faults("calls", warm, _CARRIED_PER_S) + _faults("calls", load, calls) + bench.refusals()
+
+
 def _latency(directory: Path, *, seconds: int) -> list[str]:
-    """Time to the 200 at half the load, with 1,000 dialogs open."""
+    """Time to the 200 at 150 calls per second, each of 2 s, with 1,000 dialogs open."""
     directory.mkdir()
     rate, opened = 150, 1000
     calls = rate * seconds
@@ -89,7 +116,7 @@ def _latency(directory: Path, *, seconds: int) -> list[str]:
         print(
             f"INVITE to 200 at {rate}/s with {opened} dialogs open: p50 {load.p50_ms:.1f}, p99 {load.p99_ms:.1f} ms;"
             f" goal 20 (of which the configured delay 3; generator late by p99 {load.lateness_p99_ms:.1f} ms,"
-            f" {load.repeated} requests repeated)",
+            f" {load.repeated} requests repeated; client {load.client_cpu_ms:.2f} ms CPU a call)",
             flush=True,
         )
         return _faults("open", base, opened) + _faults("latency", load, calls) + bench.refusals()

@@ -1,7 +1,8 @@
 """The benchmark's clients, in a process of their own: sets calls up at a given rate and says how long each 200 took.
 
 `python -m benchmarks.signalling.generator PORT --calls N --rate R [--hold S]` prints one JSON object. Literal messages
-over one UDP socket, repeated by the rules of RFC 3261 Timer A; nothing of the project's own signalling.
+over one UDP socket, repeated by the rules of RFC 3261 timers A and E: an INVITE until its 100 comes. Nothing of the
+project's own signalling.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from benchmarks.signalling.messages import DOORS, Door, in_dialog, invite
 
 _HOST: Final = "127.0.0.1"
 _T1_S: Final = 0.5
+_T2_S: Final = 4.0
 _LIMIT_S: Final = 32.0
+"""Timers B and F."""
+_PATIENCE_S: Final = 120.0
 _CALL: Final = re.compile(rb"\r\nCall-ID: ([0-9a-f]{32})@")
 _TAG: Final = re.compile(rb"\r\nTo: [^\r]*;tag=([^\r;]+)")
 _CONTACT: Final = re.compile(rb"\r\nContact: <([^>]+)>")
@@ -43,6 +47,8 @@ class Outcome:
     """Requests that were sent again."""
     lateness: list[float] = field(default_factory=list)
     """How late this process sent its INVITEs: its own share of the latencies."""
+    cpu_s: float = 0.0
+    """Of this process, while it placed calls or hung up."""
     seconds: float = 0.0
     """From the first INVITE to the last 200."""
     dialogs: list[tuple[str, str, str]] = field(default_factory=list)
@@ -56,6 +62,8 @@ class _Request:
     data: bytes
     sent_at: float
     interval: float = _T1_S
+    proceeding: bool = False
+    """A provisional response came: an INVITE is not repeated any more (RFC 3261 section 17.1.1.2)."""
 
 
 class Clients:
@@ -84,7 +92,7 @@ class Clients:
             invite(self._door, call, target=self._target, host=_HOST, port=self._port, streams=self._streams)
             for call in fresh
         ]
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         placed = 0
         while placed < calls or self._waiting or (hold_s is not None and self._established):
             now = time.perf_counter()
@@ -98,13 +106,14 @@ class Clients:
             wait = max(0.0, min([now + 0.05, *due]) - time.perf_counter())
             if select.select([self._socket], [], [], wait)[0]:
                 self._read(began, hold_s)
+        self.outcome.cpu_s = time.process_time() - used
         self.outcome.dialogs = [(call, tag, uri) for call, (tag, uri) in self._established.items()]
         return self.outcome
 
     def hang_up(self, dialogs: Sequence[tuple[str, str, str]], rate: float) -> Outcome:
         """End calls of an earlier run, `rate` per second."""
         self._established = {call: (tag, uri) for call, tag, uri in dialogs}
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         for number, (call, _, _) in enumerate(dialogs):
             self._later(began + number / rate, "hang-up", call)
         while self._waiting or self._established:
@@ -112,6 +121,7 @@ class Clients:
             self._serve_timers(now, None)
             if select.select([self._socket], [], [], 0.005)[0]:
                 self._read(began, None)
+        self.outcome.cpu_s = time.process_time() - used
         return self.outcome
 
     def _send(self, request: _Request) -> None:
@@ -133,14 +143,22 @@ class Clients:
             request = self._waiting.get((what, call))
             if request is None:
                 continue
-            if now - request.sent_at > _LIMIT_S:
-                del self._waiting[what, call]
-                self.outcome.unanswered += 1
+            if request.proceeding:
+                # Timer B ran until the 1xx only: whoever waits for a recorder gives up when it likes to.
+                if now - request.sent_at < _PATIENCE_S:
+                    self._later(request.sent_at + _PATIENCE_S, what, call)
+                    continue
+            elif now - request.sent_at <= _LIMIT_S:
+                self._repeat(request, now)
                 continue
-            self._socket.send(request.data)
-            self.outcome.repeated += 1
-            request.interval = min(2 * request.interval, 4.0)
-            self._later(now + request.interval, what, call)
+            del self._waiting[what, call]
+            self.outcome.unanswered += 1
+
+    def _repeat(self, request: _Request, now: float) -> None:
+        self._socket.send(request.data)
+        self.outcome.repeated += 1
+        request.interval = 2 * request.interval if request.method == "INVITE" else min(2 * request.interval, _T2_S)
+        self._later(now + request.interval, request.method, request.call)
 
     def _within(self, method: str, call: str, number: int, tag: str, uri: str) -> bytes:
         return in_dialog(method, call, number, target=self._target, host=_HOST, port=self._port, tag=tag, uri=uri)
@@ -152,13 +170,15 @@ class Clients:
             except (BlockingIOError, ConnectionRefusedError):
                 return
             now = time.perf_counter()
-            if not data.startswith(b"SIP/2.0 ") or data.startswith(b"SIP/2.0 1"):
-                continue
-            found = _CALL.search(data)
+            found = _CALL.search(data) if data.startswith(b"SIP/2.0 ") else None
             if found is None:
                 continue
             call = found[1].decode()
             method = "BYE" if b" BYE\r\n" in data else "INVITE"
+            if data.startswith(b"SIP/2.0 1"):
+                if method == "INVITE" and (waiting := self._waiting.get((method, call))):
+                    waiting.proceeding = True
+                continue
             request = self._waiting.pop((method, call), None)
             if not data.startswith(b"SIP/2.0 200 "):
                 if request:

@@ -6,6 +6,7 @@ one that is quiet, and the generator's own lateness is measured beside them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,9 +15,12 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import asyncpg
 
 from benchmarks.recording import cpu_seconds
 from benchmarks.signalling.messages import Door
@@ -26,6 +30,7 @@ from tests.kit.running import RunningRecorder, eventually
 _REFUSED: Final = re.compile(r"session refused .*?reason=('[^']*'|\"[^\"]*\"|\S+)")
 _RESTORED_S: Final = 60.0
 _OTHER_DESCRIPTORS: Final = 600
+_ASKERS: Final = {"tandem": "frontends", "tandem-curator": "curators"}
 _TAKEOVER: Final = re.compile(r"active dialogs=(\d+) .*takeover_ms=([\d.]+)")
 
 
@@ -45,6 +50,8 @@ class Load:
     """Of the generator."""
     cpu_ms: float
     """Of the frontend, for each call."""
+    client_cpu_ms: float
+    """Of the generator, for each call."""
     dialogs: list[list[str]]
 
     @property
@@ -97,6 +104,23 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         # Nothing is left to be finalised that anybody wants.
         self.recorder.kill_everything()
+
+    def cpu_of_all(self) -> dict[str, float]:
+        """Return the CPU seconds that each kind of process has used so far; PostgreSQL by whom it works for."""
+        used: Counter[str] = Counter()
+        for process in self._target.processes():
+            if process["pid"]:
+                standby = " standing by" if process["state"] == "standby" else ""
+                used[process["role"] + standby] += cpu_seconds(process["pid"])
+        assert self.recorder.process
+        used["supervisor"] += cpu_seconds(self.recorder.process.pid)
+        running = self._target.state_dir.read_running()
+        assert running is not None
+        asked_by = asyncio.run(_backends(running.dsn))
+        for pid in self._target.postgres():
+            with suppress(OSError):  # a worker that has ended since
+                used[f"PostgreSQL for {_ASKERS.get(asked_by.get(pid, ''), 'itself')}"] += cpu_seconds(pid)
+        return dict(used)
 
     def memory_kb(self) -> int:
         """Return the resident memory of the active frontend in kB."""
@@ -154,8 +178,21 @@ class Bench:
             p99_ms=_quantile(times, 0.99) * 1e3,
             lateness_p99_ms=_quantile(sorted(found["lateness"]), 0.99) * 1e3,
             cpu_ms=cpu_s / calls * 1e3,
+            client_cpu_ms=found["cpu_s"] / calls * 1e3,
             dialogs=found["dialogs"],
         )
+
+
+async def _backends(dsn: str) -> dict[int, str]:
+    """Return which application each connection to PostgreSQL is of."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return {
+            row["pid"]: row["application_name"]
+            for row in await connection.fetch("SELECT pid, application_name FROM pg_stat_activity")
+        }
+    finally:
+        await connection.close()
 
 
 def most_dialogs() -> int:

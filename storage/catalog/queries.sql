@@ -50,12 +50,12 @@ ORDER BY d.position
 SELECT end_dialog_v1($1, $2, $3)
 
 -- name: load_dialogs
--- Live dialogs, and those that ended after $1; oldest first, so that a takeover restores in order.
+-- Live dialogs, and those that ended after $1; the next $4 of them behind the name $3.
 SELECT d.dialog_id, d.epoch, d.writer, d.segment_id, s.recording_id, r.record_identifier, d.snapshot, d.updated_at,
-    d.ended_at
+    d.ended_at, s.opened_at
 FROM dialogs d JOIN segments s ON s.id = d.segment_id JOIN recordings r ON r.id = s.recording_id
-WHERE d.lease = $2 AND (d.ended_at IS NULL OR d.ended_at > $1)
-ORDER BY s.opened_at, d.dialog_id
+WHERE d.lease = $2 AND (d.ended_at IS NULL OR d.ended_at > $1) AND d.dialog_id > $3
+ORDER BY d.dialog_id LIMIT $4
 
 -- name: forget_dialogs
 SELECT forget_dialogs_v1($1, $2, $3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -35,6 +35,9 @@ from storage.catalog.records import (
 )
 from storage.catalog.text import key, optional_key, storable
 from storage.errors import StaleEpoch, StorageMisused
+
+DIALOGS_AT_ONCE: Final = 1000
+"""Dialogs of one statement; some 2 MB."""
 
 
 class SessionWrites:
@@ -110,14 +113,26 @@ class SessionWrites:
     async def load_dialogs(
         self, *, ended_within: timedelta | None = None, lease: str = FRONTEND_LEASE
     ) -> list[StoredDialog]:
-        """Return the live dialogs, and those that ended within the given time (to absorb retransmissions)."""
+        """Return the live dialogs, and those that ended within the given time (to absorb retransmissions).
+
+        Oldest first. Obligation: be the holder of the lease, so that nobody writes meanwhile.
+        """
         since = None if ended_within is None else datetime.now(UTC) - ended_within
-        return [
-            StoredDialog(
-                **{**row, "segment_id": UUID(str(row["segment_id"])), "recording_id": UUID(str(row["recording_id"]))}
-            )
-            for row in await self._database.rows("load_dialogs", since, lease)
-        ]
+        found: list[tuple[datetime, StoredDialog]] = []
+        after = ""
+        while True:
+            # In pages: ten thousand at once take as long as a database that does not answer.
+            page = await self._database.rows("load_dialogs", since, lease, after, DIALOGS_AT_ONCE)
+            for row in page:
+                fields = dict(row)
+                opened_at = fields.pop("opened_at")
+                ids = {name: UUID(str(row[name])) for name in ("segment_id", "recording_id")}
+                found.append((opened_at, StoredDialog(**{**fields, **ids})))
+            if len(page) < DIALOGS_AT_ONCE:
+                break
+            after = page[-1]["dialog_id"]
+        found.sort(key=lambda one: (one[0], one[1].dialog_id))
+        return [dialog for _, dialog in found]
 
     async def forget_dialogs(self, ended_before: datetime, epoch: int, *, lease: str = FRONTEND_LEASE) -> int:
         """Delete dialogs that ended before the given time; returns how many."""

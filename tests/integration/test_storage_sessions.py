@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from storage.catalog import Catalog
+from storage.catalog import Catalog, sessions
 from storage.catalog.connection import BACKGROUND_NICE
 from storage.catalog.records import (
     CallFacts,
@@ -111,6 +111,19 @@ class TestOpening:
         assert found.summary.state is RecordingState.FINALISING
         assert found.segments[0].state is SegmentState.CLOSED
         assert await catalog.load_dialogs() == []
+
+    async def test_dialogs_are_loaded_in_pages_and_come_oldest_first(
+        self, catalog: Catalog, epoch: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sessions, "DIALOGS_AT_ONCE", 2)
+        samples = [
+            opening(f"call-{number}", epoch=epoch, at=START - timedelta(seconds=7 * number % 5)) for number in range(5)
+        ]
+        expected = sorted(samples, key=lambda sample: (sample.opened_at, sample.dialog_id))
+        for count, sample in enumerate(samples):
+            assert len(await catalog.load_dialogs()) == count
+            await catalog.open_segment(sample)
+        assert [dialog.dialog_id for dialog in await catalog.load_dialogs()] == [one.dialog_id for one in expected]
 
     async def test_twenty_at_once_make_one_recording_and_twenty_ordinals(self, catalog: Catalog, epoch: int) -> None:
         opened = await asyncio.gather(*(catalog.open_segment(opening(epoch=epoch)) for _ in range(20)))
