@@ -27,7 +27,7 @@ from tests.failover.files.victim import run as run_victim
 from tests.kit.curating import Curating
 from tests.unit.media.pipeline.recordings import sound, wav_channels
 
-LAST_STEP = 45
+LAST_STEP = 40
 """What one recording takes; a later death is a curator that lived."""
 SECONDS = 0.1
 """Sound of one session, of each party."""
