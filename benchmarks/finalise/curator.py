@@ -31,6 +31,7 @@ from recorder.channel import Channel
 from recorder.config import Settings, load_settings
 from recorder.curator.process import run
 from recorder.errors import ChannelLostError
+from recorder.logs import configure_logging
 from recorder.role import Assignment
 from storage.catalog import Catalog, migrate
 from storage.postgres import EmbeddedPostgres
@@ -61,6 +62,7 @@ def _server_cpu_s(server: EmbeddedPostgres) -> float:
 
 
 def _curate(settings: Settings, dsn: str, sock: socket.socket, profile: Path | None) -> None:
+    configure_logging(settings.log, role="curator", name="curator-1")
     assignment = Assignment("curator-1", "bench", settings, dsn, [], Channel(sock))
     if profile is None:
         run(assignment)

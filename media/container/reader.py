@@ -102,8 +102,8 @@ class Capture:
         self.last_written_ns = 0
         """Wall clock of the last valid block: the capture covers the time until here."""
         self._blocks: dict[int, tuple[array[int], array[int]]] = {
-            BlockType.PACKETS: (array("Q"), array("L")),
-            BlockType.RTCP: (array("Q"), array("L")),
+            _PACKETS: (array("Q"), array("L")),
+            int(BlockType.RTCP): (array("Q"), array("L")),
         }
 
     @property
@@ -142,6 +142,11 @@ class Capture:
             if self.end is not None:
                 self.damage = Damage.AFTER_END
                 break
+            run = _run(window.rest(self.valid_bytes, size - self.valid_bytes), checksum, sequence)
+            if run:
+                sequence, checksum = sequence + len(run.places), run.checksum
+                self._take_run(run)
+                continue
             taken, checksum, self.damage = self._take(window, size - self.valid_bytes, checksum, sequence)
             if self.damage is not Damage.NONE:
                 break
@@ -160,6 +165,14 @@ class Capture:
         if major != MAJOR_VERSION:
             raise CaptureUnreadable(str(self.path), f"format {major}.{minor}; this reader knows {MAJOR_VERSION}.x")
         return crc32(header)
+
+    def _take_run(self, run: _Run) -> None:
+        offsets, sizes = self._blocks[_PACKETS]
+        offsets.extend(self.valid_bytes + place for place in run.places)
+        sizes.extend(run.lengths)
+        self.packet_count += run.packets
+        self.last_written_ns = run.written_ns
+        self.valid_bytes += run.places[-1] + BLOCK_HEADER.size + run.lengths[-1]
 
     def _take(self, window: _Window, left: int, chain: int, sequence: int) -> tuple[int, int, Damage]:
         """Take the block behind those that are valid; returns its bytes, its checksum, and what is wrong with it."""
@@ -247,6 +260,67 @@ class _Window:
             self._view = memoryview(b"".join((rest, self._file.read(max(size - len(rest), _WINDOW_BYTES)))))
             self._start, place = offset, 0
         return self._view[place : place + size]
+
+    def rest(self, offset: int, size: int) -> memoryview:
+        """Return what is in memory from `offset` on, at most so many bytes; nothing is read for it."""
+        place = offset - self._start
+        return self._view[place : place + size]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """Blocks of packets that follow one another, all of them valid."""
+
+    places: list[int]
+    """Of each block, in the bytes that were looked at."""
+    lengths: list[int]
+    """Of their bodies."""
+    packets: int
+    """All blocks together."""
+    checksum: int
+    """Of the last block, as `written_ns`."""
+    written_ns: int
+
+
+def _run(view: memoryview, chain: int, sequence: int) -> _Run | None:
+    """Return the valid blocks of packets at the front of some bytes, up to the first that has to be looked at alone.
+
+    What a capture mostly consists of, so as little as possible is done block by block; None if there are none.
+    """
+    places: list[int] = []
+    lengths: list[int] = []
+    place, size, expected = 0, len(view), sequence
+    while expected and place + BLOCK_HEADER.size <= size:  # the first one is a SESSION block
+        magic, checksum, found, kind, _, _, length, count, _ = BLOCK_HEADER.unpack_from(view, place)
+        end = place + BLOCK_HEADER.size + length
+        if magic != BLOCK_MAGIC or kind != _PACKETS or found != expected & 0xFFFFFFFF:
+            break
+        if length > MAX_BODY or end > size or not 0 < count * _RECORD_BYTES <= length:
+            break
+        if crc32(view[place + SEAL.size : end], chain) != checksum:
+            break
+        places.append(place)
+        lengths.append(length)
+        place, chain, expected = end, checksum, expected + 1
+    return _right(view, places, lengths) if places else None
+
+
+def _right(view: memoryview, places: list[int], lengths: list[int]) -> _Run | None:
+    """Return the blocks at the front whose bodies are as long as their indexes say."""
+    data = np.frombuffer(view, np.uint8)
+    starts = np.array(places, np.int64)
+    counts = data[starts[:, None] + np.arange(BLOCK_HEADER.size)].view(BLOCK)[:, 0]["count"].astype(np.int64)
+    firsts = np.cumsum(counts) - counts
+    # Where the length of each packet is told: each block has an index of its own.
+    at = np.repeat(starts + BLOCK_HEADER.size - firsts * _RECORD_BYTES, counts)
+    at += np.arange(len(at)) * _RECORD_BYTES + 2 * _LENGTH_WORD
+    packets = data[at].astype(np.int64) + (data[at + 1].astype(np.int64) << 8)
+    wrong = np.add.reduceat(packets, firsts) + counts * _RECORD_BYTES != np.array(lengths, np.int64)
+    right = int(wrong.argmax()) if wrong.any() else len(places)
+    if not right:
+        return None
+    _, checksum, *_, written_ns = BLOCK_HEADER.unpack_from(view, places[right - 1])
+    return _Run(places[:right], lengths[:right], int(counts[:right].sum()), checksum, written_ns)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -28,6 +28,8 @@ class Intervals:
             starts, ends = starts[real], ends[real]
         if not len(starts):
             return Intervals.empty()
+        if len(starts) == 1:
+            return Intervals(starts.copy(), ends.copy())
         if (np.diff(starts) < 0).any():
             order = np.argsort(starts, kind="stable")
             starts, ends = starts[order], ends[order]

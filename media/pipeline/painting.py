@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from media.pipeline.canvas import Plane, Rows, mix_codes, mix_samples
@@ -18,6 +17,7 @@ from media.pipeline.plan import Placement, Plan
 from media.pipeline.resampling import reach, resample
 from media.pipeline.stream_table import CodecUse, PacketKind
 from media.pipeline.survey import by_run
+from media.rtp.packet import octets_at
 
 MARGIN_SECONDS: Final = 1
 """Held back where sample rates differ: the resampling filter looks ahead by less."""
@@ -223,4 +223,4 @@ def _by_length(packets: Packets) -> Iterable[tuple[NDArray[np.intp], NDArray[np.
         if length == 0:
             continue
         chosen = np.flatnonzero(lengths == length)
-        yield chosen, sliding_window_view(packets.octets, length)[starts[chosen]]
+        yield chosen, octets_at(packets.octets, starts[chosen], length)

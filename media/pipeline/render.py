@@ -159,9 +159,20 @@ def _frames(stretch: list[Rows], layout: Layout, painted: Law | None, wanted: La
     channels = stretch
     if layout is Layout.MIX and len(stretch) > 1:
         channels = [mix_samples([row.view(np.int16) for row in stretch])]
+    frames = _interleaved(channels)
+    if painted is None and wanted is not None:
+        return compress(frames.view(np.int16), wanted)
+    return frames
+
+
+def _interleaved(channels: list[Rows]) -> Rows:
+    if len(channels) == 2 and channels[0].dtype == np.uint8:
+        # What most files are; two codes at once are written in half the time of one after the other.
+        pairs = channels[1].astype("<u2")
+        pairs <<= 8
+        pairs |= channels[0]
+        return pairs.view(np.uint8).reshape(-1, 2)
     frames: Rows = np.empty((len(channels[0]), len(channels)), channels[0].dtype)
     for number, row in enumerate(channels):
         frames[:, number] = row
-    if painted is None and wanted is not None:
-        return compress(frames.view(np.int16), wanted)
     return frames

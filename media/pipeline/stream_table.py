@@ -168,13 +168,20 @@ class StreamTable:
         audio = [codec.clock_rate for codec in stream.payload_types.values() if not _is_signal(codec)]
         unknown = Codec(name="UNKNOWN", clock_rate=audio[0] if audio else 8000)
         positions = np.empty(_PAYLOAD_TYPES, np.int32)
+        # Most payload types are of no codec: the same each time.
+        nowhere: np.int32 | None = None
         for payload_type in range(_PAYLOAD_TYPES):
             codec = mapping.get(payload_type, unknown)
+            if codec is unknown and nowhere is not None:
+                positions[payload_type] = nowhere
+                continue
             clock_rate = max(codec.clock_rate, 1)
             if _is_signal(codec) and audio and clock_rate not in audio:
                 # RFC 4733 §2.1 wants the clock of the audio; the packets have it even where the SDP says otherwise.
                 clock_rate = audio[0]
             positions[payload_type] = self._position(codec, clock_rate, round(stream.ptime_ms * clock_rate / 1000))
+            if codec is unknown:
+                nowhere = positions[payload_type]
         return positions
 
     def _position(self, codec: Codec, clock_rate: int, ptime_units: int) -> int:

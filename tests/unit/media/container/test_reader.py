@@ -125,6 +125,37 @@ def test_a_block_of_another_capture_is_not_taken_even_at_the_same_place(tmp_path
     assert (capture.damage, capture.packet_count) == (Damage.BAD_CHECKSUM, 0)
 
 
+@pytest.mark.parametrize("bad", [0, 3, 6])
+def test_an_index_that_does_not_add_up_ends_reading_wherever_it_stands(tmp_path: Path, bad: int) -> None:
+    data = bytes(Builder().data)
+    edges = []
+    for number in range(7):
+        edges.append(len(data))
+        body = records([b"abc"]) + (b"ab" if number == bad else b"abc")
+        data = append_block(data, BlockType.PACKETS, body, sequence=number + 1, count=1)
+    path = tmp_path / "a.tcap"
+    path.write_bytes(data)
+    capture = read_capture(path)
+    assert (capture.damage, capture.valid_bytes, capture.packet_count) == (Damage.BAD_CONTENT, edges[bad], bad)
+    assert all_packets(path) == [b"abc"] * bad
+
+
+def test_a_capture_of_some_megabytes_is_read_whole(tmp_path: Path) -> None:
+    built, expected = Builder(), []
+    for number in range(60):
+        packets = [bytes([number, part]) * (500 + number + part) for part in range(50)]
+        built.packets(*packets)
+        expected += packets
+        if number % 7 == 0:
+            built.rtcp(bytes([number]) * 8)
+    assert len(built.data) > 3 << 20
+    path = built.write(tmp_path / "a.tcap")
+    capture = read_capture(path)
+    assert (capture.damage, capture.packet_count, capture.rtcp_count) == (Damage.NONE, 3000, 9)
+    assert capture.valid_bytes == len(built.data)
+    assert all_packets(path) == expected
+
+
 def test_bytes_behind_the_end_make_it_incomplete(tmp_path: Path) -> None:
     built = Builder().end(end())
     built.data += b"x"

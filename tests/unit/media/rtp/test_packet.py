@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from media.rtp.packet import is_rtcp, is_rtp, parse_headers
+from media.rtp.packet import is_rtcp, is_rtp, octets_at, parse_headers
 
 
 def rtp(
@@ -78,6 +79,16 @@ def test_an_empty_payload_is_valid() -> None:
 
 def test_an_empty_batch_has_no_headers() -> None:
     assert len(parse()) == 0
+
+
+def test_octets_are_taken_from_anywhere_up_to_the_last_one() -> None:
+    data = np.arange(20, dtype=np.uint8)
+    data.flags.writeable = False
+    assert octets_at(data, np.array([17, 0, 5, 5]), 3).tolist() == [[17, 18, 19], [0, 1, 2], [5, 6, 7], [5, 6, 7]]
+    assert octets_at(data, np.array([18]), 1).tolist() == [[18]]
+    assert octets_at(data[:2], np.zeros(0, np.int64), 3).shape == (0, 3)
+    with pytest.raises(IndexError):
+        octets_at(data, np.array([18]), 3)
 
 
 def test_is_rtp_wants_version_two_and_room_for_what_the_first_octet_promises() -> None:
