@@ -73,6 +73,7 @@ def filters(rows: int) -> dict[str, Callable[[random.Random], dict[str, Any]]]:
         "parameter, rare": lambda c: {"where": (("X-Case", str(c.randrange(rows // 4))),)},
         "parameter, none has it": lambda c: {"where": (("X-Case", f"none{c.random()}"),)},
         "parameter, all have it": lambda _: {"where": (("gvp-tenant-id", "[Environment].record"),)},
+        "agent, failed": lambda c: {"agent": f"agent{_agent(c)}", "state": RecordingState.FAILED},
         "two frequent parameters": lambda c: {
             "where": (("X-Queue", f"queue{c.randrange(40)}"), ("dnis", f"800{c.randrange(40)}")),
             "door": Door.SIPREC,

@@ -34,10 +34,11 @@ WITH made AS (
 )
 -- What recording_terms_v1 would make of it, in bulk.
 INSERT INTO recording_search (recording_id, started_at, terms)
-SELECT id, started_at, array_to_tsvector(ARRAY[
+SELECT id, started_at, array_to_tsvector(array_remove(ARRAY[
     'door=' || door, 'call_uuid=' || lower(call_uuid), 'conn_id=' || lower(conn_id), 'ani=' || ani, 'dnis=' || dnis,
     'dn=' || dn, 'dn=' || other_dn, 'record_dn=' || record_dn, 'agent=' || agent_id, 'application=sip_switch',
     'tenant=[environment].record', 'calluuid=' || lower(call_uuid), 'gvp-tenant-id=[environment].record',
     'x-case=' || (parameters -> 2 ->> 1), 'x-queue=' || (parameters -> 3 ->> 1),
-    'participant=agent name ' || dn, 'participant=sip:' || dn || '@example.test', 'participant=' || ani])
+    'participant=agent name ' || dn, 'participant=sip:' || dn || '@example.test', 'participant=' || ani,
+    CASE WHEN state <> 'complete' THEN '=' || state END, CASE WHEN lost_s > 0 THEN '=lost' END], NULL))
 FROM made

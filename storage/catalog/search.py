@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 from storage.catalog.connection import Database, translated
+from storage.catalog.records import RecordingState
 from storage.catalog.text import key, storable
 from storage.catalog.views import RecordingFilter
 from storage.errors import StorageMisused
@@ -23,6 +24,9 @@ MAX_PAGE: Final = 10_000
 
 INDEX_BATCH: Final = 500
 """Recordings whose terms are made in one transaction."""
+
+_OUTCOMES: Final = (RecordingState.INTERRUPTED, RecordingState.NO_MEDIA, RecordingState.FAILED)
+"""States that are rare enough to be terms, without a name."""
 
 _HIGHEST: Final = "\U0010ffff"
 
@@ -77,6 +81,10 @@ def _terms(wanted: RecordingFilter) -> list[tuple[str, str]]:
     terms = [(name, value) for name, value in (*named, *wanted.where) if value]
     if terms and wanted.door is not None:
         terms.append(("door", wanted.door.value))
+    if terms and wanted.state in _OUTCOMES:
+        terms.append(("", wanted.state.value))
+    if terms and wanted.lost_more_s is not None:
+        terms.append(("", "lost"))
     return [(storable(name), storable(value)) for name, value in terms]
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
-from storage.catalog.records import StreamOpening, StreamsChange
+from storage.catalog.records import RecordingState, StreamOpening, StreamsChange
 from storage.catalog.search import _windows
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext, recordings_app
@@ -152,6 +152,27 @@ async def test_length_and_loss(catalog: Catalog) -> None:
     assert await found(catalog, lost_more_s=0.0) == ["R2", "R1"]
     assert await found(catalog, lost_more_s=0.1) == ["R2"]
     assert await found(catalog, lost_more_s=0.05, dn="5550111", shorter_s=100.0) == ["R1"]
+
+
+async def test_an_outcome_is_found_with_terms_from_when_it_is_known(catalog: Catalog, catalog_dsn: str) -> None:
+    await record(catalog, "B", agent_id="1001", parameters=(("lost", "lost"), ("state", "interrupted")))
+    sample = with_facts(opening("A", epoch=await catalog.acquire_lease()), agent_id="1001")
+    opened = await catalog.open_segment(sample)
+    interrupted = {"agent": "1001", "state": RecordingState.INTERRUPTED}
+    assert set(await found(catalog, agent="1001")) == {"A", "B"}
+    assert await found(catalog, **interrupted) == []
+    await catalog.close_segment(closing(sample))
+    connection = await asyncpg.connect(catalog_dsn)
+    # Whatever sets them, be it alone.
+    await connection.execute("UPDATE recordings SET state = 'interrupted' WHERE id = $1", opened.recording_id)
+    assert await found(catalog, **interrupted) == ["A"]
+    await connection.execute("UPDATE recordings SET lost_s = 2 WHERE id = $1", opened.recording_id)
+    assert await found(catalog, **interrupted, lost_more_s=1.0) == ["A"]
+    assert await found(catalog, agent="1001", lost_more_s=3.0) == []
+    await connection.execute("UPDATE recordings SET state = 'complete', lost_s = 0 WHERE id = $1", opened.recording_id)
+    await connection.close()
+    assert await found(catalog, **interrupted) == []
+    assert await found(catalog, agent="1001", lost_more_s=0.0) == []
 
 
 async def test_a_deleted_recording_is_not_found_and_leaves_no_terms(catalog: Catalog, catalog_dsn: str) -> None:
