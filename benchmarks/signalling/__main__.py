@@ -26,8 +26,7 @@ _OPENED_PER_S: Final = 130
 """Ten thousand dialogs then open in 77 s."""
 _PARTS = ("core", "setup", "calls", "latency", "dialogs")
 _CARRIED_PER_S: Final = 40
-"""Set-ups that two cores carry although they serve clients, PostgreSQL, writers and curators as well: beyond that the
-figure would be one of requests that are repeated."""
+"""Calls that two cores carry although they serve clients, PostgreSQL, writers and curators as well."""
 _ENDED_S: Final = 10.0
 """After the last call, until most of what curators do for it is done."""
 
@@ -37,6 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a minute on a quiet machine")
     parser.add_argument("--only", choices=_PARTS)
+    parser.add_argument(
+        "--per-second", type=int, default=80, help="set-ups offered; beyond what is carried, repetitions are measured"
+    )
     options = parser.parse_args()
     print(machine_facts(), flush=True)
     cost = measure(5 if options.short else 20)
@@ -45,7 +47,7 @@ def main() -> int:
         _report_core(cost)
     with tempfile.TemporaryDirectory(prefix="tandem-signalling-") as name:
         if options.only in {None, "setup"}:
-            faults += _setup(Path(name) / "setup", cost, calls=600 if options.short else 3000)
+            faults += _setup(Path(name) / "setup", cost, options.per_second, calls=600 if options.short else 3000)
         if options.only in {None, "calls"}:
             faults += _calls(Path(name) / "calls", calls=400 if options.short else 2000)
         if options.only in {None, "latency"}:
@@ -67,18 +69,18 @@ def _report_core(cost: CoreCost) -> None:
     print(f"  with metadata and call data: {cost.described:.0f} ({cost.described / cost.parse:.1f})", flush=True)
 
 
-def _setup(directory: Path, cost: CoreCost, *, calls: int) -> list[str]:
-    """Set-ups at a rate that is carried: CPU of the frontend for each."""
+def _setup(directory: Path, cost: CoreCost, per_s: int, *, calls: int) -> list[str]:
+    """CPU of the frontend for each set-up; what comes together is served together, so it falls as the rate rises."""
     faults = []
     directory.mkdir()
     with Bench(directory, streams=2 * calls + 100) as bench:
         for door in DOORS:
-            load = bench.place(door, calls, _CARRIED_PER_S)
-            hung_up = bench.hang_up(load.dialogs, _CARRIED_PER_S)
+            load = bench.place(door, calls, per_s)
+            hung_up = bench.hang_up(load.dialogs, per_s)
             faults += _faults(f"set-up {door}", load, calls) + hung_up.faults + bench.refusals()
             print(
                 f"set-up, {door}: {load.cpu_ms:.2f} ms CPU of the frontend, {load.cpu_ms * 1e3 / cost.parse:.1f} times"
-                f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered {_CARRIED_PER_S}/s,"
+                f" the parser loop: {1e3 / load.cpu_ms:.0f}/s on one core; goal 300 (offered {per_s}/s,"
                 f" carried {load.rate:.0f}/s, {load.repeated} requests repeated, client {load.client_cpu_ms:.2f} ms)"
                 f"; BYE {hung_up.cpu_ms:.2f} ms",
                 flush=True,
