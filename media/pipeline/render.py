@@ -167,7 +167,7 @@ def _frames(stretch: list[Rows], layout: Layout, painted: Law | None, wanted: La
 
 def _interleaved(channels: list[Rows]) -> Rows:
     if len(channels) == 2 and channels[0].dtype == np.uint8:
-        # What most files are; two codes at once are written in half the time of one after the other.
+        # What most files are: two codes are written at once.
         pairs = channels[1].astype("<u2")
         pairs <<= 8
         pairs |= channels[0]

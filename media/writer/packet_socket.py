@@ -147,7 +147,7 @@ def port_filter(
     *,
     without: Sequence[int] = (),
 ) -> list[Instruction]:
-    """Return the program that keeps UDP to `host` (any, if unspecified) and to the ports of `share` but some (200).
+    """Return the program that keeps UDP to `host` (any, if unspecified) and to the ports of `share`, less `without`.
 
     Of a fragmented datagram the first part is kept, so that it can be counted: only that one names a port.
     """

@@ -23,7 +23,7 @@ Job: TypeAlias = tuple[Sequence[int], Callable[[Outcome], None]]
 
 _FEW: Final = 3
 """Requests that are served one after another. More of them wait while hundreds of sessions come at once, as from a host
-that is lost: 100 new files take 516 ms each for itself, and 60 ms together (ext4 on a virtual disk)."""
+that is lost: one sync of the file system then takes the place of all of theirs."""
 
 
 class Syncer:

@@ -43,8 +43,8 @@ an offer of ours that comes before it is refused. Nothing is lost meanwhile: bot
 _URGENT_MOVES_PER_S: Final = 1000
 """Moves of sessions whose media nobody receives: more than one processor can make, so that the loop comes to rest."""
 _READY_MOVES_PER_S: Final = 2000
-"""Offers that are made already, and have only to be sent. A client's socket, as systems make them, holds 90; one that
-finds no room there comes again after 500 ms."""
+"""Offers that are made already, and have only to be sent. What finds no room in a client's socket
+comes again after 500 ms."""
 _ARMED_PER_S: Final = 2000
 """Sessions of a doubted host that are made ready: 200 of them before it can be lost, with the settings as they come."""
 _AGAIN_S: Final = 2.0

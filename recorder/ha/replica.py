@@ -78,11 +78,6 @@ class Replica:
         """Forget a request; whether it was known."""
         return self._unanswered.pop(request_id, None) is not None
 
-    @property
-    def awaiting(self) -> int:
-        """How many requests are kept."""
-        return len(self._unanswered)
-
     def unanswered(self, now: datetime) -> list[Unanswered]:
         """Return the requests whose sender may still wait, oldest first."""
         return [request for request, at in self._unanswered.values() if now - at < _ANSWERS_AWAITED]

@@ -189,7 +189,7 @@ class Database:
     async def _on_a_connection(self, run: Callable[[Pooled], Awaitable[T]]) -> T:
         connection = await self.pool.acquire()
         try:
-            result = await (run(connection) if self._silence_s is None else self._while_heard(run(connection)))
+            result = await self._while_heard(run(connection), self._silence_s)
         except (TimeoutError, asyncio.CancelledError):
             # The driver now cancels the statement by a connection of its own, to a server that is slow or not there.
             # Whoever asked has waited long enough and does not wait for that as well.
@@ -203,14 +203,15 @@ class Database:
         await self.pool.release(connection)
         return result
 
-    async def _while_heard(self, statement: Awaitable[T]) -> T:
-        """Wait for a statement while the server answers others; raises TimeoutError once it is silent.
+    async def _while_heard(self, statement: Awaitable[T], silence_s: float | None) -> T:
+        """Wait for a statement while the server answers others; raises TimeoutError once it is silent for so long.
 
         A server that is only slow must not count as absent: a statement that is cancelled and made once more costs it
         twice, and its connection may have to be made anew.
         """
-        assert self._silence_s is not None  # noqa: S101 - see the only caller
-        silence_s, loop = self._silence_s, asyncio.get_running_loop()
+        if silence_s is None:
+            return await statement
+        loop = asyncio.get_running_loop()
         began = loop.time()
         due = began + silence_s
         timer: asyncio.TimerHandle | None = None

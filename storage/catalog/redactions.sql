@@ -2,7 +2,7 @@
 SELECT refused, subject FROM begin_redactions_v1($1, $2, $3, $4, $5)
 
 -- name: redaction_family
--- What may hold a stretch of a recording, with the file of each and how many captures of it may exist.
+-- What may hold a stretch of a recording, with the file of each and whether captures of it may exist.
 SELECT r.id, r.record_identifier, r.role, r.state, r.duration_s, f.store, f.path, f.format, f.sample_rate, f.channels,
     f.frames, f.size_bytes, f.sha256, r.captures <> 'erased' AS captures_kept
 FROM redaction_family_v1($1) AS m (id) JOIN recordings r ON r.id = m.id
@@ -19,7 +19,8 @@ FROM copy_pairs
 WHERE one = ANY ($1) AND other = ANY ($1) AND state = 'confirmed' AND base IS NOT NULL AND comparison IS NOT NULL
 
 -- name: pending_redactions
-SELECT id, party, start_s, end_s, silenced_at IS NOT NULL AS silenced FROM redactions WHERE recording_id = $1 AND done_at IS NULL ORDER BY id
+SELECT id, party, start_s, end_s, silenced_at IS NOT NULL AS silenced FROM redactions
+WHERE recording_id = $1 AND done_at IS NULL ORDER BY id
 
 -- name: redactions_of
 SELECT id, party, start_s, end_s, reason, requested_by, requested_at, done_at FROM redactions

@@ -1,11 +1,11 @@
-"""A real PostgreSQL for the whole test session, and a fresh migrated database for each test that asks for one."""
+"""A real PostgreSQL for the whole session, a fresh migrated database for each test that asks for one; senders of RTP."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from storage.catalog import Catalog, migrate
 from storage.cli import CliContext
 from storage.postgres import EmbeddedPostgres
+from tests.integration.media_writer_kit import Sender
 from tests.integration.storage_desk import Desk
 
 _numbers = itertools.count(1)
@@ -92,3 +93,16 @@ async def catalog(catalog_dsn: str) -> AsyncIterator[Catalog]:
 def desk(catalog: Catalog, catalog_dsn: str, tmp_path: Path) -> Desk:
     """A storage administrator's desk over a fresh catalog."""
     return Desk(catalog, CliContext(dsn=catalog_dsn, files_root=tmp_path / "recordings", state_dir=tmp_path))
+
+
+@pytest.fixture
+def senders() -> Iterator[Callable[..., Sender]]:
+    made: list[Sender] = []
+
+    def make(**changes: object) -> Sender:
+        made.append(Sender(**changes))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for sender in made:
+        sender.close()

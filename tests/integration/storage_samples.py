@@ -6,6 +6,8 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
+
 from storage.catalog.records import (
     CallFacts,
     Door,
@@ -118,3 +120,12 @@ def rendered(recording_id: UUID, *segments: SegmentOpening, digest: bytes = b"\x
 def with_facts(sample: SegmentOpening, **facts: str | None) -> SegmentOpening:
     """The sample with other call facts."""
     return dataclasses.replace(sample, call=dataclasses.replace(sample.call, **facts))
+
+
+async def rows(dsn: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    """Return what a statement of a test finds."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(statement, *arguments)
+    finally:
+        await connection.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
-import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -13,7 +11,6 @@ import asyncpg
 import pytest
 
 from storage.catalog import Catalog, sessions
-from storage.catalog.connection import BACKGROUND_NICE
 from storage.catalog.records import (
     CallFacts,
     DialogCheckpoint,
@@ -27,8 +24,8 @@ from storage.catalog.records import (
     StreamsChange,
 )
 from storage.catalog.views import RecordingDetail, RecordingFilter
-from storage.errors import CatalogUnreachable, SchemaMismatch, StaleEpoch, StorageMisused
-from tests.integration.storage_samples import START, closing, opening, with_facts
+from storage.errors import StaleEpoch, StorageMisused
+from tests.integration.storage_samples import START, closing, opening, rows, with_facts
 
 pytestmark = pytest.mark.integration
 
@@ -37,14 +34,6 @@ async def detail(catalog: Catalog, recording: UUID) -> RecordingDetail:
     found = await catalog.get_recording(recording)
     assert isinstance(found, RecordingDetail)
     return found
-
-
-async def rows(dsn: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetch(statement, *arguments)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
@@ -111,19 +100,6 @@ class TestOpening:
         assert found.summary.state is RecordingState.FINALISING
         assert found.segments[0].state is SegmentState.CLOSED
         assert await catalog.load_dialogs() == []
-
-    async def test_dialogs_are_loaded_in_pages_and_come_oldest_first(
-        self, catalog: Catalog, epoch: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sessions, "DIALOGS_AT_ONCE", 2)
-        samples = [
-            opening(f"call-{number}", epoch=epoch, at=START - timedelta(seconds=7 * number % 5)) for number in range(5)
-        ]
-        expected = sorted(samples, key=lambda sample: (sample.opened_at, sample.dialog_id))
-        for count, sample in enumerate(samples):
-            assert len(await catalog.load_dialogs()) == count
-            await catalog.open_segment(sample)
-        assert [dialog.dialog_id for dialog in await catalog.load_dialogs()] == [one.dialog_id for one in expected]
 
     async def test_twenty_at_once_make_one_recording_and_twenty_ordinals(self, catalog: Catalog, epoch: int) -> None:
         opened = await asyncio.gather(*(catalog.open_segment(opening(epoch=epoch)) for _ in range(20)))
@@ -353,6 +329,19 @@ class TestDialogs:
         assert await catalog.load_dialogs() == []
         assert len(await catalog.open_segments()) == 1
 
+    async def test_dialogs_are_loaded_in_pages_and_come_oldest_first(
+        self, catalog: Catalog, epoch: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sessions, "DIALOGS_AT_ONCE", 2)
+        samples = [
+            opening(f"call-{number}", epoch=epoch, at=START - timedelta(seconds=7 * number % 5)) for number in range(5)
+        ]
+        expected = sorted(samples, key=lambda sample: (sample.opened_at, sample.dialog_id))
+        for count, sample in enumerate(samples):
+            assert len(await catalog.load_dialogs()) == count
+            await catalog.open_segment(sample)
+        assert [dialog.dialog_id for dialog in await catalog.load_dialogs()] == [one.dialog_id for one in expected]
+
     async def test_live_dialogs_come_in_the_order_of_opening(self, catalog: Catalog, epoch: int) -> None:
         samples = [opening(f"CALL{minute}", epoch=epoch, at=START + timedelta(minutes=minute)) for minute in (3, 1, 2)]
         for sample in samples:
@@ -491,103 +480,3 @@ class TestDocuments:
             await catalog.add_metadata(
                 MetadataRevision(epoch=epoch, segment_id=uuid4(), received_at=START, content_type="a/b", body=b"")
             )
-
-
-class TestConnecting:
-    async def test_a_database_without_schema_is_explained(self, empty_dsn: str) -> None:
-        with pytest.raises(SchemaMismatch, match="recorder run"):
-            await Catalog.connect(empty_dsn)
-
-    async def test_a_dsn_that_is_none_is_explained(self) -> None:
-        with pytest.raises(StorageMisused, match="DSN"):
-            await Catalog.connect("postgresql://[broken")
-
-    async def test_no_server_is_unreachable(self) -> None:
-        with pytest.raises(CatalogUnreachable):
-            await Catalog.connect("postgresql://tandem@/tandem?host=/nonexistent")
-
-    async def test_a_statement_that_hangs_is_unreachable_in_time(self, catalog_dsn: str) -> None:
-        async with await Catalog.connect(catalog_dsn, timeout_s=0.3) as catalog:
-            blocker = await asyncpg.connect(catalog_dsn)
-            try:
-                async with blocker.transaction():
-                    await blocker.execute("LOCK TABLE leases")
-                    with pytest.raises(CatalogUnreachable):
-                        await catalog.acquire_lease()
-            finally:
-                await blocker.close()
-            # Twice, if the lock was gone before the statement was cancelled.
-            assert await catalog.acquire_lease() in {1, 2}
-
-    async def test_a_statement_is_waited_for_while_the_server_answers_others(self, catalog_dsn: str) -> None:
-        """A slow server is not an absent one: what is given up and made again makes it slower."""
-        silence_s = 0.5
-        async with await Catalog.expect(catalog_dsn, timeout_s=60, silence_s=silence_s) as catalog:
-            blocker = await asyncpg.connect(catalog_dsn)
-            try:
-                for _ in range(10):
-                    async with blocker.transaction():
-                        await blocker.execute("LOCK TABLE leases")
-                        slow = asyncio.ensure_future(catalog.acquire_lease())
-                        longest, until = 0.0, time.monotonic() + 3 * silence_s
-                        while (began := time.monotonic()) < until:
-                            await catalog.list_jobs()
-                            await asyncio.sleep(0.01)
-                            longest = max(longest, time.monotonic() - began)
-                        waited = not slow.done()
-                    if longest < silence_s / 2:  # else this machine was too busy to tell
-                        break
-                    await asyncio.gather(slow, return_exceptions=True)
-                assert waited
-                assert await slow >= 1
-            finally:
-                await blocker.close()
-
-    async def test_a_server_that_answers_nobody_is_given_up_before_the_time_limit(self, catalog_dsn: str) -> None:
-        async with await Catalog.expect(catalog_dsn, timeout_s=600, silence_s=0.3) as catalog:
-            blocker = await asyncpg.connect(catalog_dsn)
-            try:
-                async with blocker.transaction():
-                    await blocker.execute("LOCK TABLE leases")
-                    with pytest.raises(CatalogUnreachable):
-                        await catalog.acquire_lease()
-            finally:
-                await blocker.close()
-            # Twice, if the lock was gone before the statement was cancelled.
-            assert await catalog.acquire_lease() in {1, 2}
-
-    async def test_statements_in_the_background_give_way_to_those_that_clients_wait_for(self, catalog_dsn: str) -> None:
-        nice = {}
-        for background in (False, True):
-            name = f"catalog-{background}"
-            async with await Catalog.connect(
-                catalog_dsn, min_size=2, application=name, background=background
-            ) as catalog:
-                found = await rows(catalog_dsn, "SELECT pid FROM pg_stat_activity WHERE application_name = $1", name)
-                nice[background] = [os.getpriority(os.PRIO_PROCESS, row["pid"]) for row in found]
-                assert await catalog.list_jobs() == []
-        assert nice[True] == [max(nice[False][0], BACKGROUND_NICE)] * 2
-
-    async def test_a_server_that_became_a_standby_is_left(self, catalog_dsn: str) -> None:
-        """Old connections to it would refuse writes for ever; new ones look for the primary."""
-        async with await Catalog.connect(catalog_dsn, min_size=4) as catalog:
-            await catalog.acquire_lease()
-            name = catalog_dsn.partition("/test_")[2].partition("?")[0]
-            await rows(catalog_dsn, f"ALTER DATABASE test_{name} SET default_transaction_read_only = on")
-            await rows(
-                catalog_dsn,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'tandem' AND datname = current_database()",
-            )
-            failures = 0
-            for _ in range(8):
-                try:
-                    await catalog.acquire_lease()
-                except CatalogUnreachable:
-                    failures += 1
-            assert failures == 8
-            connection = await asyncpg.connect(catalog_dsn)
-            await connection.execute("SET default_transaction_read_only = off")
-            await connection.execute(f"ALTER DATABASE test_{name} RESET default_transaction_read_only")
-            await connection.close()
-            assert await catalog.acquire_lease() == 2
