@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the whole session, a fresh migrated database for each test that asks for one; senders of RTP."""
+"""A real PostgreSQL for the whole session, a fresh migrated database for each test that asks; senders of RTP."""
 
 from __future__ import annotations
 
