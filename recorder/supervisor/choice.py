@@ -36,7 +36,7 @@ class ActiveChoice:
         self.named: Child | None = None
         """Told to be the active one, and alive."""
         self.settled = asyncio.Event()
-        """Set once it is active, or the candidate of this host."""
+        """Whether it is active, or the candidate of this host."""
         self.drained_writers: frozenset[str] = frozenset()
         self._frontends, self._ending = frontends, ending
         self._yielding = False
@@ -56,7 +56,13 @@ class ActiveChoice:
         """Name another one if it was this one that ended."""
         if child is self.named:
             self.named = None
+            self.settled.clear()
             self.name_one()
+
+    async def has_taken_over(self, limit_s: float) -> None:
+        """Wait until the one that is named is at work, unless nobody is named."""
+        if self.named is not None:
+            await first(self.settled.wait(), limit_s=limit_s)
 
     async def replace_silent(self) -> None:
         """Kill an active frontend that is frozen: its reports come from the loop that does its work."""

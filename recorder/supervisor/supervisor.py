@@ -52,6 +52,8 @@ _log = structlog.get_logger()
 _FIRST_ALONE_S: Final = 3.0
 _STOP_LIMIT_S: Final = 10.0
 """Time a child gets between Stop and SIGKILL; a writer's last flush takes well under a second."""
+_TAKEOVER_S: Final = 2.0
+"""The longest wait of a dead frontend's replacement for its successor to be at work."""
 
 
 class Supervisor:
@@ -283,6 +285,9 @@ class Supervisor:
 
     async def _respawn(self, child: Child) -> None:
         await asyncio.sleep(child.restart_delay())
+        if child.role == "frontend":
+            # The start of a process is half a second of CPU, which its successor needs now.
+            await self._active.has_taken_over(_TAKEOVER_S)
         if self._state not in {"stopping", "ended"}:
             self._spawn(child.role, child.name)
 
