@@ -68,8 +68,6 @@ class Frontend:
     """Live sessions by dialog."""
     under_way: dict[UUID, UnderWay] = field(default_factory=dict)
     """Captures that are open, or being opened, for no session yet; by segment."""
-    on_change: Callable[[], None] = lambda: None
-    """Called when the number of sessions has changed."""
     twins: Twins = field(default_factory=Twins)
     """Where the copies of each call are."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +83,6 @@ class Frontend:
         self.pool.place(session.writer, len(session.streams))
         self.twins.put(session.segment, session.descriptor, session.writer)
         self.idle.clear()
-        self.on_change()
 
     def remove(self, dialog_id: str) -> Session | None:
         """Take a session out of the live ones; None when it was out already."""
@@ -97,7 +94,6 @@ class Frontend:
             self.pool.place(session.writer, -len(session.streams))
             if not self.sessions:
                 self.idle.set()
-            self.on_change()
         return session
 
     def replace(self, session: Session) -> None:

@@ -154,7 +154,10 @@ class Recovery:
             elif former and (former.writer, former.capture) in missing:
                 # Its ports are free again; what still came to them after the move is what this death costs.
                 self._frontend.replace(msgspec.structs.replace(session, former=None))
-        for stranger in running:
+        # One pass over the sessions for all captures together; the few that are left are looked for once more, because
+        # sessions come and go while one is being closed.
+        wanted = {capture for session in self._frontend.sessions.values() for _, capture in session.captures()}
+        for stranger in running - wanted:
             if not self._is_wanted(client.name, stranger):
                 _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
                 await self._close_stranger(client, stranger)
