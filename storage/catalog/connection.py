@@ -7,11 +7,12 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import msgspec
 
+from storage.catalog.connections import Connection, Connections, Pooled
 from storage.catalog.text import storable_json
 from storage.errors import (
     AlreadyPublished,
@@ -23,18 +24,6 @@ from storage.errors import (
     UnderLegalHold,
 )
 
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    type_of_row = asyncpg.Record
-    Pooled = PoolConnectionProxy[asyncpg.Record]
-    Connection = asyncpg.Connection[asyncpg.Record] | Pooled
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pooled = Any
-    Connection = Any
-    Pool = Any
-
 STALE_EPOCH: Final = "TD001"
 PATH_TAKEN: Final = "TD002"
 HELD: Final = "TD004"
@@ -45,8 +34,6 @@ DELETED: Final = "TD005"
 # intervention, and a server that has become read-only because another one was promoted.
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
-_LET_GO_S: Final = 1.0
-"""How long a statement that nobody waits for any more may take to be cancelled; then its connection is closed."""
 BACKGROUND_NICE: Final = 10
 """Not 19: a backend that holds what others wait for has to come to its end."""
 _LATE_S: Final = 0.05
@@ -143,22 +130,21 @@ def translated() -> Iterator[None]:
 
 
 class Database:
-    """A pool of connections and the named statements that run on it; every error is ours.
+    """Connections and the named statements that run on them; every error is ours.
 
     Args:
-        pool: of connections; its `command_timeout` bounds every statement.
+        connections: their `command_timeout` bounds every statement.
         statements: by name.
         silence_s: a statement is given up earlier once the server has answered nobody for so long; None: it is not.
 
     """
 
-    def __init__(self, pool: Pool, statements: dict[str, str], *, silence_s: float | None = None) -> None:
-        self.pool = pool
+    def __init__(self, connections: Connections, statements: dict[str, str], *, silence_s: float | None = None) -> None:
+        self.connections = connections
         self.statements = statements
         self._silence_s = silence_s
         self._heard_at = 0.0
         """Loop time of the server's latest answer."""
-        self._leaving: set[asyncio.Task[None]] = set()
 
     async def row(self, name: str, *arguments: Any) -> asyncpg.Record:
         """Run a statement that answers with one row."""
@@ -174,7 +160,7 @@ class Database:
                 return await self._on_a_connection(lambda one: one.fetchrow(self.statements[name], *arguments))
             except asyncpg.ReadOnlySQLTransactionError:
                 # Another server has been promoted: connections made from now on look for it.
-                await self.pool.expire_connections()
+                await self.connections.expire()
                 raise
 
     async def value(self, name: str, *arguments: Any) -> Any:
@@ -187,20 +173,17 @@ class Database:
             return await self._on_a_connection(lambda one: one.fetch(self.statements[name], *arguments))
 
     async def _on_a_connection(self, run: Callable[[Pooled], Awaitable[T]]) -> T:
-        connection = await self.pool.acquire()
+        connection = await self.connections.acquire()
         try:
             result = await self._while_heard(run(connection), self._silence_s)
         except (TimeoutError, asyncio.CancelledError):
-            # The driver now cancels the statement by a connection of its own, to a server that is slow or not there.
-            # Whoever asked has waited long enough and does not wait for that as well.
-            task = asyncio.ensure_future(self._let_go(connection))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            # Whoever asked has waited long enough.
+            self.connections.let_go(connection)
             raise
         except BaseException:
-            await self.pool.release(connection)
+            await self.connections.release(connection)
             raise
-        await self.pool.release(connection)
+        await self.connections.release(connection)
         return result
 
     async def _while_heard(self, statement: Awaitable[T], silence_s: float | None) -> T:
@@ -238,8 +221,3 @@ class Database:
                     timer.cancel()
         self._heard_at = loop.time()
         return result
-
-    async def _let_go(self, connection: Pooled) -> None:
-        # When it takes too long, the pool has closed the connection.
-        with suppress(Exception):
-            await self.pool.release(connection, timeout=_LET_GO_S)

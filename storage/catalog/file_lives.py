@@ -85,7 +85,7 @@ class FileLives:
     """Intents, dooms, manifests and envelopes of one catalog; use it through `Catalog.files`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = Database(database.pool, _statements())
+        self._database = Database(database.connections, _statements())
 
     async def intend(
         self, recording_id: UUID, store: str, path: str, sha256: bytes, envelope: EnvelopeRow | None = None

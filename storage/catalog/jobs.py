@@ -12,7 +12,8 @@ from datetime import timedelta
 
 import asyncpg
 
-from storage.catalog.connection import Connection, Database
+from storage.catalog.connection import Database
+from storage.catalog.connections import Connection
 from storage.catalog.records import ClaimedJob, JobFate
 from storage.catalog.text import storable
 from storage.catalog.views import JobView, Workload

@@ -14,7 +14,8 @@ from typing import Final
 
 import asyncpg
 
-from storage.catalog.connection import Connection, translated
+from storage.catalog.connection import translated
+from storage.catalog.connections import Connection
 from storage.errors import SchemaMismatch
 
 _log = logging.getLogger(__name__)

@@ -70,7 +70,7 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
     statement = statements["list_recordings"].replace("/* conditions */", "r.id = $1").replace("/* limit */", "1")
     with translated():
         async with (
-            database.pool.acquire() as connection,
+            database.connections.lent() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             row = await connection.fetchrow(statement, found)

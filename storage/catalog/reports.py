@@ -138,7 +138,7 @@ class Reports:
 
     async def _grouped(self, name: str, first: date, end: date, by: ReportGroup | None) -> list[asyncpg.Record]:
         group = _GROUPS[None if by is ReportGroup.CAUSE else by]
+        statement = self._database.statements[name].replace("/* group */", group)
         with translated():
-            return await self._database.pool.fetch(
-                self._database.statements[name].replace("/* group */", group), first, end
-            )
+            async with self._database.connections.lent() as connection:
+                return await connection.fetch(statement, first, end)

@@ -177,4 +177,5 @@ async def _page(database: Database, name: str, conditions: _Conditions, limit: i
         .replace("/* limit */", f"${len(arguments)}")
     )
     with translated():
-        return await database.pool.fetch(statement, *arguments)
+        async with database.connections.lent() as connection:
+            return await connection.fetch(statement, *arguments)

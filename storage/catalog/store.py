@@ -19,7 +19,8 @@ import asyncpg
 from storage.catalog import reading, search, traces
 from storage.catalog.audit import AuditLog
 from storage.catalog.captures import Captures
-from storage.catalog.connection import Database, Pool, set_up, set_up_in_background, translated
+from storage.catalog.connection import Database, set_up, set_up_in_background, translated
+from storage.catalog.connections import Connections
 from storage.catalog.copies import Copies
 from storage.catalog.deletions import Deletions
 from storage.catalog.file_lives import FileLives
@@ -64,14 +65,14 @@ from storage.errors import StorageMisused
 
 
 class Catalog(SessionWrites):
-    """One pool of connections to the catalog database.
+    """Connections to the catalog database.
 
     Errors: `StaleEpoch` when the lease has a newer holder, `CatalogUnreachable` when PostgreSQL is away (repeat the
     call with the same arguments: it takes effect once), `StorageMisused` for wrong arguments.
     """
 
-    def __init__(self, pool: Pool, dsn: str, *, timeout_s: float, silence_s: float | None = None) -> None:
-        super().__init__(Database(pool, _statements(), silence_s=silence_s))
+    def __init__(self, connections: Connections, dsn: str, *, timeout_s: float, silence_s: float | None = None) -> None:
+        super().__init__(Database(connections, _statements(), silence_s=silence_s))
         self.audit = AuditLog(self._database)
         """Who did what, and why."""
         self.files = FileLives(self._database)
@@ -110,7 +111,7 @@ class Catalog(SessionWrites):
         """
         with translated():
             try:
-                pool = await _pool(
+                connections = await _connections(
                     dsn,
                     min_size=0,
                     max_size=max_size,
@@ -120,7 +121,7 @@ class Catalog(SessionWrites):
                 )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
-        return cls(pool, dsn, timeout_s=timeout_s, silence_s=silence_s)
+        return cls(connections, dsn, timeout_s=timeout_s, silence_s=silence_s)
 
     @classmethod
     async def connect(
@@ -142,7 +143,7 @@ class Catalog(SessionWrites):
         """
         with translated():
             try:
-                pool = await _pool(
+                connections = await _connections(
                     dsn,
                     min_size=min_size,
                     max_size=max_size,
@@ -155,21 +156,21 @@ class Catalog(SessionWrites):
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
             try:
-                async with pool.acquire() as connection:
+                async with connections.lent() as connection:
                     await check_schema(connection)
             except BaseException:
-                pool.terminate()
+                connections.terminate()
                 raise
-        return cls(pool, dsn, timeout_s=timeout_s)
+        return cls(connections, dsn, timeout_s=timeout_s)
 
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Close all connections; statements under way may finish within the given seconds."""
         await self._jobs.aclose()
         try:
-            await asyncio.wait_for(self._database.pool.close(), timeout_s)
+            await asyncio.wait_for(self._database.connections.close(), timeout_s)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             # Too slow, or a server that ends at the same moment: nothing waits for these connections any more.
-            self._database.pool.terminate()
+            self._database.connections.terminate()
 
     async def __aenter__(self) -> Self:
         return self
@@ -307,7 +308,7 @@ def _shallow(record: RenderedFile | RenderedGap | RenderedStream) -> dict[str, A
     return {field: getattr(record, field) for field in record.__slots__}
 
 
-async def _pool(
+async def _connections(
     dsn: str,
     *,
     min_size: int,
@@ -317,8 +318,8 @@ async def _pool(
     application: str,
     for_people: bool = False,
     background: bool = False,
-) -> Pool:
-    return await asyncpg.create_pool(
+) -> Connections:
+    pool = await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
@@ -332,6 +333,7 @@ async def _pool(
             **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),
         },
     )
+    return Connections(pool)
 
 
 async def _leave_as_is(_: object) -> None:

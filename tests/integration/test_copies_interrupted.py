@@ -137,9 +137,8 @@ async def assert_no_file_is_lost_or_left_over(site: Site, recordings: set[UUID])
         claimed |= {file.path for file in detail.files}
     there = {path.relative_to(site.store.root).as_posix() for path in site.store.root.rglob("*.wav")}
     # On their way out: the catalog knows them, and other jobs remove them.
-    known = await site.catalog._database.pool.fetch(
-        "SELECT path FROM intended_files UNION SELECT path FROM doomed_files"
-    )
+    async with site.catalog._database.connections.lent() as connection:
+        known = await connection.fetch("SELECT path FROM intended_files UNION SELECT path FROM doomed_files")
     there -= {row["path"] for row in known} - claimed
     # What a copy's former version left behind is the finaliser's, which this test plays without cleaning up.
     former = {path for path in there - claimed if any(one.hex in path for one in site.ids.values())}

@@ -210,9 +210,8 @@ class TestLife:
         await disk.catalog.close_segment(closing(sample))
         _, other = await disk.session()  # the same identifier: continued, on another host
         assert other.recording_id == opened.recording_id
-        connection = disk.catalog._database
-        with_host = "UPDATE segments SET host = 'host-b' WHERE id = $1"
-        await connection.pool.execute(with_host, other.segment_id)
+        async with disk.catalog._database.connections.lent() as connection:
+            await connection.execute("UPDATE segments SET host = 'host-b' WHERE id = $1", other.segment_id)
         segments = await disk.catalog.recording_segments(opened.recording_id)
         assert segments is not None
         second = opening("CALL0001", epoch=sample.epoch)

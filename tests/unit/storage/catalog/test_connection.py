@@ -7,10 +7,11 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.catalog.connection import LeaseLost, encode_json, translated
+from storage.catalog.connections import Connections
 from storage.errors import AlreadyPublished, CatalogUnreachable, StaleEpoch, StorageError, StorageMisused
 
 if TYPE_CHECKING:
-    from storage.catalog.connection import Pool
+    from storage.catalog.connections import Pool
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_json_of_strange_text_holds_neither_nul_nor_surrogates(strange: object) 
 )
 async def test_a_server_that_ends_at_the_same_moment_does_not_keep_a_catalog_from_closing(raised: Exception) -> None:
     pool = EndingPool(raised)
-    await Catalog(cast("Pool", pool), "", timeout_s=1.0).close()
+    await Catalog(Connections(cast("Pool", pool)), "", timeout_s=1.0).close()
     assert pool.terminated
 
 
