@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from recorder.config import LogSettings
+from recorder.log_lines import console_renderer
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -62,11 +63,7 @@ def configure_logging(settings: LogSettings, *, role: str, name: str) -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        final = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-            )
-        ]
+        final = [console_renderer(colors=sys.stderr.isatty())]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
