@@ -230,6 +230,11 @@ class MediaChanges:
         frontend.agent.send(prepared, frontend.clock())
         frontend.transport.flush()
 
+    def awaits_ack(self, dialog_id: str) -> bool:
+        """Whether an ACK may change anything now: it answers our offer, or the client is asked for metadata next."""
+        session = self._frontend.sessions.get(dialog_id)
+        return session is not None and (bool(session.pending_offer) or session.snapshot_wanted)
+
     async def ack(self, event: AckReceived) -> None:
         """Apply the answer that an ACK brings to an offer of ours; any other ACK changes nothing."""
         await self._acknowledged(event)

@@ -76,7 +76,9 @@ class Dispatcher:
                     self._tell_successors(event)
                     self.run(event.dialog_id, self.setup.invite(event), request_id=event.request_id)
                 case AckReceived():
-                    self.run(event.dialog_id, self.changes.ack(event))
+                    # Most ACKs change nothing, and every call has one: no task for them.
+                    if event.dialog_id in self._last or self.changes.awaits_ack(event.dialog_id):
+                        self.run(event.dialog_id, self.changes.ack(event))
                 case ReinviteReceived() | UpdateReceived():
                     self._tell_successors(event)
                     self.run(event.dialog_id, self.changes.change(event), request_id=event.request_id)
