@@ -8,6 +8,7 @@ ordered packets of each source), then in two `passes`: `survey` measures, `plan`
 from media.pipeline.errors import OutputFailed, TimelineTooLong, UnsupportedOutput
 from media.pipeline.render import render
 from media.pipeline.report import (
+    Contributor,
     Gap,
     GapCause,
     GapKind,
@@ -22,6 +23,7 @@ from media.pipeline.report import (
 )
 
 __all__ = [
+    "Contributor",
     "Gap",
     "GapCause",
     "GapKind",

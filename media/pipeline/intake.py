@@ -14,6 +14,7 @@ import numpy as np
 from media.container import Capture, PacketBatch
 from media.pipeline.capture_clock import CaptureClock
 from media.pipeline.codec import Payloads
+from media.pipeline.contributors import Contributors
 from media.pipeline.packets import PACKET, Packets, distinct, joined
 from media.pipeline.stream_table import UNKNOWN, StreamTable, durations
 from media.rtp.packet import parse_headers
@@ -34,6 +35,8 @@ class Intake:
     def __init__(self, captures: Sequence[Capture], table: StreamTable) -> None:
         self._captures = captures
         self._table = table
+        self.contributors = Contributors(table)
+        """Of the packets read so far."""
         self.malformed = 0
         """Packets read so far that are not RTP."""
         self.unknown = 0
@@ -75,12 +78,13 @@ class Intake:
         streams = records["stream"].astype(np.int64)
         arrivals = clock.arrivals(streams, records["arrival_ns"].astype(np.int64))
         rows = self._table.rows_of(capture, streams, arrivals)
+        offsets = batch.offsets
         usable = headers["valid"] & (rows != UNKNOWN)
         self.malformed += int((~headers["valid"]).sum())
         self.unknown += int((headers["valid"] & (rows == UNKNOWN)).sum())
         if not usable.all():
             kept = np.flatnonzero(usable)
-            headers, arrivals, rows = headers.take(kept), arrivals[kept], rows[kept]
+            headers, arrivals, rows, offsets = headers.take(kept), arrivals[kept], rows[kept], offsets[kept]
         index = np.zeros(len(headers), PACKET)
         index["arrival_ns"] = arrivals
         index["row"] = rows
@@ -88,6 +92,7 @@ class Intake:
             index[name] = headers[name]
         index["codec"] = self._table.codecs_of(rows, headers["payload_type"])
         self._measure(index, batch)
+        self.contributors.add(index, batch.data, offsets)
         return Packets(index, batch.data)
 
     def _measure(self, index: np.ndarray[tuple[int], np.dtype[np.void]], batch: PacketBatch) -> None:

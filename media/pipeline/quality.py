@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from media.container import Capture, Late, Unauthentic
+from media.pipeline.contributors import Contributors
 from media.pipeline.flow import Demultiplexer, FlowKey
 from media.pipeline.gaps import longest_lost
 from media.pipeline.levels import LevelMeter
@@ -21,6 +22,7 @@ from media.pipeline.report import (
     SegmentReport,
     StreamQuality,
 )
+from media.pipeline.sender_clock import SenderClocks
 from media.pipeline.stream_table import PacketKind, StreamTable
 from media.pipeline.survey import Survey
 
@@ -59,6 +61,8 @@ class Surveyed:
     slices: int
     """Number of slices, the rest at the end included."""
     findings: Findings
+    contributors: Contributors
+    clocks: SenderClocks
 
 
 def report(
@@ -160,12 +164,15 @@ def _stream(label: str, keys: Sequence[FlowKey], recording: Surveyed, plan: Plan
     missing = [plan.missing[key] for key in keys if key in plan.missing]
     lost = sum(flow.resequencer.lost for flow in flows) - sum(one.paused for one in missing)
     duplicates = sum(flow.duplicates for flow in flows)
+    cnames = recording.clocks.cnames
     longest_gap = longest_lost([gap for gap in plan.gaps if gap.party == keys[0].party])
     return StreamQuality(
         party=keys[0].party,
         stream=keys[0].stream,
         label=label,
         ssrcs=list(dict.fromkeys(key.ssrc for key in keys)),
+        cnames=list(dict.fromkeys(cnames[key.stream, key.ssrc] for key in keys if (key.stream, key.ssrc) in cnames)),
+        contributors=recording.contributors.of(keys[0].party, keys[0].stream, cnames),
         payload_types=sorted({payload_type for flow in own for payload_type in flow.payload_types}),
         codecs=sorted({f"{codec.name}/{codec.clock_rate}" for codec in codecs}),
         packets=packets,

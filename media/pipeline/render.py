@@ -74,7 +74,7 @@ def render(
         table,
         recording.survey,
         slices=recording.slices,
-        clocks=read_sender_clocks(opened),
+        clocks=recording.clocks,
         sample_rate=options.sample_rate,
         keep_together=options.correct_drift,
     )
@@ -116,7 +116,9 @@ def _survey(captures: Sequence[Capture], table: StreamTable, passes: Passes, fin
         survey.add(given, number)
     intake, flows = passes.intake, passes.flows
     findings.malformed, findings.unknown, findings.refused = intake.malformed, intake.unknown, flows.refused
-    return Surveyed(captures, table, survey, flows, number + 1, findings)
+    return Surveyed(
+        captures, table, survey, flows, number + 1, findings, intake.contributors, read_sender_clocks(captures)
+    )
 
 
 def _stretches(passes: Passes, plan: Plan, painter: Painter) -> Iterator[list[Rows]]:

@@ -102,6 +102,20 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     cause: GapCause
 
 
+class Contributor(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that a mixer named as heard in a stream (RFC 3550 §7.1)."""
+
+    csrc: int
+    cname: str
+    """Canonical name, by which it can be followed when its number changes (§6.5.1); empty if RTCP said none."""
+    packets: int
+    """Of the stream, duplicates included, that name it."""
+    seconds: float
+    """Media time of these packets."""
+    first_arrival_ns: int
+    last_arrival_ns: int
+
+
 class StreamQuality(msgspec.Struct, frozen=True, kw_only=True):
     """What the network did to one stream of a party (one m-line)."""
 
@@ -111,6 +125,10 @@ class StreamQuality(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     ssrcs: list[int]
     """In order of appearance."""
+    cnames: list[str]
+    """Canonical names of these sources, as far as RTCP said any."""
+    contributors: list[Contributor]
+    """Whom a mixer named as heard, longest first; empty where nobody mixes."""
     payload_types: list[int]
     codecs: list[str]
     packets: int

@@ -5,11 +5,13 @@ Order: capture durable, catalog row, then the 200 to the BYE (checkpoint before 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import structlog
 
+from recorder.doors.client_clock import date_of
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.session import Session
@@ -41,7 +43,9 @@ class SessionEnding:
         session = frontend.sessions.get(event.dialog_id)
         prepared = frontend.agent.prepare(event.request_id, 200)
         if session:
-            await self._close(session, "bye", interrupted=False, dialog=prepared.snapshot)
+            await self._close(
+                session, "bye", interrupted=False, dialog=prepared.snapshot, client_closed_at=date_of(event.request)
+            )
         frontend.agent.send(prepared, frontend.clock())
         frontend.transport.flush()
 
@@ -90,7 +94,15 @@ class SessionEnding:
         frontend.transport.flush()
         await self._close(session, "shutdown", interrupted=True)
 
-    async def _close(self, session: Session, cause: str, *, interrupted: bool, dialog: bytes | None = None) -> None:
+    async def _close(
+        self,
+        session: Session,
+        cause: str,
+        *,
+        interrupted: bool,
+        dialog: bytes | None = None,
+        client_closed_at: datetime | None = None,
+    ) -> None:
         frontend = self._frontend
         ended = await self._end_captures(session, cause)
         frontend.remove(session.dialog_id)
@@ -102,6 +114,7 @@ class SessionEnding:
                 cause=cause,
                 interrupted=interrupted,
                 dialog_snapshot=dialog,
+                client_closed_at=client_closed_at,
                 warnings=() if ended else ("the writer did not confirm the end of the capture",),
             )
         )

@@ -61,7 +61,7 @@ ORDER BY d.dialog_id LIMIT $4
 SELECT forget_dialogs_v1($1, $2, $3)
 
 -- name: close_segment
-SELECT recording_id, open_segments, changed FROM close_segment_v1($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT recording_id, open_segments, changed FROM close_segment_v2($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: open_segments
 -- Segments of a site ($2 is its lease) that nobody has closed; of one host when $1 is given.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from storage.catalog.connection import Database, translated
 from storage.catalog.deletions import tombstone_of
 from storage.catalog.holds import hold_of
 from storage.catalog.records import (
+    CLIENT_DATE,
     CaptureLocation,
     Door,
     GapKind,
@@ -175,10 +178,21 @@ def _segment(row: asyncpg.Record) -> SegmentView:
         dialog_id=row["dialog_id"],
         opened_at=row["opened_at"],
         closed_at=row["closed_at"],
+        client_opened_at=_client_opened_at(row["parameters"]),
+        client_closed_at=row["client_closed_at"],
         end_cause=row["end_cause"],
         descriptor=row["descriptor"],
         streams=tuple(StreamView(**stream) for stream in row["streams"]),
     )
+
+
+def _client_opened_at(parameters: Sequence[Sequence[str]]) -> datetime | None:
+    """Return the client's time of sending among what came with a session."""
+    for name, value in reversed(parameters):
+        if name == CLIENT_DATE:
+            with suppress(ValueError, OverflowError):  # a header field that a profile keeps
+                return datetime.fromisoformat(value).astimezone(UTC)
+    return None
 
 
 def _captures(row: asyncpg.Record) -> tuple[CaptureLocation, ...]:

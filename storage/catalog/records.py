@@ -19,6 +19,9 @@ from storage.catalog.ledger import PartyLedger
 FRONTEND_LEASE: Final = "frontend"
 """Name of the lease of the active signalling frontend."""
 
+CLIENT_DATE: Final = "Date"
+"""Name of the parameter that says when the client opened a session, by its own clock; ISO 8601."""
+
 FINALISE: Final = "finalise"
 """Job kind: turn the captures of one recording into its master file; dedupe key is the recording id."""
 
@@ -223,6 +226,8 @@ class SegmentClosing:
     dialog_snapshot: bytes | None = field(default=None, repr=False)
     """Dialog with its last response, to absorb retransmissions after a takeover; None keeps the stored one."""
     warnings: tuple[str, ...] = ()
+    client_closed_at: datetime | None = None
+    """By the client's clock; None if it did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,6 +151,7 @@ class SessionWrites:
             closing.interrupted,
             closing.dialog_snapshot,
             closing.warnings,
+            closing.client_closed_at,
         )
         if row["recording_id"] is None:
             raise StorageMisused(f"segment {closing.segment_id} does not exist")

@@ -92,6 +92,10 @@ class SegmentView:
     dialog_id: str
     opened_at: datetime
     closed_at: datetime | None
+    client_opened_at: datetime | None
+    """When the client sent its INVITE, by its own clock; None if it did not say."""
+    client_closed_at: datetime | None
+    """When the client sent its BYE, by its own clock; None if it did not say."""
     end_cause: str | None
     descriptor: Mapping[str, object]
     streams: tuple[StreamView, ...]

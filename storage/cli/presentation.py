@@ -229,6 +229,8 @@ def segment_json(segment: SegmentView) -> dict[str, object]:
         "dialog_id": segment.dialog_id,
         "opened_at": iso_utc(segment.opened_at),
         "closed_at": iso_utc(segment.closed_at),
+        "client_opened_at": iso_utc(segment.client_opened_at),
+        "client_closed_at": iso_utc(segment.client_closed_at),
         "end_cause": segment.end_cause,
         "descriptor": segment.descriptor,
         "streams": [

@@ -22,6 +22,8 @@ from storage.cli.timeline import draw_timeline
 TIMELINE_WIDTH: Final = 100
 GAPS_SHOWN: Final = 40
 """Lines; the rest is in --json."""
+_CONTRIBUTORS: Final = "contributors"
+"""Figure of a stream that has lines of its own."""
 
 _STATES: Final = {
     RecordingState.RECORDING: "still being recorded",
@@ -199,17 +201,27 @@ def _segment(segment: SegmentView) -> Iterator[str]:
         f"  {moment(segment.opened_at)} to {moment(segment.closed_at)}, ended by {or_dash(segment.end_cause)}, "
         f"Call-ID {printable(segment.sip_call_id)}"
     )
+    if segment.client_opened_at or segment.client_closed_at:
+        yield (f"  by the client's clock: {moment(segment.client_opened_at)} to {moment(segment.client_closed_at)}")
     for capture in segment.captures:
         yield f"  capture {printable(capture.path)} ({printable(capture.writer)} on {printable(capture.host)})"
     for stream in segment.streams:
         codecs = ", ".join(printable(_codec_name(codec)) for codec in (stream.payload_types or {}).values())
-        quality = "  ".join(f"{printable(name)} {printable(value)}" for name, value in (stream.quality or {}).items())
         yield (
             f"  m-line {stream.index + 1}: {channel_of(stream.party) or stream.party}, label {or_dash(stream.label)}, "
             f"{_speaker(stream) or 'participant unknown'}; {codecs or 'codecs unknown'}"
         )
-        if quality:
-            yield f"    {quality}"
+        yield from _quality(stream.quality or {})
+
+
+def _quality(quality: Mapping[str, object]) -> Iterator[str]:
+    figures = {name: value for name, value in quality.items() if name != _CONTRIBUTORS}
+    if figures:
+        yield "    " + "  ".join(f"{printable(name)} {printable(value)}" for name, value in figures.items())
+    contributors = quality.get(_CONTRIBUTORS)
+    for one in contributors if isinstance(contributors, list) else ():
+        who = printable(one.get("cname") or "unnamed")
+        yield f"    mixed into it: {who} (CSRC {printable(one.get('csrc'))}), {printable(one.get('seconds'))} s"
 
 
 def _codec_name(codec: object) -> object:

@@ -429,6 +429,23 @@ class TestClosing:
         await catalog.close_segment(closing(sample, after_s=-5))
         assert (await detail(catalog, opened.recording_id)).segments[0].closed_at == START
 
+    async def test_the_times_of_the_client_stand_beside_ours(self, catalog: Catalog, epoch: int) -> None:
+        theirs = START - timedelta(days=365)
+        sample = dataclasses.replace(opening(epoch=epoch), parameters=(("dn", "1"), ("Date", theirs.isoformat())))
+        opened = await catalog.open_segment(sample)
+        (segment,) = (await detail(catalog, opened.recording_id)).segments
+        assert (segment.opened_at, segment.client_opened_at, segment.client_closed_at) == (START, theirs, None)
+        said = theirs + timedelta(seconds=59)
+        await catalog.close_segment(dataclasses.replace(closing(sample), client_closed_at=said))
+        (segment,) = (await detail(catalog, opened.recording_id)).segments
+        assert (segment.closed_at, segment.client_closed_at) == (START + timedelta(seconds=60), said)
+
+    async def test_a_header_field_that_a_profile_keeps_is_no_time(self, catalog: Catalog, epoch: int) -> None:
+        kept = (("Date", "Tue, 15 Jan 2030 12:00:00 GMT"), ("Date", ""))
+        opened = await catalog.open_segment(dataclasses.replace(opening(epoch=epoch), parameters=kept))
+        (segment,) = (await detail(catalog, opened.recording_id)).segments
+        assert (segment.client_opened_at, segment.client_closed_at) == (None, None)
+
     async def test_an_unknown_segment_is_refused(self, catalog: Catalog, epoch: int) -> None:
         with pytest.raises(StorageMisused, match="does not exist"):
             await catalog.close_segment(closing(opening(epoch=epoch)))

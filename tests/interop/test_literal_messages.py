@@ -290,3 +290,20 @@ def test_an_ack_to_nobody_is_met_with_silence(recorder: RunningRecorder) -> None
         call.client.send(call.dialog.request("ACK"))
         with pytest.raises(NoAnswerError):
             call.client.receive(0.3)
+
+
+def test_start_and_end_of_the_session_are_also_told_by_the_clock_of_the_client(recorder: RunningRecorder) -> None:
+    """S21: its own clock, whatever it says; ours places the audio."""
+    with Call(recorder) as call:
+        call.place(headers="Date: Sat, 13 Nov 2010 23:29:00 GMT")
+        bye = call.dialog.request("BYE", headers="Date: Sat, 13 Nov 2010 23:31:07 GMT")
+        assert call.dialog.insist(bye, "BYE").status == 200
+        entry = call.finished()
+        detail = recorder.admin("recordings", "show", entry["id"])
+        (segment,) = detail["segments"]
+        assert segment["client_opened_at"].startswith("2010-11-13T23:29:00")
+        assert segment["client_closed_at"].startswith("2010-11-13T23:31:07")
+        assert segment["opened_at"] > "2020"
+        assert "the client's clock differs from ours" in " ".join(detail["warnings"])
+        shown = recorder.invoke("recordings", "show", entry["id"]).output
+        assert "by the client's clock: 2010-11-13 23:29:00 to 2010-11-13 23:31:07" in shown

@@ -39,16 +39,18 @@ class Rtp:
     marker: bool = False
     stream: int = 0
     flags: int = 0
+    csrcs: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         return (
             struct.pack(
-                "!BBHII",
-                0x80,
+                f"!BBHII{len(self.csrcs)}I",
+                0x80 | len(self.csrcs),
                 self.payload_type | (0x80 if self.marker else 0),
                 self.sequence_number % 2**16,
                 self.timestamp % 2**32,
                 self.ssrc,
+                *self.csrcs,
             )
             + self.payload
         )

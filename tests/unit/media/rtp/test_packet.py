@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from media.rtp.packet import is_rtcp, is_rtp, octets_at, parse_headers
+from media.rtp.packet import contributing_sources, is_rtcp, is_rtp, octets_at, parse_headers
 
 
 def rtp(
@@ -70,6 +70,20 @@ def test_packets_that_contradict_themselves_are_invalid_and_have_no_payload() ->
     headers = parse(short_extension, endless_padding, no_padding, missing_csrc, version_one, b"\x80", b"", rtp())
     assert headers["valid"].tolist() == [False] * 7 + [True]
     assert headers["payload_length"].tolist() == [0] * 7 + [4]
+
+
+def test_the_entries_of_csrc_lists_are_returned_packet_by_packet() -> None:
+    packets = [rtp(), rtp(csrc=2), rtp(), rtp(csrc=1), rtp(csrc=15)]
+    lengths = np.array([len(packet) for packet in packets], np.int64)
+    data = np.frombuffer(b"".join(packets), np.uint8)
+    entries, csrcs = contributing_sources(data, np.cumsum(lengths) - lengths)
+    assert entries.tolist() == [1, 1, 3, *[4] * 15]
+    assert csrcs.tolist() == [0x01020304] * 18
+
+
+def test_without_csrc_lists_there_are_no_entries() -> None:
+    entries, csrcs = contributing_sources(np.frombuffer(rtp(), np.uint8), np.zeros(1, np.int64))
+    assert (len(entries), len(csrcs)) == (0, 0)
 
 
 def test_an_empty_payload_is_valid() -> None:
