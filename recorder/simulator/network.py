@@ -26,6 +26,8 @@ Lost = Callable[[Address], None]
 
 _CONNECT_S = 5.0
 _CHUNK = 65_536
+_BUFFER = 4 << 20
+"""Bytes; the kernel's default holds about ninety messages, and a recorder that moves all calls sends more at once."""
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -101,6 +103,7 @@ class SipNetwork:
         if self._transport == "udp":
             opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
             opened.bind((host, 0))
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             opened.setblocking(False)
             self.address = opened.getsockname()[:2]
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._deliver), sock=opened)
