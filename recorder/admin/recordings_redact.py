@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -27,7 +28,7 @@ from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.presentation import clock, printable, write_json
 from storage.encryption import Envelope, PrivateKey, load_private_key
-from storage.errors import IntegrityBroken
+from storage.errors import IntegrityBroken, StoreForbidden, StoreUnreachable
 from storage.files import FileStore
 
 _CLOCK: Final = re.compile(r"(?:(\d+):)?(?:(\d{1,2}):)?(\d+(?:\.\d+)?)")
@@ -94,7 +95,7 @@ class Redaction:
         plan = plan_redaction(recording_id, asked, family, links)
         _check_placed(plan)
         touched = [member for member in family if plan.of(member.recording_id)]
-        locked = [member for member in touched if member.file is not None and member.file.path.endswith(ENCRYPTED)]
+        locked = [member for member in touched if _is_encrypted(member)]
         key = await self._key(locked, options)
         if not options.dry_run:
             _confirm(options, f"{_span(asked)} of {_names(touched)}")
@@ -107,9 +108,8 @@ class Redaction:
             )
             if refusal is not None:
                 raise _refused(refusal)
-            if key is not None:
-                await self._redact(locked, key, quiet=options.as_json)
-        self._tell(options, asked, plan, touched, locked)
+        done = await self._redact(locked, key, quiet=options.as_json) if key and not options.dry_run else set()
+        self._tell(options, asked, plan, touched, done)
         return ExitCode.OK
 
     async def _key(self, locked: Sequence[FamilyMember], options: RedactOptions) -> PrivateKey | None:
@@ -137,13 +137,22 @@ class Redaction:
             raise IntegrityBroken(f"{member.recording_id} is encrypted, but the catalog has lost its keys")
         return Envelope.decode(row.keys, name=f"keys of {member.recording_id}")
 
-    async def _redact(self, locked: Sequence[FamilyMember], key: PrivateKey, *, quiet: bool) -> None:
-        """Do here what no curator can do."""
+    async def _redact(self, locked: Sequence[FamilyMember], key: PrivateKey, *, quiet: bool) -> set[UUID]:
+        """Do here what no curator can do; returns where also the former file is gone already."""
         name, root = next(iter(self._context.roots.items()))
         redactor = Redactor(self._catalog, self._context.store, FileStore(root, name=name))
-        with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        done: set[UUID] = set()
+        console = Console(stderr=True)
+        with Progress(console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
             for member in progress.track(locked, description="Encrypted audio"):
-                await redactor.redact(member.recording_id, key=key)
+                try:
+                    await redactor.redact(member.recording_id, key=key)
+                except (StoreForbidden, StoreUnreachable):
+                    if any(not one.silenced for one in await self._catalog.redactions.pending(member.recording_id)):
+                        raise
+                    continue  # the store keeps the former file for a time: a job erases it then
+                done.add(member.recording_id)
+        return done
 
     def _tell(
         self,
@@ -151,7 +160,7 @@ class Redaction:
         asked: Stretch,
         plan: RedactionPlan,
         touched: Sequence[FamilyMember],
-        locked: Sequence[FamilyMember],
+        done: Set[UUID],
     ) -> None:
         if options.as_json:
             facts = {
@@ -160,7 +169,7 @@ class Redaction:
                 "to_s": asked.end_s,
                 "party": asked.party,
                 "result": "would-redact" if options.dry_run else "redacting",
-                "recordings": [_facts(member, plan, options, done=member in locked) for member in touched],
+                "recordings": [_facts(member, plan, options, done=member.recording_id in done) for member in touched],
             }
             write_json(self._console, facts)
             return
@@ -169,7 +178,7 @@ class Redaction:
             self._console.print(f"  {_line(member, plan)}", soft_wrap=True)
         if options.dry_run:
             self._console.print("Captures of these would be erased. Nothing was changed.")
-            if locked and options.key is None:
+            if options.key is None and any(_is_encrypted(member) for member in touched):
                 self._console.print("Encrypted audio needs --key.")
         else:
             self._console.print("Captures of these are erased. `recordings show` says when it is done.")
@@ -207,6 +216,10 @@ def _refused(refusal: Refusal) -> CommandFailed:
     return CommandFailed(f"nothing was redacted: recording {refusal.recording_id}: {why}", code)
 
 
+def _is_encrypted(member: FamilyMember) -> bool:
+    return member.file is not None and member.file.path.endswith(ENCRYPTED)
+
+
 def _names(members: Sequence[FamilyMember]) -> str:
     return ", ".join(f"{_ROLE[member.role]} {str(member.recording_id)[:8]}" for member in members)
 
@@ -219,9 +232,7 @@ def _span(one: Stretch | WantedStretch) -> str:
 def _line(member: FamilyMember, plan: RedactionPlan) -> str:
     stretches = "; ".join(_span(one) for one in plan.of(member.recording_id))
     file = member.file
-    form = (
-        "" if file is None else f"{file.format}{', encrypted' if file.path.endswith(ENCRYPTED) else ''} in {file.store}"
-    )
+    form = "" if file is None else f"{file.format}{', encrypted' if _is_encrypted(member) else ''} in {file.store}"
     again = " (lossy: encoded anew)" if file is not None and file.format == _LOSSY else ""
     return f"{_names([member])} {printable(member.record_identifier)}: {stretches}; {form}{again}"
 
@@ -237,9 +248,9 @@ def _facts(member: FamilyMember, plan: RedactionPlan, options: RedactOptions, *,
         ],
         "format": None if file is None else file.format,
         "store": None if file is None else file.store,
-        "encrypted": file is not None and file.path.endswith(ENCRYPTED),
+        "encrypted": _is_encrypted(member),
         "captures_kept": member.captures_kept and options.dry_run,
-        "done": done and not options.dry_run,
+        "done": done,
     }
 
 

@@ -181,8 +181,9 @@ class Redactions:
     ) -> str | None:
         """Put the redacted file in the place of the master; returns the race that was lost, None on success.
 
-        The old file stays in the catalog as kind `to-erase`. Without a job a person does it. Errors: `UnderLegalHold`
-        when a hold came in between.
+        The old file stays in the catalog as kind `to-erase`, and the job is not given up before that is gone. Without a
+        job a person does it, and one is queued for what may be left. Errors: `UnderLegalHold` when a hold came in
+        between.
         """
         refused = await self._database.value(
             "swap_redacted",
@@ -196,9 +197,19 @@ class Redactions:
         )
         return None if refused is None else str(refused)
 
-    async def finish(self, recording_id: UUID, redactions: Sequence[int], *, job: ClaimedJob | None) -> None:
-        """Say that the audio with these stretches is erased, and complete the job if there is one."""
-        await self._database.row("finish_redactions", recording_id, list(redactions), *_claim(job))
+    async def finish(
+        self, recording_id: UUID, redactions: Sequence[int], *, erased: Sequence[bytes], job: ClaimedJob | None
+    ) -> None:
+        """Say that the audio with these stretches is erased, and complete the job if there is one.
+
+        Args:
+            recording_id: whose audio.
+            redactions: what is done.
+            erased: SHA-256 of the former files that are gone.
+            job: on whose claim it depends.
+
+        """
+        await self._database.row("finish_redactions", recording_id, list(redactions), list(erased), *_claim(job))
 
 
 def _claim(job: ClaimedJob | None) -> tuple[int | None, str | None, int | None]:

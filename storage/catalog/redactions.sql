@@ -31,7 +31,7 @@ SELECT party, sample_rate, start_frame, end_frame, kind, cause, source FROM ledg
 WHERE recording_id = $1 ORDER BY party, position
 
 -- name: swap_redacted
-SELECT swap_redacted_v2($1, $2, $3, $4, $5, $6, $7, $8, $9)
+SELECT swap_redacted_v3($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: finish_redactions
-SELECT finish_redactions_v1($1, $2, $3, $4, $5)
+SELECT finish_redactions_v2($1, $2, $3, $4, $5, $6)

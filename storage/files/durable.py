@@ -28,6 +28,7 @@ from storage.errors import (
     StoreFull,
 )
 from storage.files.port import BLOCK, StoredFile, checked_path
+from storage.ownership import give_to_owner
 
 TEMPORARY_PREFIX: Final = ".unfinished-"
 UNFINISHED: Final = ".unfinished"
@@ -98,6 +99,7 @@ class FileStore:
             try:
                 with temporary.open("xb") as file:
                     file.write(content)
+                    give_to_owner(file.fileno(), self.root)
                     os.fchmod(file.fileno(), FILE_MODE)
                     file.flush()
                     os.fsync(file.fileno())
@@ -217,7 +219,7 @@ class PendingFile:
 
         """
         with file_errors(self.path):
-            size, digest = _seal(self.path)
+            size, digest = _seal(self.path, self._store.root)
         if expected_bytes is not None and size != expected_bytes:
             raise IntegrityBroken(f"{self.path} has {size} bytes instead of {expected_bytes}: not published")
         final = self._folder / _checked_name(name(digest))
@@ -337,10 +339,11 @@ def file_errors(path: Path) -> Iterator[None]:
         raise StoreFailed(reason) from error
 
 
-def _seal(path: Path) -> tuple[int, bytes]:
+def _seal(path: Path, root: Path) -> tuple[int, bytes]:
     """Digest, make read-only and sync: in this order, so that what is synced is what was digested."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
+        give_to_owner(file.fileno(), root)
         os.fchmod(file.fileno(), FILE_MODE)
         os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_size, digest
@@ -377,4 +380,5 @@ def _make_directories(folder: Path) -> None:
         current = current.parent
     for directory in reversed(missing):
         directory.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        give_to_owner(directory, directory.parent)
         sync_directory(directory.parent)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import NameOID
 
 from storage.errors import IntegrityBroken, StorageMisused, StoreForbidden
+from storage.ownership import give_to_owner
 
 DIRECTORY: Final = "keys"
 """Under the state directory."""
@@ -84,7 +85,9 @@ class SigningKeys:
         path = directory / _PRIVATE
         try:
             if not path.exists():
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not directory.exists():
+                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    give_to_owner(directory, directory.parent)
                 _place(path, _pem_of(Ed25519PrivateKey.generate()), replace=False)
             if path.stat().st_mode & 0o077:
                 raise StorageMisused(f"{path} can be read by other users: `chmod 600 {path}`")
@@ -153,6 +156,7 @@ class SigningKeys:
         path = self.public_directory / f"{self.key_id}.pem"
         if not path.exists():
             self.public_directory.mkdir(mode=0o755, exist_ok=True)
+            give_to_owner(self.public_directory, self._directory)
             _place(path, self.public_pem, replace=True, mode=0o644)
 
 
@@ -170,6 +174,7 @@ def _place(path: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> N
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            give_to_owner(descriptor, path.parent)
             os.fsync(file.fileno())
         if replace:
             temporary.replace(path)

@@ -16,7 +16,8 @@ from storage.catalog import Catalog
 from storage.catalog.captures import CaptureFate, CaptureTaking, FoundCapture
 from storage.errors import StorageRefused
 from storage.files import copy_durably
-from storage.files.durable import digest_file
+from storage.files.durable import digest_file, file_errors
+from storage.ownership import give_to_owner
 
 TAKEN = (CaptureFate.MOVED, CaptureFate.JOINED, CaptureFate.NEW_SESSION, CaptureFate.NEW_RECORDING)
 
@@ -72,7 +73,7 @@ class Taker:
         if self._dry_run or foreseen.fate not in TAKEN:
             return _result(found, capture, foreseen)
         try:
-            await asyncio.to_thread(_copy, found.path, target)
+            await asyncio.to_thread(_copy, found.path, target, self._root)
         except StorageRefused as error:
             return Result(path=found.path, result="failed", detail=str(error))
         return _result(found, capture, await self._taken(told))
@@ -87,14 +88,18 @@ class Taker:
         return self._root / day / capture.path.name
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, root: Path) -> None:
     if source == target:
         return
     size_bytes, sha256 = digest_file(source)
     if target.exists() and digest_file(target) == (size_bytes, sha256):
         return
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    copy_durably(source, target, size_bytes=size_bytes, sha256=sha256)
+    with file_errors(target):
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            give_to_owner(target.parent, root)
+        copy_durably(source, target, size_bytes=size_bytes, sha256=sha256)
+        give_to_owner(target, root)
 
 
 def _result(found: CaptureOnDisk, capture: Capture, taking: CaptureTaking) -> Result:

@@ -19,6 +19,7 @@ from storage.errors import (
     StoreFull,
 )
 from storage.files.durable import FileStore, copy_durably, digest_file
+from storage.integrity import SigningKeys
 
 DAY = PurePosixPath("2026/11/22")
 CONTENT = b"RIFF" + bytes(1000)
@@ -229,3 +230,27 @@ class TestCopy:
     def test_a_directory_is_not_replaced(self, source: Path, tmp_path: Path) -> None:
         with pytest.raises(AlreadyPublished, match="is a directory"):
             copy_durably(source, tmp_path, size_bytes=len(CONTENT), sha256=DIGEST, replace=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_in_a_tree_is_of_its_owner(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "recordings")
+    store.root.mkdir()
+    os.chown(store.root, 1234, 1235)
+    published = publish(store)
+    source = tmp_path / "source"
+    source.write_bytes(CONTENT)
+    store.put(source, "b/c.wav", size_bytes=len(CONTENT), sha256=DIGEST)
+    store.replace(CONTENT, "b/c.keys")
+    made = [path for path in store.root.rglob("*") if path.name != "source"]
+    assert published in made
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(1234, 1235)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_a_signing_key_that_root_makes_is_of_the_owner_of_the_state_directory(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1235)
+    SigningKeys.open(tmp_path / "keys").rotate()
+    made = [tmp_path / "keys", *(tmp_path / "keys").rglob("*")]
+    assert len(made) == 5, "two folders, the private key, two public ones"
+    assert {path.stat().st_uid for path in made} == {1234}
