@@ -13,18 +13,18 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.integrity import PublicKeys
-from storage.integrity.verify import check_folder
+from storage.integrity.verify import check_place
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m storage.verify", description="Check recordings by manifests.")
-    parser.add_argument("folder", type=Path, help="folder with recordings and their manifests")
+    parser.add_argument("folder", type=Path, help="folder with recordings and their manifests, or an exported zip file")
     parser.add_argument("--key", type=Path, action="append", required=True, help="public key, or a folder of them")
     parser.add_argument("--json", action="store_true", help="print one JSON object for scripts")
     options = parser.parse_args(arguments)
     try:
-        check = check_folder(options.folder, PublicKeys.read(options.key))
+        check = check_place(options.folder, PublicKeys.read(options.key))
     except StorageError as error:
         print(f"storage.verify: {error}", file=sys.stderr)
         return 2

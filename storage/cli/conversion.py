@@ -29,6 +29,12 @@ class ExportFormat(enum.StrEnum):
     """A vCon with the sound inside."""
     BUNDLE = "bundle"
     """Everything: a directory, or a zip file where the name says so."""
+    EVIDENCE = "evidence"
+    """A bundle with manifests, SIP messages and raw captures, and a signed list of its contents."""
+
+
+FOLDERS: Final = (ExportFormat.BUNDLE, ExportFormat.EVIDENCE)
+"""Forms of several files."""
 
 
 SUFFIXES: Final = {
@@ -42,6 +48,7 @@ SUFFIXES: Final = {
     ExportFormat.GIR: ".gir.json",
     ExportFormat.VCON: ".vcon.json",
     ExportFormat.BUNDLE: "",
+    ExportFormat.EVIDENCE: "",
 }
 
 

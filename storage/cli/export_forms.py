@@ -20,11 +20,13 @@ from typing import Final
 from storage.catalog.views import MetadataView, RecordingDetail
 from storage.cli.context import CommandFailed
 from storage.cli.conversion import Converter, ExportFormat, SoundWanted
+from storage.cli.evidence import Evidence
 from storage.cli.exit_codes import ExitCode
 from storage.cli.export_documents import gir_document, signed_vcon, vcon_document
 from storage.cli.presentation import detail_json
 from storage.files.durable import file_errors
 from storage.integrity import SigningKeys
+from storage.integrity.evidence import CONTENTS, sign_contents
 
 MAX_INLINE: Final = 256 << 20
 """Bytes of audio inside a vCon; it is held in memory, and few readers take more."""
@@ -47,7 +49,9 @@ class ExportJob:
     wanted: SoundWanted
     now: datetime
     keys: SigningKeys | None = None
-    """Sign the vCon with these."""
+    """Sign the vCon with these, and evidence."""
+    evidence: Evidence | None = None
+    """What evidence has besides a bundle."""
 
 
 def export_form(
@@ -87,9 +91,11 @@ def _make(job: ExportJob, master: Path, work: Path, *, zipped: bool, progress: C
             _write_json(made, gir_document(job.recording, master.name, master.stat().st_size))
         case ExportFormat.VCON:
             _write_json(made, _vcon(job, master))
-        case ExportFormat.BUNDLE:
+        case ExportFormat.BUNDLE | ExportFormat.EVIDENCE:
             made.mkdir()
             _fill(job, master, made, progress)
+            if job.evidence is not None and job.keys is not None:
+                _add_evidence(job, job.evidence, job.keys, made)
             if zipped:
                 return _zip(made, work / "made.zip")
         case _:
@@ -114,6 +120,20 @@ def _fill(job: ExportJob, master: Path, folder: Path, progress: Callable[[float]
     progress(1.0)
 
 
+def _add_evidence(job: ExportJob, evidence: Evidence, keys: SigningKeys, folder: Path) -> None:
+    evidence.write(folder)
+    contents = sign_contents(
+        folder,
+        keys,
+        recording_id=job.recording.summary.recording_id,
+        exported_at=job.now,
+        exported_by=evidence.by,
+        reason=evidence.reason,
+        not_here=evidence.not_here,
+    )
+    (folder / CONTENTS).write_bytes(contents)
+
+
 def _vcon(job: ExportJob, master: Path) -> dict[str, object]:
     size = master.stat().st_size
     if size > MAX_INLINE:
@@ -128,8 +148,8 @@ def _vcon(job: ExportJob, master: Path) -> dict[str, object]:
 def _zip(folder: Path, target: Path) -> Path:
     # Audio does not get smaller; what is text does.
     with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(folder.iterdir()):
-            archive.write(path, path.name)
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
     return target
 
 
@@ -147,13 +167,10 @@ def _refuse_existing(target: Path, *, force: bool) -> None:
 
 
 def _synced_size(made: Path) -> int:
-    paths = sorted(made.iterdir()) if made.is_dir() else [made]
     size = 0
-    for path in paths:
+    for path in (*made.rglob("*"), made):
         _sync(path)
-        size += path.stat().st_size
-    if made.is_dir():
-        _sync(made)
+        size += 0 if path.is_dir() else path.stat().st_size
     return size
 
 

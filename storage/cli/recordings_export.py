@@ -18,7 +18,8 @@ from storage.catalog.records import RecordingState
 from storage.catalog.views import FileView, RecordingDetail
 from storage.cli.audio_source import AudioSource, open_audio
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.conversion import SUFFIXES, Converter, ExportFormat, ExportParty, SoundWanted
+from storage.cli.conversion import FOLDERS, SUFFIXES, Converter, ExportFormat, ExportParty, SoundWanted
+from storage.cli.evidence import gather
 from storage.cli.exit_codes import ExitCode
 from storage.cli.export_forms import ExportJob, export_form
 from storage.cli.lookup import find_recording
@@ -60,6 +61,7 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
     source = await open_audio(catalog, context, master, options.key)
     await catalog.audit.append(_entry(recording, master, options))
     if options.wanted.format is not ExportFormat.MASTER:
+        evidence = options.wanted.format is ExportFormat.EVIDENCE
         job = ExportJob(
             recording=recording,
             revisions=await catalog.read_metadata(recording.summary.recording_id),
@@ -69,7 +71,12 @@ async def run(options: ExportOptions, catalog: Catalog, context: CliContext, con
             converter=_converter(context),
             wanted=options.wanted,
             now=datetime.now(UTC),
-            keys=await asyncio.to_thread(SigningKeys.open, context.keys_directory) if options.sign else None,
+            keys=await asyncio.to_thread(SigningKeys.open, context.keys_directory)
+            if options.sign or evidence
+            else None,
+            evidence=await gather(recording, catalog, context, by=operator(), reason=options.reason)
+            if evidence
+            else None,
         )
         await _export_form(options, job, console)
         return ExitCode.OK
@@ -87,7 +94,7 @@ def _check(options: ExportOptions, context: CliContext) -> None:
     wanted = options.wanted
     if wanted.format is not ExportFormat.MASTER:
         _converter(context)
-    if options.sign and wanted.format not in (ExportFormat.VCON, ExportFormat.BUNDLE):
+    if options.sign and wanted.format not in (ExportFormat.VCON, *FOLDERS):
         raise CommandFailed(
             f"--sign needs --format vcon or bundle, not {wanted.format.value}; what is stored has signed manifests",
             ExitCode.USAGE,
@@ -98,7 +105,7 @@ def _check(options: ExportOptions, context: CliContext) -> None:
         ExportFormat.PNG,
         ExportFormat.GIR,
         ExportFormat.VCON,
-        ExportFormat.BUNDLE,
+        *FOLDERS,
     ):
         raise CommandFailed(
             f"--party, --from and --to need an audio format such as --format wav, not {wanted.format.value}",
@@ -114,7 +121,7 @@ def _converter(context: CliContext) -> Converter:
 
 async def _export_form(options: ExportOptions, job: ExportJob, console: Console) -> None:
     wanted, target = options.wanted, options.out
-    if target.is_dir() and not (wanted.format is ExportFormat.BUNDLE and (target / "recording.json").is_file()):
+    if target.is_dir() and not (wanted.format in FOLDERS and (target / "recording.json").is_file()):
         target /= f"{PurePosixPath(job.file_name).stem}{SUFFIXES[wanted.format]}"
     # On standard error, and only for people: standard output is the answer.
     with Progress(console=Console(stderr=True), transient=True, disable=options.as_json) as progress:
@@ -127,16 +134,27 @@ async def _export_form(options: ExportOptions, job: ExportJob, console: Console)
             progress=lambda share: progress.update(task, completed=share),
         )
     if options.as_json:
-        facts = {
+        facts: dict[str, object] = {
             "id": str(job.recording.summary.recording_id),
             "out": str(target),
             "format": wanted.format.value,
             "party": wanted.party.value,
             "size_bytes": size,
         }
+        if job.evidence is not None:
+            facts |= {
+                "captures": [path.name for path in job.evidence.captures],
+                "captures_not_here": [dict(one) for one in job.evidence.not_here],
+            }
         write_json(console, facts)
-    else:
-        console.print(f"{printable(target)}: {size} bytes, {wanted.format.value}", soft_wrap=True)
+        return
+    console.print(f"{printable(target)}: {size} bytes, {wanted.format.value}", soft_wrap=True)
+    if job.evidence is not None:
+        console.print(f"with {len(job.evidence.captures)} captures, and a signed list of all contents")
+        for one in job.evidence.not_here:
+            console.print(
+                f"not here: capture {printable(one['path'])}, written by host {printable(one['host'])}", soft_wrap=True
+            )
 
 
 def export_recording(
@@ -152,7 +170,8 @@ def export_recording(
         typer.Option(
             "--format",
             help="`master`: the stored file. wav, pcm16, mulaw, alaw, flac, opus: audio. png: waveform. gir, vcon: "
-            "metadata. bundle: all of it, as directory or .zip.",
+            "metadata. bundle: all of it, as directory or .zip. evidence: that with signed manifests, SIP messages and "
+            "raw captures; `verify --offline` checks it.",
         ),
     ] = ExportFormat.MASTER,
     party: Annotated[ExportParty, typer.Option("--party", help="One party alone, or both mixed into one channel.")] = (
@@ -179,7 +198,7 @@ def export_recording(
 
     Example: recorder-admin recordings export 3f2a91c0 --format flac --party left --from 90s --to 2m --out left.flac
 
-    Example: recorder-admin recordings export 3f2a91c0 --format bundle --out case-4711.zip --reason "court order"
+    Example: recorder-admin recordings export 3f2a91c0 --format evidence --out case-4711.zip --reason "court order"
     """
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:

@@ -22,7 +22,7 @@ from storage.cli.recording_check import check_recording, orphans_of
 from storage.errors import IntegrityBroken, StorageError
 from storage.integrity import PublicKeys, SigningKeys
 from storage.integrity.jws import read_jws
-from storage.integrity.verify import check_folder
+from storage.integrity.verify import check_place
 
 SHOWN = 50
 """Faults printed for people; `--json` gives all."""
@@ -79,31 +79,49 @@ async def run(options: VerifyOptions, catalog: Catalog, context: CliContext, con
 
 
 def run_offline(options: VerifyOptions, console: Console) -> ExitCode:
-    """Check a folder by its manifests; needs neither recorder nor catalog."""
-    if options.offline is None or not options.keys:
-        raise CommandFailed("--offline DIR needs --key PEM: the recorder's public key", ExitCode.USAGE)
-    check = check_folder(options.offline, PublicKeys.read(options.keys))
-    found = Findings(recordings=check.manifests, sealed=check.manifests, files=check.files, faults=check.faults)
+    """Check a folder by its manifests, and an exported vCon by its signature; needs neither recorder nor catalog."""
+    if options.references or options.every or options.orphans:
+        raise CommandFailed(
+            "--offline and --vcon look at nothing in the catalog: check its recordings (ID, --all, --orphans) by a "
+            "command of their own",
+            ExitCode.USAGE,
+        )
+    if not options.keys:
+        raise CommandFailed(
+            "--offline and --vcon need --key PEM, the recorder's public key: `recorder-admin keys export` writes it",
+            ExitCode.USAGE,
+        )
+    trusted = PublicKeys.read(options.keys)
+    found = Findings()
+    if options.offline is not None:
+        _check_folder(options.offline, trusted, found)
+    if options.vcon is not None:
+        _check_vcon(options.vcon, trusted, found)
+    return _tell(found, console, as_json=options.as_json)
+
+
+def _check_folder(folder: Path, trusted: PublicKeys, found: Findings) -> None:
+    check = check_place(folder, trusted)
+    found.recordings += check.manifests
+    found.sealed += check.manifests
+    found.files += check.files
+    found.faults += check.faults
     if not check.manifests:
-        found.faults.append((str(options.offline), "no manifest is there: nothing can be proved"))
-    return _tell(found, console, as_json=options.as_json)
+        found.faults.append((str(folder), "no manifest is there: nothing can be proved"))
 
 
-def run_vcon(options: VerifyOptions, console: Console) -> ExitCode:
-    """Check the signature of an exported vCon; needs neither recorder nor catalog."""
-    if options.vcon is None or not options.keys:
-        raise CommandFailed("--vcon FILE needs --key PEM: the recorder's public key", ExitCode.USAGE)
-    found = Findings(recordings=1)
+def _check_vcon(vcon: Path, trusted: PublicKeys, found: Findings) -> None:
     try:
-        data = options.vcon.read_bytes()
+        data = vcon.read_bytes()
     except OSError as error:
-        raise CommandFailed(f"{options.vcon}: {error.strerror}: name a signed vCon", ExitCode.NOT_FOUND) from error
+        raise CommandFailed(f"{vcon}: {error.strerror}: name a signed vCon", ExitCode.NOT_FOUND) from error
+    found.recordings += 1
     try:
-        read_jws(data, PublicKeys.read(options.keys), name=str(options.vcon))
-        found.sealed, found.files = 1, 1
+        read_jws(data, trusted, name=str(vcon))
+        found.sealed += 1
+        found.files += 1
     except IntegrityBroken as error:
-        found.faults.append((str(options.vcon), str(error)))
-    return _tell(found, console, as_json=options.as_json)
+        found.faults.append((str(vcon), str(error)))
 
 
 def verify_recordings(
@@ -115,7 +133,8 @@ def verify_recordings(
     every: Annotated[bool, typer.Option("--all", help="All finished recordings.")] = False,
     orphans: Annotated[bool, typer.Option("--orphans", help="Look for files that the catalog does not know.")] = False,
     offline: Annotated[
-        Path | None, typer.Option("--offline", metavar="DIR", help="Check this folder by its manifests alone.")
+        Path | None,
+        typer.Option("--offline", metavar="DIR", help="Check this folder (or exported zip) by its manifests alone."),
     ] = None,
     vcon: Annotated[
         Path | None, typer.Option("--vcon", metavar="FILE", help="Check the signature of an exported vCon.")
@@ -128,6 +147,8 @@ def verify_recordings(
     """Check that recordings are exactly what they were when they were sealed. Exit code 5 when one is not.
 
     Example: recorder-admin verify --all --orphans
+
+    Example: recorder-admin verify --offline case-4711.zip --key recorder.pem
 
     Example: recorder-admin verify --vcon call.json --key recorder.pem
     """
@@ -142,8 +163,7 @@ def verify_recordings(
     )
     if offline is not None or vcon is not None:
         try:
-            check = run_vcon if offline is None else run_offline
-            code = check(options, make_console())
+            code = run_offline(options, make_console())
         except StorageError as error:
             report(error, as_json=as_json)
             code = ExitCode(exit_code_of(error))

@@ -32,6 +32,10 @@ class ManifestFile:
     path: str
     size_bytes: int
     sha256: bytes
+    kind: str = ""
+    """As in the catalog, such as `master`; empty of captures."""
+    clear: ManifestFile | None = None
+    """Of encrypted audio: what it is in clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Manifest:
     sealed_at: str
     root: bytes
     files: tuple[ManifestFile, ...]
+    captures: tuple[ManifestFile, ...]
+    """Those whose digest is stated; paths are their names."""
     document: Mapping[str, Any]
 
     @classmethod
@@ -61,14 +67,23 @@ class Manifest:
                 previous=None if document["previous"] is None else bytes.fromhex(document["previous"]),
                 sealed_at=str(document["sealed_at"]),
                 root=root,
-                files=tuple(
-                    ManifestFile(str(file["path"]), int(file["size_bytes"]), bytes.fromhex(file["sha256"]))
-                    for file in document["files"]
-                ),
+                files=tuple(_file(file, file.get("clear")) for file in document["files"]),
+                captures=tuple(_file(one, None) for one in document["captures"] if one["sha256"] is not None),
                 document=document,
             )
         except (KeyError, ValueError, TypeError) as error:
             raise IntegrityBroken(f"{name} lacks what a manifest states: {error}") from error
+
+
+def _file(stated: Mapping[str, Any], clear: Mapping[str, Any] | None) -> ManifestFile:
+    path = str(stated["path"])
+    return ManifestFile(
+        path,
+        int(stated["size_bytes"]),
+        bytes.fromhex(stated["sha256"]),
+        str(stated.get("kind", "")),
+        None if clear is None else _file({"path": path, **clear}, None),
+    )
 
 
 def compose(

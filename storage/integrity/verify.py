@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.errors import IntegrityBroken, StorageMisused
+from storage.integrity.evidence import CAPTURES, CONTENTS, contents_faults
 from storage.integrity.keys import PublicKeys
 from storage.integrity.manifest import SUFFIX, Manifest, ManifestFile
 
@@ -25,7 +31,7 @@ class FolderCheck:
 
     manifests: int = 0
     files: int = 0
-    """Audio files that are exactly what a manifest says."""
+    """Audio files and captures that are exactly what a manifest says."""
     faults: list[tuple[str, str]] = field(default_factory=list)
     """File or recording, and what is wrong with it."""
 
@@ -35,13 +41,12 @@ class FolderCheck:
         return not self.faults and self.manifests > 0
 
 
-def check_folder(
-    folder: Path, trusted: PublicKeys, *, progress: Callable[[Path], None] = lambda _: None
-) -> FolderCheck:
+def check_folder(folder: Path, trusted: PublicKeys) -> FolderCheck:
     """Check all recordings below a folder.
 
     A file is looked for under the path that the manifest gives, from the folder on, and beside the manifest. Only the
-    newest manifest of a recording must have its files; older ones must be signed, whole and linked.
+    newest manifest of a recording must have its files; older ones must be signed, whole and linked. Where there is a
+    signed list of contents (`storage.integrity.evidence`), its folder must hold just what it says.
 
     Errors: `StorageMisused` when there is no such folder.
     """
@@ -51,7 +56,6 @@ def check_folder(
     newest: dict[str, tuple[Path, Manifest]] = {}
     versions: dict[str, dict[int, tuple[Manifest, bytes]]] = {}
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        progress(path)
         try:
             data = path.read_bytes()
             manifest = Manifest.read(data, trusted, name=str(path))
@@ -66,9 +70,7 @@ def check_folder(
         check.faults += [(recording, fault) for fault in _chain_faults(chain)]
     claimed: set[Path] = set()
     for path, manifest in newest.values():
-        for file in manifest.files:
-            found = _find(folder, path, file)
-            progress(found)
+        for found, file in _stated_files(folder, path, manifest):
             claimed.add(found)
             fault = file_fault(found, file)
             if fault is None:
@@ -78,7 +80,37 @@ def check_folder(
     for path in _audio(folder):
         if path not in claimed:
             check.faults.append((str(path), "no manifest states this file"))
+    for contents in sorted(folder.rglob(CONTENTS)):
+        check.faults += contents_faults(contents, trusted)
     return check
+
+
+def check_place(place: Path, trusted: PublicKeys) -> FolderCheck:
+    """Check a folder, or a zip file of one; see `check_folder`.
+
+    Errors: `StorageMisused` when there is neither, or no room to unpack it; `IntegrityBroken` for a damaged zip file.
+    """
+    with _opened(place) as folder:
+        check = check_folder(folder, trusted)
+    check.faults = [(subject.replace(str(folder), str(place)), what) for subject, what in check.faults]
+    return check
+
+
+@contextlib.contextmanager
+def _opened(place: Path) -> Iterator[Path]:
+    if not place.is_file():
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="evidence-") as folder:
+        try:
+            with zipfile.ZipFile(place) as archive:
+                size = sum(one.file_size for one in archive.infolist())
+                if size > shutil.disk_usage(folder).free:
+                    raise StorageMisused(f"{place} holds {size >> 20} MiB, too much for {folder}: unpack it elsewhere")
+                archive.extractall(folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise IntegrityBroken(f"{place} is not a folder, nor a whole zip file: {error}") from error
+        yield Path(folder)
 
 
 def file_fault(path: Path, file: ManifestFile) -> str | None:
@@ -108,6 +140,22 @@ def _chain_faults(chain: dict[int, tuple[Manifest, bytes]]) -> Iterator[str]:
             yield f"manifest {version - 1} is missing"
         if former is not None and manifest.previous != former[1]:
             yield f"manifest {version} does not follow from manifest {version - 1}"
+
+
+def _stated_files(folder: Path, path: Path, manifest: Manifest) -> Iterator[tuple[Path, ManifestFile]]:
+    """Yield what a manifest states, and where it is: files as they were stored or in clear, captures that are here."""
+    exported = (path.parent / CONTENTS).exists()
+    for file in manifest.files:
+        found = _find(folder, path, file)
+        clear = found.with_suffix("")
+        if file.clear is not None and not found.exists() and clear.exists():
+            yield clear, file.clear
+        elif found.exists() or not exported or file.kind == "master":
+            yield found, file
+    for capture in manifest.captures:
+        found = path.parent / CAPTURES / capture.path
+        if found.exists():
+            yield found, capture
 
 
 def _find(folder: Path, manifest: Path, file: ManifestFile) -> Path:

@@ -16,7 +16,7 @@ from rich.console import Console
 from storage.cli.context import CommandFailed
 from storage.cli.exit_codes import ExitCode
 from storage.cli.export_documents import signed_vcon
-from storage.cli.verify import VerifyOptions, run_vcon
+from storage.cli.verify import VerifyOptions, run_offline
 from storage.errors import IntegrityBroken
 from storage.integrity import SigningKeys
 from storage.integrity.jws import base64url, read_jws, sign_jws
@@ -76,7 +76,7 @@ def test_a_vcon_is_verified_by_command(keys: SigningKeys, tmp_path: Path) -> Non
     file.write_text(json.dumps(signed_vcon({"vcon": "0.3.0", "uuid": "u"}, keys)))
 
     def verdict(path: Path, *trusted: Path) -> ExitCode:
-        return run_vcon(VerifyOptions(vcon=path, keys=trusted), Console(file=io.StringIO()))
+        return run_offline(VerifyOptions(vcon=path, keys=trusted), Console(file=io.StringIO()))
 
     assert verdict(file, keys.public_directory) is ExitCode.OK
     file.write_text('{"vcon":"0.3.0"}')
@@ -85,3 +85,21 @@ def test_a_vcon_is_verified_by_command(keys: SigningKeys, tmp_path: Path) -> Non
         verdict(file)
     with pytest.raises(CommandFailed, match="No such file"):
         verdict(tmp_path / "none", keys.public_directory)
+
+
+def test_a_vcon_and_a_folder_are_both_checked(keys: SigningKeys, tmp_path: Path) -> None:
+    file, folder = tmp_path / "call.json", tmp_path / "evidence"
+    folder.mkdir()
+    file.write_text('{"vcon":"0.3.0"}')
+    answer = io.StringIO()
+    options = VerifyOptions(vcon=file, offline=folder, keys=(keys.public_directory,), as_json=True)
+    assert run_offline(options, Console(file=answer)) is ExitCode.INTEGRITY
+    assert [fault["subject"] for fault in json.loads(answer.getvalue())["faults"]] == [str(folder), str(file)]
+
+
+@pytest.mark.parametrize("more", [{"references": ("CALL0001",)}, {"every": True}, {"orphans": True}])
+def test_nothing_of_the_catalog_is_left_unchecked_in_silence(keys: SigningKeys, more: dict[str, Any]) -> None:
+    options = VerifyOptions(vcon=Path("call.json"), keys=(keys.public_directory,), **more)
+    with pytest.raises(CommandFailed, match="a command of their own") as refused:
+        run_offline(options, Console(file=io.StringIO()))
+    assert refused.value.exit_code is ExitCode.USAGE
