@@ -21,6 +21,10 @@ def ask(state_dir: StateDir, command: str, **arguments: Any) -> dict[str, Any]:
     """
     try:
         connection = unix_socket.connect(state_dir.control_socket)
+    except PermissionError as error:
+        raise NotRunningError(
+            f"{state_dir.control_socket}: {error.strerror}: only the recorder's own user and root may ask it"
+        ) from None
     except OSError:
         raise NotRunningError(
             f"no recorder runs on {state_dir.root}: start it with `recorder run --state-dir {state_dir.root}`,"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from recorder.config import Settings
-from recorder.errors import SetupError
+from recorder.errors import NotRunningError, SetupError
 from storage.files.object_store import S3Options
 
 
@@ -61,9 +61,16 @@ class StateDir:
         self.running_file.write_bytes(msgspec.json.encode(running))
 
     def read_running(self) -> Running | None:
-        """Return what the running recorder told; None when none runs here."""
+        """Return what the running recorder told; None when none runs here.
+
+        Errors: `NotRunningError` when the directory is another user's.
+        """
         try:
             return msgspec.json.decode(self.running_file.read_bytes(), type=Running)
+        except PermissionError as error:
+            raise NotRunningError(
+                f"{self.running_file}: {error.strerror}: only the recorder's own user and root may administer it"
+            ) from None
         except (OSError, msgspec.MsgspecError):
             return None
 

@@ -20,6 +20,7 @@ from storage.cli.bundle_form import Described, imported, read_description
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import JsonArray
 from storage.cli.presentation import printable, write_json
 from storage.errors import IntegrityBroken
 from storage.files.bundle import SUFFIX, open_bundle
@@ -121,7 +122,7 @@ def import_recordings(
     *,
     paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bundles, or directories of them.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the bundles, audio included.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Import recordings that another site wrote with `recordings bundle`. Importing again changes nothing.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonObject, PrivateKeyFile, Reason, Reference, Yes, confirm
 from storage.cli.presentation import clock, printable, write_json
 from storage.encryption import Envelope, PrivateKey, load_private_key
 from storage.errors import IntegrityBroken, StoreForbidden, StoreUnreachable
@@ -98,7 +98,8 @@ class Redaction:
         locked = [member for member in touched if _is_encrypted(member)]
         key = await self._key(locked, options)
         if not options.dry_run:
-            _confirm(options, f"{_span(asked)} of {_names(touched)}")
+            what = f"{_span(asked)} of {_names(touched)} would be silenced for good, and their captures erased"
+            confirm(what, yes=options.yes, as_json=options.as_json)
             refusal = await self._catalog.redactions.begin(
                 recording_id,
                 plan.stretches,
@@ -267,33 +268,20 @@ def position(text: str) -> float:
     return minutes * 60 + float(seconds)
 
 
-def _confirm(options: RedactOptions, what: str) -> None:
-    if options.yes:
-        return
-    if options.as_json or not sys.stdin.isatty():
-        raise CommandFailed(f"{what} would be silenced for good: say --yes, or --dry-run", ExitCode.USAGE)
-    if not typer.confirm(f"Silence {what} for good, and erase the captures?"):
-        raise CommandFailed("nothing was changed", ExitCode.REFUSED)
-
-
 def redact_recording(
     ctx: typer.Context,
     *,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     start: Annotated[
         str, typer.Option("--from", metavar="POSITION", help="From the beginning: 83.5, 1:23.5, 1:02:03.")
     ],
     end: Annotated[str, typer.Option("--to", metavar="POSITION", help="To here, in the same forms.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it.")],
+    reason: Reason,
     party: Annotated[int | None, typer.Option("--party", min=0, help="Only this party; 0 is left.")] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PEM", help="Private key of a recipient, for encrypted audio.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    key: PrivateKeyFile = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Silence a stretch of a call for good, in all its copies, and erase their captures. Refused on legal hold.
 

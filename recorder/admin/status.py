@@ -13,12 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from recorder.admin.asking import ask_recorder
 from recorder.admin.context import AdminContext, admin_context_of
-from recorder.control import ask
 from recorder.errors import NotRunningError
 from storage.catalog import Catalog
 from storage.catalog.views import Workload, iso_utc
-from storage.cli.context import report
+from storage.cli.context import make_console
+from storage.cli.options import JsonObject
 from storage.cli.presentation import age, size_text
 from storage.errors import StorageError
 
@@ -29,17 +30,13 @@ _COLUMNS: Final = ("role", "name", "pid", "state", "restarts")
 def status(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Ask this host's processes only, not the catalog.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Show what is recorded, what waits, how full the disks are, and the processes with their figures.
 
     Example: recorder-admin --state-dir /var/lib/tandem-recorder status --json
     """
-    try:
-        answer = ask(admin_context_of(ctx).state_dir, "status")
-    except NotRunningError as error:
-        report(error, as_json=as_json)
-        raise typer.Exit(error.exit_code) from None
+    answer = ask_recorder(ctx, "status", as_json=as_json)
     _complete(answer, admin_context_of(ctx), local=local)
     if as_json:
         print(json.dumps(answer, indent=2))
@@ -146,9 +143,9 @@ async def _site(catalog: Catalog, site: Mapping[str, str]) -> dict[str, Any]:
 
 def _print_site(console: Console, site: Mapping[str, Any]) -> None:
     if "unknown" in site:
-        console.print(f"Site {site['name']}: {site['unknown']}", highlight=False)
+        console.print(f"Site {site['name']}: {site['unknown']}")
         return
-    console.print(f"Site {site['name']}: held by {site['holder'] or 'nobody'}, epoch {site['epoch']}", highlight=False)
+    console.print(f"Site {site['name']}: held by {site['holder'] or 'nobody'}, epoch {site['epoch']}")
     table = Table("host", "state", "endpoint", "writers", "heard before", box=None)
     for row in site["nodes"]:
         table.add_row(row["node"], row["state"], row["endpoint"], str(row["writers"]), f"{row['silent_s']} s")
@@ -157,7 +154,7 @@ def _print_site(console: Console, site: Mapping[str, Any]) -> None:
 
 def _print_work(console: Console, work: Mapping[str, Any], takeover: Mapping[str, Any]) -> None:
     if "unknown" in work:
-        console.print(f"Catalog: {work['unknown']}", highlight=False)
+        console.print(f"Catalog: {work['unknown']}")
         return
     due = f", the oldest due for {age(work['oldest_due_s'])}" if work["jobs_due"] else ""
     longest = f" (for {age(work['longest_running_s'])})" if work["jobs_running"] else ""
@@ -165,28 +162,24 @@ def _print_work(console: Console, work: Mapping[str, Any], takeover: Mapping[str
     console.print(
         f"Sessions: {work['open_sessions']} recorded now   Jobs: {work['jobs_queued']} queued{due}, "
         f"{work['jobs_running']} running{longest}{dead}",
-        highlight=False,
     )
     if takeover["at"] is not None:
         console.print(
             f"Last takeover: {age(takeover['since_s'])} ago, epoch {takeover['epoch']}",
-            highlight=False,
         )
 
 
 def _print(answer: dict[str, Any]) -> None:
-    console = Console()
+    console = make_console()
     sip, http = answer["sip"], answer["http"]
     console.print(
         f"Tandem {answer['version']} on {answer['node']}: {answer['state']} since {answer['started_at']}",
-        highlight=False,
     )
     console.print(
         f"SIP {'+'.join(sip['transports'])} {sip['host']}:{sip['port']}"
         f"   HTTP {http['host']}:{http['port'] or 'off'}"
         f"   PostgreSQL {'embedded' if answer['database']['embedded'] else 'external'}"
         f"   state {answer['state_dir']}",
-        highlight=False,
     )
     _print_work(console, answer["work"], answer["takeover"])
     console.print(
@@ -195,7 +188,6 @@ def _print(answer: dict[str, Any]) -> None:
             f"{disk['what']} {size_text(disk['free_bytes'])} free of {size_text(disk['total_bytes'])}"
             for disk in answer["disks"]
         ),
-        highlight=False,
     )
     if not answer["site"]["alone"]:
         _print_site(console, answer["site"])

@@ -19,6 +19,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonObject
 from storage.cli.presentation import moment, printable, size_text, write_json
 from storage.cli.times import parse_time
 from storage.errors import CatalogUnreachable, StorageError, StoreForbidden, StoreFull, StoreUnreachable
@@ -199,8 +200,8 @@ def rebalance_storage(
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="SIZE", help="Stop before more than this is moved: 500GB.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Move finished recordings, oldest first, between directories and the object store; holds and signatures go along.
 

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from recorder.admin.context import state_dir_of
-from recorder.control import ask
-from recorder.errors import NotRunningError, RecorderError
-from storage.cli.context import make_console, report
+from recorder.admin.asking import ask_recorder
+from storage.cli.context import make_console
+from storage.cli.options import JsonArray, JsonObject
 
 app = typer.Typer(no_args_is_help=True, help="The RTP writers of this host.")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 WriterName = Annotated[str, typer.Argument(help="Name of the writer, as `writers list` shows it.")]
 
 
-class DrainRefusedError(RecorderError):
-    """Resource: the writer cannot be drained now."""
-
-    exit_code = 7
-
-
 @app.command("list")
-def list_writers(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def list_writers(ctx: typer.Context, as_json: JsonArray = False) -> None:
     """Show the writers with their sessions and ports.
 
     Example: recorder-admin writers list --json
     """
-    writers = [one for one in _ask(ctx, "status", as_json=as_json)["processes"] if one["role"] == "writer"]
+    writers = [one for one in ask_recorder(ctx, "status", as_json=as_json)["processes"] if one["role"] == "writer"]
     if as_json:
         print(json.dumps(writers))
         return
@@ -45,34 +37,22 @@ def list_writers(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def drain(ctx: typer.Context, writer: WriterName, as_json: JsonOption = False) -> None:
+def drain(ctx: typer.Context, writer: WriterName, as_json: JsonObject = False) -> None:
     """Give a writer no new session and move its live ones to other writers by re-INVITE; nothing is lost.
 
     On the active host of a site the writers of the others as well, by HOST/WRITER; until another host becomes active.
+
     Example: recorder-admin writers drain writer-1
     """
-    answer = _ask(ctx, "drain-writer", as_json=as_json, writer=writer, draining=True)
+    answer = ask_recorder(ctx, "drain-writer", as_json=as_json, writer=writer, draining=True)
     print(json.dumps(answer) if as_json else f"{writer} is being drained; `writers list` shows how far")
 
 
 @app.command()
-def undrain(ctx: typer.Context, writer: WriterName, as_json: JsonOption = False) -> None:
+def undrain(ctx: typer.Context, writer: WriterName, as_json: JsonObject = False) -> None:
     """Use a drained writer again.
 
     Example: recorder-admin writers undrain writer-1
     """
-    answer = _ask(ctx, "drain-writer", as_json=as_json, writer=writer, draining=False)
+    answer = ask_recorder(ctx, "drain-writer", as_json=as_json, writer=writer, draining=False)
     print(json.dumps(answer) if as_json else f"{writer} takes new sessions again")
-
-
-def _ask(ctx: typer.Context, command: str, *, as_json: bool, **arguments: Any) -> dict[str, Any]:
-    try:
-        answer = ask(state_dir_of(ctx), command, **arguments)
-    except NotRunningError as error:
-        report(error, as_json=as_json)
-        raise typer.Exit(error.exit_code) from None
-    if "error" in answer:
-        refused = DrainRefusedError(answer["error"])
-        report(refused, as_json=as_json)
-        raise typer.Exit(refused.exit_code)
-    return answer

@@ -7,7 +7,7 @@ the removal of what it replaced and the manifest of the new result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ import structlog
 
 from media.healing import Healing
 from media.pipeline import OutputFormat, Rendering, RenderOptions
-from media.pipeline.report import RenderingKind
+from media.pipeline.report import Gap, RenderingKind
 from recorder.config import Settings
 from recorder.curator.accounting import ledger_of
 from recorder.curator.captures import Captures
@@ -76,6 +76,20 @@ def rendered_file(published: PublishedFile, rendering: Rendering | Healing) -> R
 def suffix_of(format_: OutputFormat) -> str:
     """Return how the names of files of a format end."""
     return _SUFFIXES.get(format_, ".wav")
+
+
+def rendered_gaps(gaps: Iterable[Gap], sample_rate: int) -> tuple[RenderedGap, ...]:
+    """Return gaps of a timeline as the catalog has them; `sample_rate` in frames per second."""
+    return tuple(
+        RenderedGap(
+            party=gap.party,
+            start_s=gap.start_frame / sample_rate,
+            duration_s=gap.frames / sample_rate,
+            kind=GapKind(gap.kind.value),
+            cause=gap.cause.value,
+        )
+        for gap in gaps
+    )
 
 
 class Finaliser:
@@ -181,16 +195,7 @@ def _result(
         started_at=started_at,
         duration_s=rendering.duration_s,
         files=files,
-        gaps=tuple(
-            RenderedGap(
-                party=gap.party,
-                start_s=gap.start_frame / rate,
-                duration_s=gap.frames / rate,
-                kind=GapKind(gap.kind.value),
-                cause=gap.cause.value,
-            )
-            for gap in rendering.gaps
-        ),
+        gaps=rendered_gaps(rendering.gaps, rate),
         streams=_streams(recording.segments, rendered),
         warnings=(*map(_warning, missing), *rendering.warnings),
         ledger=ledger_of(rendering, recording.segments, started_at),

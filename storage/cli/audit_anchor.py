@@ -19,6 +19,7 @@ from storage.catalog.audit import AuditEntry
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import JsonObject, Reason
 from storage.cli.presentation import printable, write_json
 from storage.files.durable import file_errors, sync_directory
 from storage.integrity import SigningKeys
@@ -70,8 +71,8 @@ def write_anchor(
     ctx: typer.Context,
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file to write; or a directory.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reason: Reason = "",
+    as_json: JsonObject = False,
 ) -> None:
     """Write the head of the audit log, signed, to a file. Keep it elsewhere: it proves what the log was.
 
@@ -89,7 +90,7 @@ def export_audit(
     ctx: typer.Context,
     *,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Write the whole audit log, one entry a line; `audit verify --file` checks it without the catalog.
 

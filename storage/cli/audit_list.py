@@ -14,6 +14,7 @@ from storage.catalog import Catalog
 from storage.catalog.audit import AuditFilter
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonArray
 from storage.cli.presentation import moment, or_dash, write_json
 from storage.cli.times import parse_time
 
@@ -71,7 +72,7 @@ def list_audit(
     action: Annotated[str | None, typer.Option("--action", help="What was done: export, delete, ...")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="To what: the full id of a recording.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many, the latest.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List the audit log: who did what, to which recording, and why.
 

@@ -14,10 +14,11 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
-from storage.cli.context import CliContext, make_console, report, run_command
-from storage.cli.exit_codes import ExitCode, exit_code_of
+from storage.cli.context import CliContext, make_console, run_command, run_offline_command
+from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonObject
 from storage.cli.presentation import printable, write_json
-from storage.errors import IntegrityBroken, StorageError, StorageMisused
+from storage.errors import IntegrityBroken, StorageMisused
 from storage.integrity import Anchor, ChainCheck, ChainEntry, ChainFault, PublicKeys, SigningKeys
 
 SHOWN = 20
@@ -72,7 +73,7 @@ def verify_audit(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Check this exported log, without the catalog.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Check that no entry of the audit log was changed, removed or added. Exit code 5 when one was.
 
@@ -80,12 +81,7 @@ def verify_audit(
     """
     options = AuditVerifyOptions(anchors=tuple(anchor or ()), keys=tuple(key or ()), file=file, as_json=as_json)
     if file is not None:
-        try:
-            code = asyncio.run(run_offline(options, make_console()))
-        except StorageError as error:
-            report(error, as_json=as_json)
-            code = ExitCode(exit_code_of(error))
-        raise typer.Exit(code)
+        run_offline_command(as_json=as_json, command=lambda: asyncio.run(run_offline(options, make_console())))
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:
         return await run(options, catalog, context, make_console())

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import typer
 from rich.console import Console
@@ -108,10 +108,17 @@ def make_console() -> Console:
 
 def run_command(
     ctx: typer.Context, *, as_json: bool, command: Callable[[Catalog, CliContext], Awaitable[ExitCode | None]]
-) -> None:
+) -> NoReturn:
     """Connect to the catalog, run a command and leave with its exit code; expected errors become one line."""
+    run_offline_command(
+        as_json=as_json, command=lambda: asyncio.run(_with_catalog(_source_of(ctx).storage_context(), command))
+    )
+
+
+def run_offline_command(*, as_json: bool, command: Callable[[], ExitCode | None]) -> NoReturn:
+    """As `run_command`, for what needs neither recorder nor catalog."""
     try:
-        code = asyncio.run(_with_catalog(_source_of(ctx).storage_context(), command))
+        code = command()
     except Exception as error:
         if not isinstance(error, StorageError) and not isinstance(getattr(error, "exit_code", None), int):
             raise

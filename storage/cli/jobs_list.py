@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -13,7 +13,11 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonArray
 from storage.cli.presentation import age, job_json, or_dash, write_json
+
+PATIENT: Final = 1_000_000
+"""Attempts of jobs that are never given up."""
 
 
 class JobState(enum.StrEnum):
@@ -54,7 +58,7 @@ async def run(options: JobsListOptions, catalog: Catalog, console: Console) -> E
             age(job.age_s),
             age(job.running_s),
             age(job.due_in_s),
-            f"{job.attempts} of {job.max_attempts}",
+            f"{job.attempts} of {job.max_attempts}" if job.max_attempts < PATIENT else str(job.attempts),
             or_dash(job.locked_by),
             or_dash(job.last_error),
         )
@@ -66,7 +70,7 @@ def list_jobs(
     ctx: typer.Context,
     state: Annotated[JobState | None, typer.Option("--state", help="Only this state.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many, the oldest.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List background jobs: queued, running, and dead (those need a look).
 

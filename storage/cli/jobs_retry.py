@@ -11,6 +11,7 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonObject
 from storage.cli.presentation import write_json
 
 
@@ -38,7 +39,7 @@ async def run(options: JobsRetryOptions, catalog: Catalog, console: Console) -> 
 def retry_job(
     ctx: typer.Context,
     job_id: Annotated[int, typer.Argument(metavar="JOB", min=1, help="Number of the job.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Queue a dead job again.
 

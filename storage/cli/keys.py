@@ -17,6 +17,7 @@ from storage.cli.audio_source import ask_passphrase
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonObject, Reason
 from storage.cli.presentation import printable, write_json
 from storage.encryption import Envelope, load_private_key, load_recipients
 from storage.encryption.envelope import SUFFIX as KEYS_SUFFIX
@@ -76,7 +77,7 @@ async def run_rewrap(options: RewrapOptions, catalog: Catalog, context: CliConte
 
 def show_keys(
     ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Show the key that this host signs with, and those that it trusts.
 
@@ -99,7 +100,7 @@ def show_keys(
 def export_key(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New PEM file to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Write the public key that manifests and anchors are checked with. Keep it away from this host.
 
@@ -125,9 +126,9 @@ def export_key(
 
 def rotate_key(
     ctx: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Make a new signing key; the former public key stays trusted. Restart the curators afterwards.
 
@@ -161,9 +162,9 @@ def rewrap_keys(
     to: Annotated[
         list[Path], typer.Option("--to", metavar="PEM", help="Certificate or public key from now on; repeatable.")
     ],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Give all encrypted audio other recipients, without touching the audio.
 

@@ -13,6 +13,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
+from storage.cli.options import JsonObject, Reason, Reference
 from storage.cli.presentation import printable, write_json
 
 NAME_LIMIT: Final = 64
@@ -47,12 +48,10 @@ async def run(options: AnnotateOptions, catalog: Catalog, console: Console, *, b
 def annotate_recording(
     ctx: typer.Context,
     *,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     pairs: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="What to add.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept beside it and in the audit log.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reason: Reason = "",
+    as_json: JsonObject = False,
 ) -> None:
     """Add metadata to a recording, with who and when. Nothing that was received, or annotated before, is changed.
 

@@ -23,6 +23,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
+from storage.cli.options import JsonArray, PrivateKeyFile, Reason
 from storage.cli.presentation import printable, write_json
 from storage.files.bundle import SUFFIX, write_bundle
 
@@ -98,12 +99,10 @@ def bundle_recordings(
         list[str], typer.Argument(metavar="ID...", help="Recording ids, beginnings of them, or record identifiers.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write to.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it enters the audit log.")] = "",
+    reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PEM", help="Private key that encrypted audio is decrypted with.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    key: PrivateKeyFile = None,
+    as_json: JsonArray = False,
 ) -> None:
     """Write recordings as bundles that `recordings import` of another site takes.
 

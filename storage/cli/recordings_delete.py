@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -15,9 +14,10 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingSummary
-from storage.cli.context import CliContext, CommandFailed, make_console, run_command
+from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonArray, Reason, Yes, confirm
 from storage.cli.presentation import moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 from storage.retention import Policy
@@ -52,8 +52,8 @@ async def run(
     recordings = await select(options.selection, catalog, now=now)
     known = {one.recording_id: one for one in await catalog.retention.candidates([r.recording_id for r in recordings])}
     results: list[dict[str, object]] = []
-    if not options.dry_run:
-        _confirm(options, len(recordings))
+    if recordings and not options.dry_run:
+        confirm(f"{len(recordings)} recordings would be deleted for good", yes=options.yes, as_json=options.as_json)
     for recording in recordings:
         candidate = known[recording.recording_id]
         if recording.state not in GOING and policy.verdict(candidate).safe_until > now:
@@ -87,15 +87,6 @@ def _foreseen(recording: RecordingSummary, *, held: bool) -> str:
     return "legal-hold" if held else "would-delete"
 
 
-def _confirm(options: DeleteOptions, count: int) -> None:
-    if options.yes or not count:
-        return
-    if options.as_json or not sys.stdin.isatty():
-        raise CommandFailed(f"{count} recordings would be deleted for good: say --yes, or --dry-run", ExitCode.USAGE)
-    if not typer.confirm(f"Delete {count} recordings for good?"):
-        raise CommandFailed("nothing was deleted", ExitCode.REFUSED)
-
-
 def _conclusion(results: Sequence[dict[str, object]], *, dry_run: bool) -> str:
     counts = Counter("refused" if facts["result"] in _WHY else "taken" for facts in results)
     if dry_run:
@@ -111,12 +102,10 @@ def delete_recordings(
     ctx: typer.Context,
     *,
     selection: Selection,
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it on the tombstone.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be deleted, what not, and why.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    reason: Reason,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Delete recordings for good: audio, captures and call data. Refused on legal hold and minimum retention.
 

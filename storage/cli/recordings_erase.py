@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +14,10 @@ from storage.catalog import Catalog
 from storage.catalog.persons import Appearance
 from storage.catalog.records import RecordingState
 from storage.catalog.views import iso_utc
-from storage.cli.context import CliContext, CommandFailed, make_console, run_command
+from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonObject, Yes, confirm
 from storage.cli.presentation import moment, printable, write_json
 from storage.retention import Candidate, Policy
 
@@ -41,8 +41,9 @@ async def run(
     """Delete what names the person and may go, report the rest; `REFUSED` when something has to stay for now."""
     found = await catalog.persons.find(options.person)
     known = {one.recording_id: one for one in await catalog.retention.candidates([one.recording_id for one in found])}
-    if not options.dry_run and not options.yes:
-        _confirm(options, len(found))
+    if not options.dry_run:
+        what = f"{len(found)} recordings name this person, and would be deleted as far as they may go"
+        confirm(what, yes=options.yes, as_json=options.as_json)
     entries = []
     for one in found:
         result, until = await _fate(one, known[one.recording_id], options, policy, catalog, by=by, now=now)
@@ -103,13 +104,6 @@ async def _fate(
     return answer.refused or "deleting", None
 
 
-def _confirm(options: EraseOptions, count: int) -> None:
-    if options.as_json or not sys.stdin.isatty():
-        raise CommandFailed(f"{count} recordings name this person: say --yes, or --dry-run", ExitCode.USAGE)
-    if not typer.confirm(f"Delete the {count} recordings that name this person, as far as they may go?"):
-        raise CommandFailed("nothing was erased", ExitCode.REFUSED)
-
-
 def erase_person(
     ctx: typer.Context,
     *,
@@ -117,11 +111,9 @@ def erase_person(
         str, typer.Option("--person", help="Number, DN, agent or address (aor), whole; sip: and host may be left out.")
     ],
     reason: Annotated[str, typer.Option("--reason", help="The request; an auditor reads it. Do not name the person.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be erased, what not, and why.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Erase what is kept of a person: deletes the recordings, reports conflicts with holds and minimum retention.
 

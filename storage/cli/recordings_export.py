@@ -24,6 +24,7 @@ from storage.cli.exit_codes import ExitCode
 from storage.cli.export_forms import ExportJob, export_form
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
+from storage.cli.options import JsonObject, PrivateKeyFile, Reason, Reference
 from storage.cli.presentation import printable, write_json
 from storage.cli.times import parse_length
 from storage.errors import AlreadyPublished
@@ -160,9 +161,7 @@ async def _export_form(options: ExportOptions, job: ExportJob, console: Console)
 def export_recording(
     ctx: typer.Context,
     *,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write; or an existing directory.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     audio_format: Annotated[
@@ -183,14 +182,12 @@ def export_recording(
     end: Annotated[
         str | None, typer.Option("--to", metavar="LENGTH", help="End so long after the start of the recording.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")] = "",
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="PEM", help="Private key that encrypted audio is decrypted with.")
-    ] = None,
+    reason: Reason = "",
+    key: PrivateKeyFile = None,
     sign: Annotated[
         bool, typer.Option("--sign", help="Sign the vCon with this host's key; `verify --vcon` checks it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Write a verified copy of a recording's audio, or another form of it. Nothing is overwritten without --force.
 

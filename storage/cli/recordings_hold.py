@@ -13,6 +13,7 @@ from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonArray, Reason
 from storage.cli.presentation import moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 
@@ -72,10 +73,10 @@ def hold_recordings(
     ctx: typer.Context,
     *,
     selection: Selection,
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it.")],
+    reason: Reason,
     matter: Annotated[str, typer.Option("--case", help="The case it is for; release names it again.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which recordings would be held.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    dry_run: DryRun = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Put recordings under legal hold: nothing removes them, their files or their captures until it is released.
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonArray
 from storage.cli.presentation import hold_json, moment, or_dash, write_json
 
 
@@ -41,7 +42,7 @@ async def run(catalog: Catalog, console: Console, *, matter: str | None, as_json
 def list_holds(
     ctx: typer.Context,
     matter: Annotated[str | None, typer.Option("--case", help="Only holds of this case.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List the legal holds that stand, oldest first.
 

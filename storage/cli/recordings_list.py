@@ -17,6 +17,7 @@ from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonArray
 from storage.cli.presentation import clock, lost_seconds, moment, or_dash, span, summary_json, write_json
 from storage.cli.selection import Selection, filter_of, filtering
 
@@ -65,7 +66,7 @@ def list_recordings(
     after: Annotated[
         str | None, typer.Option("--after", metavar="ID", help="The page after this recording, the last of a page.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List recordings, newest first. Times are UTC.
 

@@ -16,6 +16,7 @@ from storage.catalog.holds import Hold
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonObject, Reason
 from storage.cli.presentation import printable, write_json
 from storage.cli.selection import Selection, select, selecting
 
@@ -91,12 +92,12 @@ def release_recordings(
     ctx: typer.Context,
     *,
     selection: Selection,
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it.")],
+    reason: Reason,
     matter: Annotated[str | None, typer.Option("--case", help="Only holds of this case.")] = None,
     hold_id: Annotated[int | None, typer.Option("--hold", min=1, help="Only the hold with this number.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All holds of these recordings, whoever placed them.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which holds would be released.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Release legal holds. A recording with several holds stays held until the last one is released.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.copies_view import copies_json, describe_copies, read_copies
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonObject, Reference
 from storage.cli.presentation import channel_of, clock, detail_json, moment, or_dash, printable, span, write_json
 from storage.cli.timeline import draw_timeline
 
@@ -60,10 +61,8 @@ async def run(options: ShowOptions, catalog: Catalog, console: Console) -> ExitC
 
 def show_recording(
     ctx: typer.Context,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reference: Reference,
+    as_json: JsonObject = False,
 ) -> None:
     """Show one recording: timeline of both parties with gaps, call data, sessions, files, warnings.
 

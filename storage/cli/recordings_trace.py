@@ -16,6 +16,7 @@ from storage.catalog.views import RecordingDetail, TracedMessage, iso_utc
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonObject, Reference
 from storage.cli.presentation import printable, write_json
 
 ARROWS: Final = {True: "client --> recorder", False: "client <-- recorder"}
@@ -52,11 +53,9 @@ async def run(options: TraceOptions, catalog: Catalog, console: Console) -> Exit
 
 def trace_recording(
     ctx: typer.Context,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     full: Annotated[bool, typer.Option("--full", help="Print whole messages, bodies included.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Show every SIP message of a recording: time, direction, first line. Secrets were masked when it was kept.
 

@@ -21,6 +21,7 @@ from storage.catalog.records import RecordingState
 from storage.catalog.reports import Outcome, ReportGroup, Share
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonObject
 from storage.cli.presentation import clock, or_dash, span, write_json
 from storage.cli.reconciliation import reconcile
 from storage.cli.report_days import Days, FromOption, ToOption
@@ -81,7 +82,7 @@ def report_completeness(
         float, typer.Option("--tolerance", min=0, max=3600, metavar="SECONDS", help="For calls matched by time.")
     ] = 30.0,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Say what was lost and why: recorded, silent, paused and lost time by cause, and how sessions ended.
 

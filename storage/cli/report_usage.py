@@ -17,6 +17,7 @@ from storage.catalog import Catalog
 from storage.catalog.reports import Outcome, ReportGroup
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonObject
 from storage.cli.presentation import write_json
 from storage.cli.report_days import Days, FromOption, ToOption
 
@@ -74,7 +75,7 @@ def report_usage(
     started_from: FromOption,
     started_to: ToOption = "today",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Show calls, hours, the peak of concurrent sessions, and bytes of each day.
 

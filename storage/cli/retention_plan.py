@@ -15,6 +15,7 @@ from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import JsonObject
 from storage.cli.presentation import or_dash, printable, write_json
 from storage.retention import Action, Policy, Spared
 
@@ -22,7 +23,6 @@ SHOWN: Final = 200
 """Lines of each table for people; --json has all."""
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the plan, as `retention plan` does.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def _print(outcome: Outcome, console: Console, *, applied: bool) -> None:
     )
 
 
-def plan_retention(ctx: typer.Context, as_json: AsJson = False) -> None:
+def plan_retention(ctx: typer.Context, as_json: JsonObject = False) -> None:
     """Say what the retention policy lets go now, what it spares, and why. Changes nothing.
 
     Example: recorder-admin retention plan --json
@@ -125,7 +125,7 @@ def plan_retention(ctx: typer.Context, as_json: AsJson = False) -> None:
     run_command(ctx, as_json=as_json, command=command)
 
 
-def apply_retention(ctx: typer.Context, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def apply_retention(ctx: typer.Context, dry_run: DryRun = False, as_json: JsonObject = False) -> None:
     """Carry out the retention policy now, as the curator does by itself when `retention.enabled`.
 
     Example: recorder-admin retention apply --dry-run

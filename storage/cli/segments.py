@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +11,7 @@ from storage.catalog.views import RecordingDetail
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonArray, Reference
 from storage.cli.presentation import clock, moment, or_dash, printable, segment_json, write_json
 
 
@@ -49,10 +48,8 @@ def _print(recording: RecordingDetail, console: Console) -> None:
 
 def show_segments(
     ctx: typer.Context,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    reference: Reference,
+    as_json: JsonArray = False,
 ) -> None:
     """Show the segments (sessions) of a recording: dialog, writer, host, times, end cause, captures.
 

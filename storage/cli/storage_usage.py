@@ -20,6 +20,7 @@ from storage.catalog import Catalog
 from storage.catalog.usage import StoredBytes
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonObject
 from storage.cli.presentation import or_dash, size_text, write_json
 
 RATE_DAYS: Final = 7
@@ -142,7 +143,7 @@ def _print(console: Console, total: list[StoredBytes], shown: list[StoredBytes],
 def show_usage(
     ctx: typer.Context,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days of growth to show.")] = 14,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Say what is stored by store and kind, how it grows, how much space is free, and how long it lasts.
 

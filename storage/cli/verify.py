@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from storage.catalog import Catalog
 from storage.catalog.views import RecordingDetail
-from storage.cli.context import CliContext, CommandFailed, make_console, report, run_command
-from storage.cli.exit_codes import ExitCode, exit_code_of
+from storage.cli.context import CliContext, CommandFailed, make_console, run_command, run_offline_command
+from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonObject
 from storage.cli.presentation import printable, write_json
 from storage.cli.recording_check import check_recording, orphans_of
-from storage.errors import IntegrityBroken, StorageError
+from storage.errors import IntegrityBroken
 from storage.integrity import PublicKeys, SigningKeys
 from storage.integrity.jws import read_jws
 from storage.integrity.verify import check_place
@@ -142,7 +143,7 @@ def verify_recordings(
     key: Annotated[
         list[Path] | None, typer.Option("--key", metavar="PEM", help="Public key to trust, or a folder; repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Check that recordings are exactly what they were when they were sealed. Exit code 5 when one is not.
 
@@ -162,12 +163,7 @@ def verify_recordings(
         as_json=as_json,
     )
     if offline is not None or vcon is not None:
-        try:
-            code = run_offline(options, make_console())
-        except StorageError as error:
-            report(error, as_json=as_json)
-            code = ExitCode(exit_code_of(error))
-        raise typer.Exit(code)
+        run_offline_command(as_json=as_json, command=lambda: run_offline(options, make_console()))
 
     async def command(catalog: Catalog, context: CliContext) -> ExitCode:
         return await run(options, catalog, context, make_console())

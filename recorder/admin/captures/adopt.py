@@ -18,10 +18,8 @@ from storage.catalog import Catalog
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
+from storage.cli.options import DryRun, JsonArray
 from storage.cli.presentation import printable, write_json
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken in, and into what.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")]
 
 
 async def run(files: Iterable[CaptureOnDisk], taker: Taker, console: Console, *, as_json: bool) -> ExitCode:
@@ -56,11 +54,12 @@ def adopt_captures(
     ctx: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The dead host's captures directory, or a copy.")],
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Take in the captures of a dead host: copied and verified, joined to their recordings, which are rendered again.
 
     The host whose disk it is must not run. What is taken in once is skipped the next time; the source stays as it is.
+
     Example: recorder-admin captures adopt /mnt/old-disk/tandem-recorder/captures
     """
     settings = admin_context_of(ctx)
@@ -84,11 +83,12 @@ def salvage_captures(
         typer.Option("--older-than", metavar="MINUTES", min=0, help="Only files not written to for so long."),
     ] = 15.0,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Take in this host's captures that the catalog does not know: of writers that died before it was told.
 
     Captures of sessions that the catalog knows need no salvage: their sessions are closed when the recorder starts.
+
     Example: recorder-admin captures salvage --dry-run
     """
     settings = admin_context_of(ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +20,10 @@ from storage.catalog import Catalog
 from storage.catalog.captures import KnownCapture
 from storage.catalog.records import RecordingState, SegmentState
 from storage.catalog.views import iso_utc
-from storage.cli.context import CliContext, make_console, run_command
+from storage.cli.context import CliContext, make_console, run_command, run_offline_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonArray
 from storage.cli.presentation import or_dash, printable, write_json
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")]
 
 
 def entries(known: list[KnownCapture], disk: list[CaptureOnDisk], *, host: str) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def list_captures(
         str | None,
         typer.Option("--state", help="Only: kept, recording, erasing, missing, unknown (to the catalog), elsewhere."),
     ] = None,
-    as_json: AsJson = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List captures: on this host's disk, in the catalog, or both.
 
@@ -112,7 +112,8 @@ def check(path: Path) -> dict[str, Any]:
     try:
         capture = read_capture(path)
     except MediaError as error:
-        return {"path": str(path), "whole": False, "damage": "unreadable", "at_byte": 0, "detail": str(error)}
+        facts = {"path": str(path), "whole": False, "damage": "unreadable", "at_byte": 0, "detail": str(error)}
+        return {**facts, "packets": 0, "rtcp": 0}
     ended = capture.end is not None
     return {
         "path": str(path),
@@ -128,40 +129,44 @@ def check(path: Path) -> dict[str, Any]:
 def verify_captures(
     ctx: typer.Context,
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Captures; all of this host without any.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Captures, wherever they are; all of this host without any."),
     ] = None,
-    as_json: AsJson = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Read every block of captures and report the first bad one of each. Captures under way are left out.
 
     Example: recorder-admin captures verify
+
+    Example: recorder-admin captures verify case-4711/captures/*.tcap
     """
+    if paths:
+        run_offline_command(as_json=as_json, command=lambda: _verify(paths, make_console(), as_json=as_json))
     settings = admin_context_of(ctx)
 
     async def command(catalog: Catalog, _: CliContext) -> ExitCode:
-        console = make_console()
-        chosen = list(paths or ())
-        if not chosen:
-            known = await catalog.captures.known(host=settings.node)
-            open_ones = {one.path for one in known if one.segment_state is SegmentState.OPEN}
-            chosen = [one.path for one in captures_in(settings.state_dir.captures) if str(one.path) not in open_ones]
-        quiet = as_json or not console.is_terminal
-        results = [
-            await asyncio.to_thread(check, path)
-            for path in track(chosen, "Reading", console=console, disable=quiet, transient=True)
-        ]
-        if as_json:
-            write_json(console, results)
-        else:
-            for one in results:
-                if not one["whole"]:
-                    console.print(
-                        f"{printable(one['path'])}: {one['damage']} at byte {one['at_byte']}; "
-                        f"{printable(one['detail'])}",
-                        soft_wrap=True,
-                    )
-            bad = sum(not one["whole"] for one in results)
-            console.print(f"{len(results)} captures read, {len(results) - bad} whole, {bad} torn or damaged.")
-        return ExitCode.OK if all(one["whole"] for one in results) else ExitCode.INTEGRITY
+        known = await catalog.captures.known(host=settings.node)
+        open_ones = {one.path for one in known if one.segment_state is SegmentState.OPEN}
+        disk = await asyncio.to_thread(lambda: list(captures_in(settings.state_dir.captures)))
+        chosen = [one.path for one in disk if str(one.path) not in open_ones]
+        return await asyncio.to_thread(_verify, chosen, make_console(), as_json=as_json)
 
     run_command(ctx, as_json=as_json, command=command)
+
+
+def _verify(paths: Sequence[Path], console: Console, *, as_json: bool) -> ExitCode:
+    """Read captures and tell; needs nothing but the files."""
+    quiet = as_json or not console.is_terminal
+    results = [check(path) for path in track(paths, "Reading", console=console, disable=quiet, transient=True)]
+    bad = sum(not one["whole"] for one in results)
+    if as_json:
+        write_json(console, results)
+    else:
+        for one in results:
+            if not one["whole"]:
+                console.print(
+                    f"{printable(one['path'])}: {one['damage']} at byte {one['at_byte']}; {printable(one['detail'])}",
+                    soft_wrap=True,
+                )
+        console.print(f"{len(results)} captures read, {len(results) - bad} whole, {bad} torn or damaged.")
+    return ExitCode.INTEGRITY if bad else ExitCode.OK

@@ -21,6 +21,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.copies_view import pair_json
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
+from storage.cli.options import JsonArray, Reference
 from storage.cli.presentation import clock, moment, printable, write_json
 
 
@@ -134,13 +135,11 @@ async def facts_of(catalog: Catalog, reference: str) -> RecordingFacts:
 
 def explain_copies(
     ctx: typer.Context,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     other: Annotated[
         str | None, typer.Argument(metavar="[OTHER]", help="Another one; without it, all it was paired with.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """Say why recordings were, or were not, taken as copies of one call.
 

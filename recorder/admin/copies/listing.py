@@ -14,6 +14,7 @@ from storage.catalog.copy_records import CopyGroup, CopyState
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.copies_view import group_json, state_of
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import JsonArray
 from storage.cli.presentation import moment, or_dash, printable, span, write_json
 
 
@@ -61,7 +62,7 @@ def list_copies(
         CopyState | None, typer.Option("--state", help="Only groups with a pair in this state; `rejected` shows more.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many groups, the newest.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")] = False,
+    as_json: JsonArray = False,
 ) -> None:
     """List copies of calls: what may be one while it is being recorded, what is one, and what could not be decided.
 

@@ -14,6 +14,7 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState, RecordingFacts
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import DryRun, JsonObject, Reason, Reference
 from storage.cli.presentation import printable
 
 
@@ -67,16 +68,14 @@ async def _objection(catalog: Catalog, one: RecordingFacts, other: RecordingFact
 def merge_copies(
     ctx: typer.Context,
     *,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     other: Annotated[str, typer.Argument(metavar="OTHER", help="The other one.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it.")],
+    reason: Reason,
     force: Annotated[
         bool, typer.Option("--force", help="Though they do not overlap, or were found not to be copies.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be joined.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Say that two recordings are copies of one call. The sound still says where they belong, else their clocks.
 

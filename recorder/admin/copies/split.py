@@ -14,6 +14,7 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
+from storage.cli.options import DryRun, JsonObject, Reason, Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +59,13 @@ async def run(options: SplitOptions, catalog: Catalog, console: Console) -> Exit
 def split_copies(
     ctx: typer.Context,
     *,
-    reference: Annotated[
-        str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")
-    ],
+    reference: Reference,
     others: Annotated[
         list[str] | None, typer.Argument(metavar="[OTHER]...", help="From these only; default: from all of its group.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; an auditor reads it.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be separated.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")] = False,
+    reason: Reason,
+    dry_run: DryRun = False,
+    as_json: JsonObject = False,
 ) -> None:
     """Say that a recording is not a copy of others. It is remembered: they are never paired again by themselves.
 

@@ -31,7 +31,7 @@ from recorder.config import Settings
 from recorder.curator.accounting import ledger_of_master
 from recorder.curator.copies.audio import AudioReader
 from recorder.curator.copies.comparing import alike, best_first, compare_sounds, steadiest_first
-from recorder.curator.finalise import master_format, rendered_file, suffix_of
+from recorder.curator.finalise import master_format, rendered_file, rendered_gaps, suffix_of
 from recorder.depot import Depot, Draft, Subject
 from recorder.pairing.components import components, masters
 from storage.catalog import Catalog
@@ -43,7 +43,7 @@ from storage.catalog.copy_records import (
     MasterSource,
     ProvenanceInterval,
 )
-from storage.catalog.records import ClaimedJob, GapKind, RecordingState, RenderedFile, RenderedGap, Role
+from storage.catalog.records import ClaimedJob, RecordingState, RenderedFile, Role
 from storage.files import FileStore
 
 _log = structlog.get_logger()
@@ -269,16 +269,7 @@ def _healed(
         started_at=datetime.fromtimestamp(healing.started_at_ns / 1e9, UTC),
         duration_s=healing.duration_s,
         file=file,
-        gaps=tuple(
-            RenderedGap(
-                party=gap.party,
-                start_s=gap.start_frame / rate,
-                duration_s=gap.frames / rate,
-                kind=GapKind(gap.kind.value),
-                cause=gap.cause.value,
-            )
-            for gap in healing.gaps
-        ),
+        gaps=rendered_gaps(healing.gaps, rate),
         provenance=tuple(
             ProvenanceInterval(
                 party=taken.party,
