@@ -53,8 +53,7 @@ async def run(options: ImportOptions, catalog: Catalog, depot: Depot, console: C
         results.append(facts)
         if not options.as_json:
             console.print(
-                f"{facts['outcome']!s:<12}  {printable(facts['id'] or '-')}  {printable(path)}"
-                + (f": {printable(facts['error'])}" if "error" in facts else ""),
+                f"{facts['outcome']!s:<12}  {printable(facts['id'] or '-')}  {printable(facts.get('error', path))}",
                 soft_wrap=True,
             )
     if options.as_json:

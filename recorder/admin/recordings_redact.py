@@ -18,6 +18,7 @@ from media.healing import Stretch
 from recorder.depot import ENCRYPTED
 from recorder.redaction import RedactionPlan, Redactor, plan_redaction
 from storage.catalog import Catalog
+from storage.catalog.holds import checked_reason
 from storage.catalog.records import RecordingState, Role
 from storage.catalog.redactions import FamilyMember, Refusal, WantedStretch
 from storage.cli.audio_source import ask_passphrase
@@ -84,8 +85,7 @@ class Redaction:
         start_s, end_s = position(options.start), position(options.end)
         if start_s >= end_s:
             raise CommandFailed(f"--from {options.start} is not before --to {options.end}", ExitCode.USAGE)
-        if not options.reason.strip():
-            raise CommandFailed("--reason is empty: it is what an auditor reads", ExitCode.USAGE)
+        checked_reason(options.reason)
         recording = await find_recording(self._catalog, options.reference)
         recording_id = recording.summary.recording_id
         family = await self._catalog.redactions.family(recording_id)

@@ -14,7 +14,7 @@ from storage.cli.options import JsonArray, JsonObject
 
 app = typer.Typer(no_args_is_help=True, help="The RTP writers of this host.")
 
-WriterName = Annotated[str, typer.Argument(help="Name of the writer, as `writers list` shows it.")]
+WriterName = Annotated[str, typer.Argument(metavar="WRITER", help="Name of the writer, as `writers list` shows it.")]
 
 
 @app.command("list")

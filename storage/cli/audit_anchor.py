@@ -36,6 +36,7 @@ class AnchorOptions:
 
 async def run_anchor(options: AnchorOptions, catalog: Catalog, context: CliContext, console: Console) -> ExitCode:
     """Write the signed head; the anchor covers the entry that says that it was made."""
+    _check(options.out)
     keys = await asyncio.to_thread(SigningKeys.open, context.keys_directory)
     await catalog.audit.append(
         AuditEntry(actor=operator(), action="anchor", reason=options.reason, details={"key": keys.key_id})
@@ -58,6 +59,7 @@ async def run_anchor(options: AnchorOptions, catalog: Catalog, context: CliConte
 
 async def run_export(options: AnchorOptions, catalog: Catalog, console: Console) -> ExitCode:
     """Write every entry as one line of JSON."""
+    _check(options.out)
     lines = [msgspec.json.encode(entry.to_json()) + b"\n" async for entry in catalog.audit.read()]
     await asyncio.to_thread(_write, options.out, lines)
     if options.as_json:
@@ -102,6 +104,11 @@ def export_audit(
         return await run_export(options, catalog, make_console())
 
     run_command(ctx, as_json=as_json, command=command)
+
+
+def _check(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise CommandFailed(f"{out.parent} is not a directory: make it first", ExitCode.REFUSED)
 
 
 def _write(target: Path, blocks: list[bytes]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from storage.catalog import Catalog
+from storage.catalog.records import Role
 from storage.catalog.views import RecordingDetail
 from storage.cli.context import CliContext, CommandFailed
 from storage.cli.exit_codes import ExitCode
@@ -34,6 +35,8 @@ class Evidence:
     """Those that lie on this host."""
     not_here: tuple[Mapping[str, str], ...]
     """The others: `path` (its name), `host`."""
+    copies: tuple[str, ...]
+    """Recordings that this one was healed from: their captures are in evidence of their own."""
     by: str
     reason: str
 
@@ -72,6 +75,7 @@ async def gather(
     for row in rows:
         read = partial(_read, context.store(row.store), row.path)
         manifests[PurePosixPath(row.path).name] = await asyncio.to_thread(read)
+    standing = await catalog.copies.standing(recording_id)
     located = [capture for segment in recording.segments for capture in segment.captures]
     here = await asyncio.to_thread(lambda: [capture for capture in located if Path(capture.path).is_file()])
     return Evidence(
@@ -83,6 +87,7 @@ async def gather(
             for capture in located
             if capture not in here
         ),
+        copies=tuple(str(copy) for copy in standing.copies) if standing and standing.role is Role.MASTER else (),
         by=by,
         reason=reason,
     )

@@ -62,7 +62,7 @@ def export_form(
     Errors: `CommandFailed` with `REFUSED` when the target exists, those of converter and file system.
     """
     if not target.parent.is_dir():
-        raise CommandFailed(f"{target.parent} is not a directory", ExitCode.REFUSED)
+        raise CommandFailed(f"{target.parent} is not a directory: make it first", ExitCode.REFUSED)
     _refuse_existing(target, force=force)
     work = target.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
     with file_errors(target):

@@ -89,7 +89,8 @@ def read_expected(path: Path, tolerance_s: float) -> list[ExpectedCall]:
             reader = csv.DictReader(file)
             return list(_calls(path, reader, _meanings(path, reader.fieldnames or ()), tolerance_s))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CommandFailed(f"{path} cannot be read as CSV: {error}", ExitCode.USAGE) from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CommandFailed(f"{path} cannot be read as CSV: {why}", ExitCode.USAGE) from error
 
 
 def judge(call: ExpectedCall, candidates: Sequence[Candidate]) -> Finding:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.catalog.holds import checked_reason
 from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
@@ -49,6 +50,7 @@ async def run(
     options: DeleteOptions, policy: Policy, catalog: Catalog, console: Console, *, by: str, now: datetime
 ) -> ExitCode:
     """Begin the deletion of every recording selected that may go; `REFUSED` when one may not."""
+    checked_reason(options.reason)
     recordings = await select(options.selection, catalog, now=now)
     known = {one.recording_id: one for one in await catalog.retention.candidates([r.recording_id for r in recordings])}
     results: list[dict[str, object]] = []

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.catalog.holds import checked_reason
 from storage.catalog.persons import Appearance
 from storage.catalog.records import RecordingState
 from storage.catalog.views import iso_utc
@@ -39,6 +40,7 @@ async def run(
     options: EraseOptions, policy: Policy, catalog: Catalog, console: Console, *, by: str, now: datetime
 ) -> ExitCode:
     """Delete what names the person and may go, report the rest; `REFUSED` when something has to stay for now."""
+    checked_reason(options.reason)
     found = await catalog.persons.find(options.person)
     known = {one.recording_id: one for one in await catalog.retention.candidates([one.recording_id for one in found])}
     if not options.dry_run:

@@ -125,7 +125,8 @@ async def _export_form(options: ExportOptions, job: ExportJob, console: Console)
     if target.is_dir() and not (wanted.format in FOLDERS and (target / "recording.json").is_file()):
         target /= f"{PurePosixPath(job.file_name).stem}{SUFFIXES[wanted.format]}"
     # On standard error, and only for people: standard output is the answer.
-    with Progress(console=Console(stderr=True), transient=True, disable=options.as_json) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=options.as_json or not errors.is_terminal) as progress:
         task = progress.add_task("exporting", total=1.0)
         size = await asyncio.to_thread(
             export_form,
@@ -146,12 +147,15 @@ async def _export_form(options: ExportOptions, job: ExportJob, console: Console)
             facts |= {
                 "captures": [path.name for path in job.evidence.captures],
                 "captures_not_here": [dict(one) for one in job.evidence.not_here],
+                "copies": list(job.evidence.copies),
             }
         write_json(console, facts)
         return
     console.print(f"{printable(target)}: {size} bytes, {wanted.format.value}", soft_wrap=True)
     if job.evidence is not None:
         console.print(f"with {len(job.evidence.captures)} captures, and a signed list of all contents")
+        if job.evidence.copies:
+            console.print(f"healed from {', '.join(job.evidence.copies)}: export them too, for their captures")
         for one in job.evidence.not_here:
             console.print(
                 f"not here: capture {printable(one['path'])}, written by host {printable(one['host'])}", soft_wrap=True

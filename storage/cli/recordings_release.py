@@ -68,7 +68,9 @@ def _chosen(holds: list[Hold], options: ReleaseOptions) -> list[Hold]:
         if not options.every:
             _refuse_unclear(standing)
     if not chosen:
-        raise CommandFailed("no such hold stands on these recordings", ExitCode.NOT_FOUND)
+        raise CommandFailed(
+            "no such hold stands on these recordings: `recorder-admin recordings holds` shows them", ExitCode.NOT_FOUND
+        )
     return chosen
 
 

@@ -116,9 +116,9 @@ def _check_vcon(vcon: Path, trusted: PublicKeys, found: Findings) -> None:
         data = vcon.read_bytes()
     except OSError as error:
         raise CommandFailed(f"{vcon}: {error.strerror}: name a signed vCon", ExitCode.NOT_FOUND) from error
-    found.recordings += 1
     try:
         read_jws(data, trusted, name=str(vcon))
+        found.recordings += 1
         found.sealed += 1
         found.files += 1
     except IntegrityBroken as error:
@@ -205,7 +205,8 @@ def _tell(found: Findings, console: Console, *, as_json: bool) -> ExitCode:
         write_json(console, facts)
     else:
         for subject, what in found.faults[:SHOWN]:
-            console.print(f"{printable(subject)}: {printable(what)}", soft_wrap=True)
+            told = what if what.startswith(subject) else f"{subject}: {what}"
+            console.print(printable(told), soft_wrap=True)
         if len(found.faults) > SHOWN:
             console.print(f"... and {len(found.faults) - SHOWN} more; --json lists them all")
         verdict = "NOT INTACT" if found.faults else "intact"

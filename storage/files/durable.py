@@ -281,7 +281,7 @@ def write_durably(
     try:
         with file_errors(target):
             if not target.parent.is_dir():
-                raise StoreForbidden(f"{target.parent} is not a directory")
+                raise StoreForbidden(f"{target.parent} is not a directory: make it first")
             if target.is_dir():
                 raise AlreadyPublished(f"{target} is a directory: name the file to write")
             hasher = hashlib.sha256()

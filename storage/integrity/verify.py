@@ -51,7 +51,7 @@ def check_folder(folder: Path, trusted: PublicKeys) -> FolderCheck:
     Errors: `StorageMisused` when there is no such folder.
     """
     if not folder.is_dir():
-        raise StorageMisused(f"{folder} is not a folder")
+        raise StorageMisused(f"{folder} is neither a folder nor a zip file")
     check = FolderCheck()
     newest: dict[str, tuple[Path, Manifest]] = {}
     versions: dict[str, dict[int, tuple[Manifest, bytes]]] = {}

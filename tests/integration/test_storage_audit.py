@@ -159,6 +159,7 @@ async def test_an_anchor_shows_that_the_whole_chain_was_written_anew(
     catalog: Catalog, catalog_dsn: str, desk: Desk, tmp_path: Path
 ) -> None:
     await catalog.audit.append(entry(1, reason="the truth"))
+    assert (await desk.type("anchor", "--out", str(tmp_path / "none" / "a.json"))).exit_code == ExitCode.REFUSED
     anchored = await desk.type("anchor", "--out", str(tmp_path), "--reason", "daily", "--json")
     assert anchored.exit_code == ExitCode.OK, anchored.output
     anchor = json.loads(anchored.stdout)["out"]

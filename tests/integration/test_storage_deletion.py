@@ -393,6 +393,8 @@ class TestCommand:
         result = await desk.type("recordings", "delete", "CALL0001", "--reason", "x")
         assert result.exit_code == ExitCode.USAGE
         assert "--yes" in result.stderr
+        unexplained = await desk.type("recordings", "delete", "CALL0001", "--reason", " ", "--yes")
+        assert (unexplained.exit_code, "auditor" in unexplained.stderr) == (ExitCode.USAGE, True)
         assert (await detail(desk.catalog, opened)).summary.state is RecordingState.COMPLETE
 
     async def test_tombstones_are_listed_for_those_who_ask(self, desk: Desk, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -25,6 +26,23 @@ from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import or_dash, printable, write_json
 
+UNREADABLE: Final = "unreadable"
+
+
+class CaptureState(enum.StrEnum):
+    """Where a capture is, and who knows of it."""
+
+    KEPT = "kept"
+    RECORDING = "recording"
+    """Its session is open."""
+    ERASING = "erasing"
+    MISSING = "missing"
+    """The catalog names it, the disk has it not."""
+    UNKNOWN = "unknown"
+    """The other way round."""
+    ELSEWHERE = "elsewhere"
+    """Another host's."""
+
 
 def entries(known: list[KnownCapture], disk: list[CaptureOnDisk], *, host: str) -> list[dict[str, Any]]:
     """Return one entry for each capture of the catalog or the disk, with its state."""
@@ -34,7 +52,7 @@ def entries(known: list[KnownCapture], disk: list[CaptureOnDisk], *, host: str) 
         {
             "path": path,
             "host": host,
-            "state": "unknown",
+            "state": CaptureState.UNKNOWN.value,
             "size_bytes": found.size_bytes,
             "modified_at": iso_utc(found.modified_at),
             "recording_id": None,
@@ -48,17 +66,17 @@ def entries(known: list[KnownCapture], disk: list[CaptureOnDisk], *, host: str) 
 
 def _known(capture: KnownCapture, found: CaptureOnDisk | None, *, host: str) -> dict[str, Any]:
     if capture.host != host:
-        state = "elsewhere"
+        state = CaptureState.ELSEWHERE
     elif capture.captures_state == "erasing" or capture.recording_state is RecordingState.DELETING:
-        state = "erasing"
+        state = CaptureState.ERASING
     elif found is None:
-        state = "missing"
+        state = CaptureState.MISSING
     else:
-        state = "recording" if capture.segment_state is SegmentState.OPEN else "kept"
+        state = CaptureState.RECORDING if capture.segment_state is SegmentState.OPEN else CaptureState.KEPT
     return {
         "path": capture.path,
         "host": capture.host,
-        "state": state,
+        "state": state.value,
         "size_bytes": found.size_bytes if found else None,
         "modified_at": iso_utc(found.modified_at) if found else None,
         "recording_id": str(capture.recording_id),
@@ -69,10 +87,7 @@ def _known(capture: KnownCapture, found: CaptureOnDisk | None, *, host: str) -> 
 
 def list_captures(
     ctx: typer.Context,
-    state: Annotated[
-        str | None,
-        typer.Option("--state", help="Only: kept, recording, erasing, missing, unknown (to the catalog), elsewhere."),
-    ] = None,
+    state: Annotated[CaptureState | None, typer.Option("--state", help="Only this state.")] = None,
     as_json: JsonArray = False,
 ) -> None:
     """List captures: on this host's disk, in the catalog, or both.
@@ -86,7 +101,7 @@ def list_captures(
         made = entries(await catalog.captures.known(), disk, host=settings.node)
         chosen = [entry for entry in made if state is None or entry["state"] == state]
         _print_list(chosen, make_console(), as_json=as_json)
-        return ExitCode.INTEGRITY if any(entry["state"] == "missing" for entry in chosen) else ExitCode.OK
+        return ExitCode.INTEGRITY if any(entry["state"] == CaptureState.MISSING for entry in chosen) else ExitCode.OK
 
     run_command(ctx, as_json=as_json, command=command)
 
@@ -112,7 +127,7 @@ def check(path: Path) -> dict[str, Any]:
     try:
         capture = read_capture(path)
     except MediaError as error:
-        facts = {"path": str(path), "whole": False, "damage": "unreadable", "at_byte": 0, "detail": str(error)}
+        facts = {"path": str(path), "whole": False, "damage": UNREADABLE, "at_byte": 0, "detail": str(error)}
         return {**facts, "packets": 0, "rtcp": 0}
     ended = capture.end is not None
     return {
@@ -164,9 +179,10 @@ def _verify(paths: Sequence[Path], console: Console, *, as_json: bool) -> ExitCo
     else:
         for one in results:
             if not one["whole"]:
+                where = f"{printable(one['path'])}: {one['damage']} at byte {one['at_byte']}; "
+                # What cannot be read at all names its file itself.
                 console.print(
-                    f"{printable(one['path'])}: {one['damage']} at byte {one['at_byte']}; {printable(one['detail'])}",
-                    soft_wrap=True,
+                    f"{'' if one['damage'] == UNREADABLE else where}{printable(one['detail'])}", soft_wrap=True
                 )
         console.print(f"{len(results)} captures read, {len(results) - bad} whole, {bad} torn or damaged.")
     return ExitCode.INTEGRITY if bad else ExitCode.OK

@@ -107,6 +107,8 @@ async def run(options: ExplainOptions, catalog: Catalog, console: Console) -> Ex
     pairs = [pair for group in groups for pair in group.pairs]
     if options.other is not None:
         others = [await facts_of(catalog, options.other)]
+        if others[0].recording_id == one.recording_id:
+            raise CommandFailed("these are one and the same recording", ExitCode.USAGE)
     else:
         ids = [(pair.both - {one.recording_id}) for pair in pairs if one.recording_id in pair.both]
         others = [facts for both in ids for other in both if (facts := await catalog.copies.facts(other))]

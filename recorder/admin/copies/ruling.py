@@ -11,6 +11,7 @@ from rich.console import Console
 from recorder.admin.copies.explain import facts_of
 from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyPair, CopyState, RecordingFacts
+from storage.catalog.holds import checked_reason
 from storage.catalog.records import Role
 from storage.cli.context import CommandFailed
 from storage.cli.exit_codes import ExitCode
@@ -50,8 +51,7 @@ async def rule(
     as_json: bool,
 ) -> ExitCode:
     """Record a ruling with its audit entry, or say what it would be."""
-    if not reason.strip():
-        raise CommandFailed("--reason is empty: it is what an auditor reads", ExitCode.USAGE)
+    checked_reason(reason)
     group: UUID | None = None
     if not dry_run:
         group = await catalog.copies.rule(pairs, state, reason.strip(), by=operator(), action=ACTIONS[state])
