@@ -147,7 +147,7 @@ def _stated_files(folder: Path, path: Path, manifest: Manifest) -> Iterator[tupl
     exported = (path.parent / CONTENTS).exists()
     for file in manifest.files:
         found = _find(folder, path, file)
-        clear = found.with_suffix("")
+        clear = path.parent / PurePosixPath(file.path).with_suffix("").name
         if file.clear is not None and not found.exists() and clear.exists():
             yield clear, file.clear
         elif found.exists() or not exported or file.kind == "master":
