@@ -170,18 +170,23 @@ SELECT r.*,
         'kind', g.kind, 'cause', g.cause, 'segment_id', g.segment_id) ORDER BY g.start_s, g.party), '[]')
      FROM gaps g WHERE g.recording_id = r.id) AS gaps
 FROM (
-    SELECT r.* FROM recordings r WHERE /* conditions */ ORDER BY r.started_at DESC, r.id DESC LIMIT /* limit */
+    SELECT r.* FROM recordings r WHERE /* placed */ AND /* conditions */ ORDER BY r.started_at DESC, r.id DESC LIMIT /* limit */
 ) AS r ORDER BY r.started_at DESC, r.id DESC
 
 -- name: search_recordings
--- The same by terms. Joined by id alone: with more the planner takes the page for tiny and reads everything.
+-- The same by terms. Joined by id alone: with more the planner takes the page for tiny and reads everything. OFFSET 0
+-- keeps the terms' part by itself: it is put in order before recordings are looked at, so that no more of them are than
+-- the page takes.
 SELECT r.*,
     (SELECT array_agg(s.sip_call_id ORDER BY s.ordinal) FROM segments s WHERE s.recording_id = r.id) AS sip_call_ids,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
         'kind', g.kind, 'cause', g.cause, 'segment_id', g.segment_id) ORDER BY g.start_s, g.party), '[]')
      FROM gaps g WHERE g.recording_id = r.id) AS gaps
 FROM (
-    SELECT r.* FROM recording_search q JOIN recordings r ON r.id = q.recording_id
+    SELECT r.* FROM (
+        SELECT q.started_at, q.recording_id FROM recording_search q WHERE /* placed */
+        ORDER BY q.started_at DESC, q.recording_id DESC OFFSET 0
+    ) AS q JOIN recordings r ON r.id = q.recording_id
     WHERE /* conditions */ ORDER BY q.started_at DESC, q.recording_id DESC LIMIT /* limit */
 ) AS r ORDER BY r.started_at DESC, r.id DESC
 

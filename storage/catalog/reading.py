@@ -70,7 +70,9 @@ async def get_recording(database: Database, reference: str | UUID) -> RecordingD
     if not isinstance(found, UUID):
         return found
     statements = database.statements
-    statement = statements["list_recordings"].replace("/* conditions */", "r.id = $1").replace("/* limit */", "1")
+    statement = statements["list_recordings"]
+    for mark, text in (("placed", "true"), ("conditions", "r.id = $1"), ("limit", "1")):
+        statement = statement.replace(f"/* {mark} */", text)
     with translated():
         async with (
             database.connections.lent() as connection,

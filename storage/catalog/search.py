@@ -45,13 +45,13 @@ async def search(database: Database, wanted: RecordingFilter) -> list[asyncpg.Re
         return found
     for since, until in _windows(bounds["oldest"], bounds["newest"]):
         conditions = _Conditions.of(wanted, ("q.started_at", "q.recording_id"))
-        conditions.add(
+        conditions.place(
             "q.terms @@ search_query_v1({}, {}, {})",
             [name for name, _ in terms],
             [value.removesuffix("*") for _, value in terms],
             [value.endswith("*") for _, value in terms],
         )
-        conditions.add("q.started_at >= {} AND q.started_at < {}", since, until)
+        conditions.place("q.started_at >= {} AND q.started_at < {}", since, until)
         found += await _page(database, "search_recordings", conditions, wanted.limit - len(found))
         if len(found) == wanted.limit:
             break
@@ -115,6 +115,9 @@ class _Conditions:
 
     def __init__(self) -> None:
         self.conditions: list[str] = []
+        """On the recording."""
+        self.placed: list[str] = []
+        """On its place in the listing, and on its terms: what is told without looking at the recording."""
         self.arguments: list[Any] = []
 
     @classmethod
@@ -123,9 +126,9 @@ class _Conditions:
         started_at, recording_id = place
         made = cls()
         if wanted.started_from is not None:
-            made.add(f"{started_at} >= {{}}", wanted.started_from)
+            made.place(f"{started_at} >= {{}}", wanted.started_from)
         if wanted.started_to is not None:
-            made.add(f"{started_at} < {{}}", wanted.started_to)
+            made.place(f"{started_at} < {{}}", wanted.started_to)
         made.add_text("record_identifier", wanted.record_identifier)
         made.add_text("call_uuid", wanted.call_uuid)
         if wanted.state is not None:
@@ -147,15 +150,22 @@ class _Conditions:
             made.conditions.append("r.role IN ('recording', 'master')")
         if wanted.after is not None:
             # The first condition is the one that indexes and partitions understand.
-            made.add(f"{started_at} <= {{}}", wanted.after[0])
-            made.add(f"({started_at}, {recording_id}) < ({{}}, {{}})", *wanted.after)
+            made.place(f"{started_at} <= {{}}", wanted.after[0])
+            made.place(f"({started_at}, {recording_id}) < ({{}}, {{}})", *wanted.after)
         return made
 
     def add(self, condition: str, *values: Any) -> None:
         """Add a condition; each `{}` stands for one of the values."""
+        self.conditions.append(self._numbered(condition, values))
+
+    def place(self, condition: str, *values: Any) -> None:
+        """Add a condition on the place; see `add`."""
+        self.placed.append(self._numbered(condition, values))
+
+    def _numbered(self, condition: str, values: tuple[Any, ...]) -> str:
         numbers = range(len(self.arguments) + 1, len(self.arguments) + 1 + len(values))
-        self.conditions.append(condition.format(*(f"${number}" for number in numbers)))
         self.arguments.extend(values)
+        return condition.format(*(f"${number}" for number in numbers))
 
     def add_text(self, column: str, value: str | None) -> None:
         """Add equality, or, with a trailing `*`, the range of values that begin so: what a b-tree can use."""
@@ -173,6 +183,7 @@ async def _page(database: Database, name: str, conditions: _Conditions, limit: i
     arguments = [*conditions.arguments, limit]
     statement = (
         database.statements[name]
+        .replace("/* placed */", " AND ".join(conditions.placed) or "true")
         .replace("/* conditions */", " AND ".join(conditions.conditions) or "true")
         .replace("/* limit */", f"${len(arguments)}")
     )

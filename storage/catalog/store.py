@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
@@ -62,6 +62,13 @@ from storage.catalog.views import (
     Workload,
 )
 from storage.errors import StorageMisused
+
+_FOR_PEOPLE: Final = {
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+    # A page of a search is looked up in a few milliseconds; starting workers for it takes ten times as long.
+    "max_parallel_workers_per_gather": "0",
+}
 
 
 class Catalog(SessionWrites):
@@ -330,7 +337,7 @@ async def _connections(
         init=set_up_in_background if background else set_up,
         server_settings={
             "application_name": application,
-            **({"plan_cache_mode": "force_custom_plan", "jit": "off"} if for_people else {}),
+            **(_FOR_PEOPLE if for_people else {}),
         },
     )
     return Connections(pool)
