@@ -25,6 +25,12 @@ class RetentionSettings(BaseModel):
     capture_days: float = Field(
         7.0, ge=-1, le=36500, description="days that captures are kept after finalising; 0: not at all, -1: for ever"
     )
+    trace_days: float = Field(
+        -1.0,
+        ge=-1,
+        le=36500,
+        description="days that SIP messages are kept after the end of their month; -1: as long as their recordings",
+    )
     min_days: float = Field(0.0, ge=0, le=36500, description="days before which no recording is deleted by anything")
     max_total_gb: float = Field(
         0.0, ge=0, le=1e9, description="size of all files (10^9 bytes) from which on the oldest go; 0: no limit"
@@ -48,6 +54,7 @@ class RetentionSettings(BaseModel):
             rules=parse_rules(self.rules),
             min_days=self.min_days,
             capture_days=None if self.capture_days < 0 else self.capture_days,
+            trace_days=None if self.trace_days < 0 else self.trace_days,
             max_total_bytes=int(self.max_total_gb * _GIGABYTE) or None,
             low_water=self.low_water_percent / 100,
             keep_facts=tuple(self.keep_facts),

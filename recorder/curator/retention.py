@@ -1,6 +1,6 @@
-"""The chore that carries out the retention policy: begins deletions and erasures that are due.
+"""The chore that carries out the retention policy: begins deletions and erasures that are due, gives up old traces.
 
-Several curators may do it at once: each recording's intent is one guarded statement, and the second finds it done.
+Several curators may do it at once: each intent, and each month, is one guarded statement, and the second finds it done.
 """
 
 from __future__ import annotations
@@ -32,5 +32,9 @@ class RetentionKeeper:
                 answer = await self._catalog.retention.apply(decision, by=self._by)
                 if answer.begun:
                     done[decision.kind.value] += 1
+        for month in await self._catalog.retention.old_traces(self._policy, now=datetime.now(UTC)):
+            refused = await self._catalog.retention.forget_traces(month, by=self._by)
+            if refused is None:
+                done["forget-traces"] += 1
         if done:
             _log.info("retention carried out", **dict(done))

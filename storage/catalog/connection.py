@@ -49,7 +49,6 @@ class LeaseLost(StorageLost):
 _CONSTRAINTS: Final = {
     "segments_pkey": "the segment id is already used by another recording",
     "metadata_revisions_segment_fkey": "the segment does not exist",
-    "sip_messages_segment_fkey": "the segment does not exist",
     "audit_log_action_is_a_word": "the action is not a word of small letters, digits, dots and dashes",
     "gaps_segment_fkey": "a gap names a segment that does not exist",
     "gaps_duration_positive": "a gap has no duration",

@@ -75,19 +75,9 @@ ORDER BY s.opened_at, s.id
 -- name: add_metadata
 SELECT add_metadata_v1($1, $2, $3, $4, $5, $6, $7)
 
--- name: add_trace
-SELECT add_trace_v1($1, $2, $3, $4, $5, $6, $7)
-
 -- name: add_traces
 -- Messages of several segments at once; those of segments that do not exist (yet) are left out. Returns the others.
-WITH held AS MATERIALIZED (SELECT require_lease_v1($1, $2)), added AS (
-    INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
-    SELECT m.segment_id, m.at, m.inbound, m.flow, m.message FROM held CROSS JOIN unnest($3::uuid[], $4::timestamptz[], $5::boolean[], $6::text[], $7::bytea[])
-        WITH ORDINALITY AS m (segment_id, at, inbound, flow, message, position)
-        JOIN segments s ON s.id = m.segment_id AND s.state <> 'deleted'
-    ORDER BY m.position
-    RETURNING segment_id
-) SELECT DISTINCT segment_id FROM added
+SELECT segment_id FROM add_traces_v1($1, $2, $3, $4, $5, $6, $7) AS a (segment_id)
 
 -- name: trace_of
 SELECT s.id AS segment_id, s.ordinal, s.sip_call_id, m.at, m.inbound, m.flow, m.message

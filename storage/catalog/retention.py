@@ -6,7 +6,8 @@ The decisions are `storage.retention`'s, the guards the database's: a hold that 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import asyncpg
 from storage.catalog.connection import Database
 from storage.catalog.deletions import DeletionAnswer, Deletions
 from storage.catalog.holds import Holds
+from storage.catalog.text import storable
 from storage.retention import FACTS, Action, ActionKind, Candidate, Planner, Policy, Spared
 
 PAGE: Final = 500
@@ -22,6 +24,19 @@ PAGE: Final = 500
 
 _BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 _NOBODY: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceMonth:
+    """SIP messages of one month that are to go now."""
+
+    month: date
+    """Its first day."""
+    why: str
+    size_bytes: int
+    """That they and their index take of the catalog's disk."""
+    held_sessions: int
+    """Sessions under legal hold, whose messages stay."""
 
 
 class Retention:
@@ -56,6 +71,19 @@ class Retention:
         if action.kind is ActionKind.DELETE:
             return await self._deletions.begin(action.recording_id, by=by, reason=action.why, rule=action.rule)
         return await self._deletions.begin_capture_erasure(action.recording_id, by=by, reason=action.why)
+
+    async def old_traces(self, policy: Policy, *, now: datetime) -> list[TraceMonth]:
+        """Return the months whose SIP messages are to go now, oldest first. Nothing is changed."""
+        if policy.trace_days is None:
+            return []
+        why = f"SIP messages kept {policy.trace_days:g} days after their month"
+        rows = await self._database.rows("old_trace_months", now - timedelta(days=policy.trace_days))
+        return [TraceMonth(**row, why=why) for row in rows]
+
+    async def forget_traces(self, month: TraceMonth, *, by: str) -> str | None:
+        """Give up the SIP messages of a month; returns what came in between, `busy`: ask again later."""
+        row = await self._database.row("forget_trace_month", month.month, storable(by), month.why)
+        return None if row["refused"] is None else str(row["refused"])
 
     async def candidates(self, recording_ids: Sequence[UUID]) -> list[Candidate]:
         """Return what policy needs to know of some recordings."""

@@ -36,3 +36,9 @@ SELECT r.id, r.record_identifier, r.door, r.state, r.call_uuid, r.conn_id, r.ani
     r.agent_id, r.sips_app_name, r.tenant, r.parameters, r.started_at, coalesce(r.ended_at, r.started_at) AS ended_at,
     r.finalised_at, r.captures = 'kept' AS captures_kept, 0::bigint AS size_bytes
 FROM recordings r WHERE r.id = ANY ($1::uuid[])
+
+-- name: old_trace_months
+SELECT month, size_bytes, held_sessions FROM old_trace_months_v1($1)
+
+-- name: forget_trace_month
+SELECT refused, size_bytes, held_sessions FROM forget_trace_month_v1($1, $2, $3)

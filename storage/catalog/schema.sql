@@ -1196,8 +1196,6 @@ BEGIN
         refused := v_recording.state;
     ELSIF is_held_v1(p_recording) THEN
         refused := 'legal-hold';
-    ELSIF v_recording.captures = 'kept' AND captures_needed_v1(p_recording) THEN
-        refused := 'captures-needed';
     END IF;
     IF refused IS NOT NULL THEN
         RETURN;
@@ -3042,6 +3040,8 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Captures stay while something may still be read or made from them.
+
 -- Whether a recording is in a pair that nobody has decided, or has work of its files or of its copies that waits, runs
 -- or was given up.
 CREATE FUNCTION captures_needed_v1(p_recording uuid) RETURNS boolean
@@ -3059,6 +3059,37 @@ LANGUAGE sql STABLE AS $$
         OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state IN ('queued', 'running'))
         OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state = 'dead')
 $$;
+
+-- Decide to erase the captures of a finished recording: from now on it cannot be rendered again, nor go on.
+CREATE OR REPLACE FUNCTION begin_capture_erasure_v1(
+    p_recording uuid, p_by text, p_reason text, OUT refused text, OUT begun boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_recording recordings;
+BEGIN
+    begun := false;
+    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
+    IF NOT FOUND THEN
+        refused := 'unknown-recording';
+    ELSIF v_recording.captures = 'erased' OR v_recording.state IN ('deleting', 'deleted') THEN
+        RETURN;
+    ELSIF v_recording.state NOT IN ('complete', 'interrupted', 'no-media') THEN
+        refused := v_recording.state;
+    ELSIF is_held_v1(p_recording) THEN
+        refused := 'legal-hold';
+    ELSIF v_recording.captures = 'kept' AND captures_needed_v1(p_recording) THEN
+        refused := 'captures-needed';
+    END IF;
+    IF refused IS NOT NULL THEN
+        RETURN;
+    END IF;
+    begun := v_recording.captures = 'kept';
+    UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
+    PERFORM enqueue_erasures_v1(p_recording);
+    IF begun THEN
+        PERFORM append_audit_v1(NULL, p_by, 'erase-captures', p_recording::text, p_reason, NULL);
+    END IF;
+END $$;
 
 -- Sessions of one recording that ran at the same time may have other parties: which channel a stream belongs to is known
 -- only when the recording was made. The result says so for every session that the stream is of.
@@ -3291,7 +3322,7 @@ END $$;
 -- Redaction of everything that has a stretch: the copies of a call and the masters made of them, in whatever store and
 -- form. Audio that is encrypted is made anew by whoever has a key, not by a curator.
 
--- Where a copy lies on its master (media.healing.correspondence); null where its sound does not show it.
+-- Where a copy lies on its master (media.healing.correspondence); null in masters that were healed before.
 ALTER TABLE copy_sources ADD COLUMN placed jsonb;
 
 -- When a file without the stretch took the master's place: one that is asked for later needs another one.
@@ -3535,7 +3566,6 @@ INSERT INTO search_pending SELECT id FROM recordings WHERE state IN ('interrupte
 -- Long recordings are rarer than the planner's statistics make them; here they are read in their order.
 CREATE INDEX recordings_long_idx ON recordings (started_at DESC, id DESC, duration_s) WHERE duration_s >= 1800;
 
-
 -- When the client says that it ended a session (Date of its BYE, RFC 7865 section 6.1.1). What it says of the beginning is
 -- with the parameters. Our own times stay those of our clock, which the audio is placed by.
 
@@ -3631,4 +3661,155 @@ BEGIN
     IF p_job IS NOT NULL THEN
         PERFORM complete_job_v1(p_job, p_worker, p_claim);
     END IF;
+END $$;
+
+-- SIP messages by month: much of what a call adds, written once and hardly ever read. An old month goes as a whole. See
+-- docs/catalog.md and ADR 23.
+
+-- Make a table the partition of a month of a table that is partitioned by months. Attached rather than created in place:
+-- readers and writers of other months are not kept waiting.
+CREATE FUNCTION attach_month_v1(p_table text, p_part text, p_month timestamp) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', p_table, p_part,
+        p_month AT TIME ZONE 'UTC', (p_month + interval '1 month') AT TIME ZONE 'UTC');
+END $$;
+
+-- Make the partition of the month of a moment, if it is missing.
+CREATE FUNCTION ensure_month_v1(p_table text, p_at timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_month timestamp := date_trunc('month', p_at AT TIME ZONE 'UTC');
+    v_name text := p_table || '_' || to_char(v_month, 'YYYYMM');
+BEGIN
+    IF to_regclass(v_name) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Whoever else needs it now waits here, and then finds it; this is the lock that attaching takes anyway.
+    EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', p_table);
+    IF to_regclass(v_name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', v_name, p_table);
+        PERFORM attach_month_v1(p_table, v_name, v_month);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION ensure_search_month_v1(p_at timestamptz) RETURNS void
+LANGUAGE sql AS $$
+    SELECT ensure_month_v1('recording_search', p_at)
+$$;
+
+-- Without a foreign key: attaching a partition would then lock the segments against every INVITE. The one function that
+-- adds messages looks at their segments. No key of its own either: nothing looks a message up by its number.
+ALTER TABLE sip_messages RENAME TO sip_messages_in_one;
+ALTER INDEX sip_messages_segment_idx RENAME TO sip_messages_in_one_segment_idx;
+CREATE SEQUENCE sip_messages_number;
+CREATE TABLE sip_messages (
+    id bigint NOT NULL DEFAULT nextval('sip_messages_number'),    -- order of messages of one moment
+    segment_id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    inbound boolean NOT NULL,
+    flow text NOT NULL,
+    message bytea NOT NULL
+) PARTITION BY RANGE (at);
+CREATE INDEX sip_messages_segment_idx ON sip_messages (segment_id, at);
+SELECT ensure_month_v1('sip_messages', m.at)
+FROM (SELECT DISTINCT date_trunc('month', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM sip_messages_in_one) AS m (at);
+INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
+SELECT segment_id, at, inbound, flow, message FROM sip_messages_in_one ORDER BY id;
+DROP TABLE sip_messages_in_one;
+DROP FUNCTION add_trace_v1;
+
+-- Append messages to the traces of several segments, in their order; those of segments that do not exist (yet) or are
+-- deleted are left out. Returns the segments of the others.
+CREATE FUNCTION add_traces_v1(
+    p_lease text, p_epoch bigint, p_segments uuid[], p_at timestamptz[], p_inbound boolean[], p_flow text[],
+    p_message bytea[]
+) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_lease_v1(p_lease, p_epoch);
+    PERFORM ensure_month_v1('sip_messages', m.at)
+    FROM (SELECT DISTINCT date_trunc('month', a AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM unnest(p_at) AS a) AS m (at);
+    RETURN QUERY
+    WITH added AS (
+        INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
+        SELECT m.segment_id, m.at, m.inbound, m.flow, m.message
+        FROM unnest(p_segments, p_at, p_inbound, p_flow, p_message)
+            WITH ORDINALITY AS m (segment_id, at, inbound, flow, message, position)
+            JOIN segments s ON s.id = m.segment_id AND s.state <> 'deleted'
+        ORDER BY m.position
+        RETURNING sip_messages.segment_id
+    ) SELECT DISTINCT a.segment_id FROM added AS a;
+END $$;
+
+-- What of a month (its first day) has to stay: sessions with messages in it that are of recordings under legal hold, or of
+-- their copies; and whether there are messages of others.
+CREATE FUNCTION trace_month_v1(p_month date, OUT held uuid[], OUT others boolean)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_name text := 'sip_messages_' || to_char(p_month, 'YYYYMM');
+BEGIN
+    SELECT coalesce(array_agg(DISTINCT s.id), '{}') INTO held
+    FROM legal_holds h CROSS JOIN LATERAL held_together_v1(h.recording_id) AS t (id)
+        JOIN segments s ON s.recording_id = t.id
+    WHERE h.released_at IS NULL;
+    EXECUTE format('SELECT coalesce(array_agg(h), ''{}'') FROM unnest($1) AS h'
+        ' WHERE EXISTS (SELECT FROM %I AS m WHERE m.segment_id = h)', v_name) INTO held USING held;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE segment_id <> ALL ($1))', v_name) INTO others USING held;
+EXCEPTION WHEN undefined_table THEN
+    -- Another curator has given it up meanwhile.
+    held := '{}';
+    others := false;
+END $$;
+
+-- The months that ended before a moment and have messages that may go, oldest first; with what they take of the disk.
+CREATE FUNCTION old_trace_months_v1(p_before timestamptz)
+RETURNS TABLE (month date, size_bytes bigint, held_sessions integer)
+LANGUAGE sql STABLE AS $$
+    SELECT m.month, m.size_bytes, cardinality(t.held)
+    FROM (
+        SELECT to_date(right(c.relname, 6), 'YYYYMM') AS month, pg_total_relation_size(c.oid) AS size_bytes
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'sip_messages'::regclass
+    ) AS m CROSS JOIN LATERAL trace_month_v1(m.month) AS t
+    WHERE (m.month + interval '1 month') AT TIME ZONE 'UTC' <= p_before AND t.others
+    ORDER BY m.month
+$$;
+
+-- Give up the SIP messages of a month (its first day): its table goes at once. Messages of what is held stay, in a table
+-- of their own. `refused`: `nothing-to-forget`, or `busy` while somebody reads or writes; ask again later.
+CREATE FUNCTION forget_trace_month_v1(
+    p_month date, p_by text, p_reason text, OUT refused text, OUT size_bytes bigint, OUT held_sessions integer
+) LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
+DECLARE
+    v_name text := 'sip_messages_' || to_char(p_month, 'YYYYMM');
+    v_rest text := v_name || '_held';
+    v_held uuid[];
+    v_others boolean;
+BEGIN
+    size_bytes := 0;
+    held_sessions := 0;
+    -- No hold comes between the look and the deed, and no other curator.
+    LOCK TABLE legal_holds IN SHARE ROW EXCLUSIVE MODE;
+    SELECT t.held, t.others INTO v_held, v_others FROM trace_month_v1(p_month) AS t;
+    IF NOT v_others THEN
+        refused := 'nothing-to-forget';
+        RETURN;
+    END IF;
+    size_bytes := pg_total_relation_size(v_name::regclass);
+    held_sessions := cardinality(v_held);
+    IF held_sessions > 0 THEN
+        EXECUTE format('CREATE TABLE %I (LIKE sip_messages INCLUDING ALL)', v_rest);
+        EXECUTE format('INSERT INTO %I SELECT * FROM %I WHERE segment_id = ANY ($1)', v_rest, v_name) USING v_held;
+        size_bytes := size_bytes - pg_total_relation_size(v_rest::regclass);
+    END IF;
+    EXECUTE format('DROP TABLE %I', v_name);
+    IF held_sessions > 0 THEN
+        EXECUTE format('ALTER TABLE %I RENAME TO %I', v_rest, v_name);
+        PERFORM attach_month_v1('sip_messages', v_name, p_month::timestamp);
+    END IF;
+    PERFORM append_audit_v1(NULL, p_by, 'forget-traces', to_char(p_month, 'YYYY-MM'), p_reason,
+        jsonb_build_object('size_bytes', size_bytes, 'held_sessions', held_sessions));
+EXCEPTION WHEN lock_not_available THEN
+    refused := 'busy';
+    size_bytes := 0;
+    held_sessions := 0;
 END $$;

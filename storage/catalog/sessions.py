@@ -187,26 +187,12 @@ class SessionWrites:
             *_document(revision),
         )
 
-    async def add_trace(
-        self, segment_id: UUID, messages: Sequence[SipMessageTrace], epoch: int, *, lease: str = FRONTEND_LEASE
-    ) -> None:
-        """Append SIP messages to the trace of a segment. Not idempotent: a repeated call appends again."""
-        await self._guarded(
-            "add_trace",
-            lease,
-            epoch,
-            segment_id,
-            [message.at for message in messages],
-            [message.inbound for message in messages],
-            [storable(message.flow) for message in messages],
-            [message.message for message in messages],
-        )
-
     async def add_traces(
         self, messages: Sequence[tuple[UUID, SipMessageTrace]], epoch: int, *, lease: str = FRONTEND_LEASE
     ) -> set[UUID]:
-        """Append SIP messages to the traces of several segments in one round trip. Not idempotent, see `add_trace`.
+        """Append SIP messages to the traces of several segments in one round trip.
 
+        Not idempotent: a repeated call appends again, and readers tell each message once.
         Returns the segments that exist; the messages of others are not stored.
         """
         return await traces.add_traces(self._database, messages, lease=lease, epoch=epoch)

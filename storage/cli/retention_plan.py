@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.catalog import Catalog
+from storage.catalog.retention import TraceMonth
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
@@ -31,8 +32,10 @@ class Outcome:
 
     actions: list[Action] = field(default_factory=list)
     spared: list[Spared] = field(default_factory=list)
+    traces: list[TraceMonth] = field(default_factory=list)
+    """Months whose SIP messages go."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Recording to reason: what came between plan and deed."""
+    """Recording, or month of traces, to reason: what came between plan and deed."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -60,11 +63,19 @@ async def run(
             answer = await catalog.retention.apply(decision, by=by)
             if answer.refused:
                 outcome.refused[str(decision.recording_id)] = answer.refused
+    outcome.traces = await catalog.retention.old_traces(policy, now=now)
+    for month in outcome.traces if by is not None else ():
+        if refused := await catalog.retention.forget_traces(month, by=by or ""):
+            outcome.refused[_name(month)] = refused
     if as_json:
         write_json(console, _json(outcome, applied=by is not None))
     else:
         _print(outcome, console, applied=by is not None)
     return ExitCode.REFUSED if outcome.refused else ExitCode.OK
+
+
+def _name(month: TraceMonth) -> str:
+    return f"{month.month:%Y-%m}"
 
 
 def _json(outcome: Outcome, *, applied: bool) -> dict[str, object]:
@@ -82,6 +93,16 @@ def _json(outcome: Outcome, *, applied: bool) -> dict[str, object]:
                 "refused": outcome.refused.get(str(action.recording_id)),
             }
             for action in outcome.actions
+        ],
+        "traces": [
+            {
+                "month": _name(one),
+                "why": one.why,
+                "size_bytes": one.size_bytes,
+                "held_sessions": one.held_sessions,
+                "refused": outcome.refused.get(_name(one)),
+            }
+            for one in outcome.traces
         ],
         "spared": [
             {"id": str(one.recording_id), "record_identifier": one.record_identifier, "why": one.why}
@@ -104,6 +125,13 @@ def _print(outcome: Outcome, console: Console, *, applied: bool) -> None:
         console.print(table)
         if len(rows) > SHOWN:
             console.print(f"and {len(rows) - SHOWN} more: --json lists all")
+    for month in outcome.traces:
+        stays = f"; those of {month.held_sessions} held sessions stay" if month.held_sessions else ""
+        console.print(
+            f"SIP messages of {_name(month)} ({month.size_bytes} bytes) {'given up' if applied else 'due'}{stays}: "
+            f"{outcome.refused.get(_name(month)) or month.why}",
+            soft_wrap=True,
+        )
     totals = outcome.totals
     verb = "begun" if applied else "due"
     console.print(

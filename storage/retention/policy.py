@@ -56,6 +56,8 @@ class Policy:
     """Minimum retention of every recording, days after its end."""
     capture_days: float | None = None
     """Days after finalising at which captures go; 0: at once; None: never."""
+    trace_days: float | None = None
+    """Days after the end of a month at which its SIP messages go; None: they stay as long as their recordings."""
     max_total_bytes: int | None = None
     """Size of all files from which on the oldest recordings that may go are deleted; None: no limit."""
     low_water: float = 0.9

@@ -181,7 +181,7 @@ class TestLease:
             catalog.close_segment(closing(sample)),
             catalog.mark_interrupted(sample.segment_id, epoch, at=START, cause="crash"),
             catalog.add_metadata(revision),
-            catalog.add_trace(sample.segment_id, [], epoch),
+            catalog.add_traces([], epoch),
         ]
         for write in stale:
             with pytest.raises(StaleEpoch, match="epoch 1 of lease 'frontend'"):
@@ -488,7 +488,7 @@ class TestDocuments:
             SipMessageTrace(at=START, inbound=True, flow="udp 192.0.2.30:5060", message=b"INVITE\xff"),
             SipMessageTrace(at=START + timedelta(milliseconds=3), inbound=False, flow="udp", message=b"SIP/2.0 200 OK"),
         ]
-        await catalog.add_trace(sample.segment_id, messages, epoch)
+        await catalog.add_traces([(sample.segment_id, message) for message in messages], epoch)
         stored = await rows(catalog_dsn, "SELECT inbound, message FROM sip_messages ORDER BY at")
         assert [tuple(row) for row in stored] == [(True, b"INVITE\xff"), (False, b"SIP/2.0 200 OK")]
 
