@@ -2,5 +2,5 @@
 
 `postgres` (the embedded server), `catalog` (SQL, migrations, jobs), `files` (durable publication) carry `cli` and
 `verify` (the offline verifier); `integrity` (hash chain, signatures), `encryption` and `retention` (rules) lie below
-them and need no database.
+them and need no database. `ownership` and `priority` are about files and processes of this machine.
 """

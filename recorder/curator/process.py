@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -22,6 +23,7 @@ from recorder.role import Assignment
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
 from storage.errors import CatalogUnreachable, StorageError
+from storage.priority import give_way
 
 _log = structlog.get_logger()
 
@@ -30,6 +32,7 @@ _JOB_LEASE_S: Final = 10.0
 _BEAT_S: Final = 2.5
 _POLL_S: Final = 2.0
 """A notification wakes the curator at once; this is for one that was missed."""
+_LOWEST: Final = 19
 _IOPRIO_WHO_PROCESS: Final = 1
 _IOPRIO_IDLE: Final = 3 << 13
 _SYS_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
@@ -44,7 +47,8 @@ def run(assignment: Assignment) -> None:
 
 def _yield_to_the_writers() -> None:
     """Take CPU and disk only when nobody else wants them."""
-    os.nice(19)
+    while not give_way(os.getpid(), _LOWEST):
+        time.sleep(0.1)
     number = _SYS_IOPRIO_SET.get(os.uname().machine)
     if number is not None:
         # Not permitted in some containers; then the nice level has to do.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,6 +22,7 @@ from storage.errors import (
     StorageMisused,
     UnderLegalHold,
 )
+from storage.priority import give_way
 
 STALE_EPOCH: Final = "TD001"
 PATH_TAKEN: Final = "TD002"
@@ -36,6 +36,7 @@ _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
 BACKGROUND_NICE: Final = 10
 """Not 19: a backend that holds what others wait for has to come to its end."""
+_ASKED_AGAIN: Final = 10
 _LATE_S: Final = 0.05
 """A timer that fires so late tells that this process was kept from its work; answers may lie unread meanwhile."""
 T = TypeVar("T")
@@ -72,15 +73,19 @@ async def set_up_in_background(connection: Connection) -> None:
     """
     await set_up(connection)
     if await connection.fetchval("SELECT inet_server_addr() IS NULL"):  # by Unix socket
-        _step_back(connection.get_server_pid())
+        backend = connection.get_server_pid()
+        for _ in range(_ASKED_AGAIN):
+            if not _is_backend(backend) or give_way(backend, BACKGROUND_NICE):
+                return
+            await asyncio.sleep(0.1)
 
 
-def _step_back(backend: int) -> None:
-    # Gone already, of another process namespace, or another user's: then it runs as it is.
-    with suppress(OSError):
-        if Path(f"/proc/{backend}/cmdline").read_bytes().startswith(b"postgres:"):
-            lowered = max(os.getpriority(os.PRIO_PROCESS, backend), BACKGROUND_NICE)
-            os.setpriority(os.PRIO_PROCESS, backend, lowered)
+def _is_backend(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"postgres:")
+    except OSError:
+        # Gone already, or of another process namespace.
+        return False
 
 
 def encode_json(value: object) -> str:

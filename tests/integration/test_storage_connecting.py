@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,6 +16,11 @@ from storage.errors import CatalogUnreachable, SchemaMismatch, StorageMisused
 from tests.integration.storage_samples import rows
 
 pytestmark = pytest.mark.integration
+
+
+def autogroup(process: int | str) -> Path:
+    """Return the file of the priority of a process's session, where the kernel has one."""
+    return Path(f"/proc/{process}/autogroup")
 
 
 async def test_a_database_without_schema_is_explained(empty_dsn: str) -> None:
@@ -92,8 +98,11 @@ async def test_statements_in_the_background_give_way_to_those_that_clients_wait_
         async with await Catalog.connect(catalog_dsn, min_size=2, application=name, background=background) as catalog:
             found = await rows(catalog_dsn, "SELECT pid FROM pg_stat_activity WHERE application_name = $1", name)
             nice[background] = [os.getpriority(os.PRIO_PROCESS, row["pid"]) for row in found]
+            sessions = [path.read_text().split()[-1] for row in found if (path := autogroup(row["pid"])).exists()]
             assert await catalog.list_jobs() == []
     assert nice[True] == [max(nice[False][0], BACKGROUND_NICE)] * 2
+    assert set(sessions) <= {str(BACKGROUND_NICE)}
+    assert len(sessions) == 2 or not autogroup("self").exists()
 
 
 async def test_a_server_that_became_a_standby_is_left(catalog_dsn: str) -> None:
