@@ -16,7 +16,7 @@ from recorder.frontend.moving import MediaMoves
 from recorder.frontend.options import answer_info, answer_options
 from recorder.frontend.setup import SessionSetup
 from recorder.ha.replica import Unanswered
-from signaling.errors import LocalProtocolError, LostError, SignalingError
+from signaling.errors import LostError, SignalingError
 from signaling.useragent import (
     AckReceived,
     AckTimedOut,
@@ -79,8 +79,10 @@ class Dispatcher:
                     # Most ACKs change nothing, and every call has one: no task for them.
                     if event.dialog_id in self._last or self.changes.awaits_ack(event.dialog_id):
                         self.run(event.dialog_id, self.changes.ack(event))
-                case ReinviteReceived() | UpdateReceived():
+                case ReinviteReceived():
                     self._tell_successors(event)
+                    self.run(event.dialog_id, self.changes.change(event), request_id=event.request_id)
+                case UpdateReceived():
                     self.run(event.dialog_id, self.changes.change(event), request_id=event.request_id)
                 case ByeReceived():
                     self.run(event.dialog_id, self.ending.bye(event), request_id=event.request_id)
@@ -109,16 +111,12 @@ class Dispatcher:
                     # that was cancelled finds out when it sends.
                     _log.debug("event", event_type=type(event).__name__)
 
-    def _tell_successors(self, event: InviteReceived | ReinviteReceived | UpdateReceived) -> None:
-        # A connection dies with this process, and its client knows; any other request is repeated.
-        if event.request.method == "INVITE" and not event.flow.reliable:
-            try:
-                data = event.request.encode()
-            except LocalProtocolError:
-                # Tolerated as it came, and not to be said again.
-                return
+    def _tell_successors(self, event: InviteReceived | ReinviteReceived) -> None:
+        # A connection dies with this process, and its client knows; what is no INVITE is repeated.
+        if not event.flow.reliable:
+            flow = event.flow
             self._successors.asked(
-                Unanswered(request_id=event.request_id, data=data, local=event.flow.local, remote=event.flow.remote)
+                Unanswered(request_id=event.request_id, data=event.data, local=flow.local, remote=flow.remote)
             )
 
     async def settle(self) -> None:

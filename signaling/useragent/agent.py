@@ -90,7 +90,7 @@ class UserAgent:
             core.open_flows.add(flow)
         if not data[:1].strip(_BLANK) and not data.strip(_BLANK):
             return  # a keep-alive (RFC 5626 §4.4, and the NUL bytes that some peers send instead)
-        core.traced_dialog = None
+        core.traced_dialog, core.received = None, data
         position = core.pending_events()
         try:
             message = parse_message(data)

@@ -221,6 +221,8 @@ class Core:
         """Connections on which something was received and that have not been reported closed."""
         self.traced_dialog: str | None = None
         """The dialog of the message in hand."""
+        self.received = b""
+        """The message in hand, as it came."""
         self.fingerprint = b""
         """Of the bytes of the message in hand; empty if it is not to be known by them."""
         self._writes: list[Outgoing] = []

@@ -21,6 +21,8 @@ class InviteReceived(msgspec.Struct, frozen=True):
     """Name of the dialog that a 2xx will make; the same in every process and after a takeover."""
     request: Request
     flow: Flow
+    data: bytes
+    """The request as it came."""
 
 
 class ReinviteReceived(msgspec.Struct, frozen=True):
@@ -30,6 +32,8 @@ class ReinviteReceived(msgspec.Struct, frozen=True):
     dialog_id: str
     request: Request
     flow: Flow
+    data: bytes
+    """The request as it came."""
 
 
 class UpdateReceived(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ def receive_invite(core: Core, arrival: Arrival) -> None:
     exchange.offers = carries_description(arrival.request)
     exchange.agreement = agreement
     _begin(core, entry, exchange, arrival)
-    core.emit(InviteReceived(exchange.request_id, entry.identifier, arrival.request, arrival.flow))
+    core.emit(InviteReceived(exchange.request_id, entry.identifier, arrival.request, arrival.flow, core.received))
 
 
 def receive_reinvite(core: Core, entry: DialogEntry, arrival: Arrival) -> None:
@@ -61,7 +61,7 @@ def receive_reinvite(core: Core, entry: DialogEntry, arrival: Arrival) -> None:
     exchange.agreement = agreement
     exchange.offers = offers
     _begin(core, entry, exchange, arrival)
-    core.emit(ReinviteReceived(exchange.request_id, dialog, arrival.request, arrival.flow))
+    core.emit(ReinviteReceived(exchange.request_id, dialog, arrival.request, arrival.flow, core.received))
 
 
 def _begin(core: Core, entry: DialogEntry, exchange: ServerExchange, arrival: Arrival) -> None:

@@ -55,6 +55,23 @@ def test_a_minimal_agent_needs_an_identity_and_tokens() -> None:
     assert (agent.deadline, agent.outgoing(), agent.events(), agent.dialogs()) == (None, [], [], [])
 
 
+def test_an_invite_is_told_with_its_very_bytes() -> None:
+    """A successor takes the same bytes in, so that its answers and its count of repetitions are those of one request."""
+    agent = UserAgent(Identity("192.0.2.40"), token=lambda: "x1")
+    data = request("INVITE", branch="z9hG4bK1", cseq="1 INVITE", body=OFFER).replace(b"Call-ID: ", b"i :  ")
+    agent.receive(data, UDP, 0.0)
+    (first,) = agent.events()
+    assert isinstance(first, InviteReceived)
+    assert first.data == data
+    agent.respond(first.request_id, 200, body=ANSWER, content_type=SDP, now=0.0)
+    tag = agent.state(first.dialog_id).local_tag
+    again = request("INVITE", branch="z9hG4bK2", cseq="2 INVITE", body=OFFER, to=f"<sip:srs@192.0.2.40>;tag={tag}")
+    agent.receive(again, UDP, 0.0)
+    second = agent.events()[-1]
+    assert isinstance(second, ReinviteReceived)
+    assert second.data == again
+
+
 def test_random_numbers_are_made_of_tokens_if_nobody_gives_others() -> None:
     tokens = iter(f"token{number}" for number in range(100))
     agent = UserAgent(Identity("192.0.2.40"), token=lambda: next(tokens))
