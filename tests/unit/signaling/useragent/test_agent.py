@@ -56,7 +56,7 @@ def test_a_minimal_agent_needs_an_identity_and_tokens() -> None:
 
 
 def test_an_invite_is_told_with_its_very_bytes() -> None:
-    """A successor takes the same bytes in, so that its answers and its count of repetitions are those of one request."""
+    """A successor takes the same bytes in: to its count of repetitions both are one request."""
     agent = UserAgent(Identity("192.0.2.40"), token=lambda: "x1")
     data = request("INVITE", branch="z9hG4bK1", cseq="1 INVITE", body=OFFER).replace(b"Call-ID: ", b"i :  ")
     agent.receive(data, UDP, 0.0)
