@@ -65,11 +65,15 @@ class ActiveChoice:
             await first(self.settled.wait(), limit_s=limit_s)
 
     async def replace_silent(self) -> None:
-        """Kill an active frontend that is frozen: its reports come from the loop that does its work."""
+        """Kill an active frontend that is frozen: its reports come from the loop that does its work.
+
+        A look that is late itself excuses as much silence: on a machine that stood still nobody could report.
+        """
         while True:
+            due = time.monotonic() + _SILENT_S / 4
             await asyncio.sleep(_SILENT_S / 4)
-            active = self.named
-            if active and active.state == "active" and time.monotonic() - active.heard_at > _SILENT_S:
+            now, active = time.monotonic(), self.named
+            if active and active.state == "active" and now - active.heard_at > _SILENT_S + (now - due):
                 _log.error("active frontend is silent; replacing it", name=active.name)
                 active.kill()
                 await active.exited.wait()

@@ -1,0 +1,56 @@
+"""Which frontend is taken for frozen."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from recorder.supervisor import choice
+from recorder.supervisor.child import Child
+from recorder.supervisor.choice import ActiveChoice
+
+SILENT_S = 0.4
+
+
+@pytest.fixture
+def active(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    """An active frontend that reports when the test says so."""
+    monkeypatch.setattr(choice, "_SILENT_S", SILENT_S)
+    child = Child("frontend", "frontend-a", on_exit=lambda *_: None, on_message=lambda *_: None)
+    child.process = subprocess.Popen(["sleep", "600"])
+    child.state = "active"
+    yield child
+    child.process.kill()
+    child.process.wait()
+
+
+def watching(active: Child) -> asyncio.Future[None]:
+    chosen = ActiveChoice(lambda: [active], lambda: False)
+    chosen.named = active
+    active.heard_at = time.monotonic()
+    return asyncio.ensure_future(chosen.replace_silent())
+
+
+async def test_a_frontend_that_is_silent_is_killed(active: Child) -> None:
+    watch = watching(active)
+    assert active.process
+    assert await asyncio.to_thread(active.process.wait, 30) == -9
+    watch.cancel()
+
+
+async def test_a_machine_that_stood_still_is_no_fault_of_the_frontend(active: Child) -> None:
+    watch = watching(active)
+    await asyncio.sleep(0)
+    assert active.process
+    for _ in range(2):
+        # Nobody runs meanwhile; the report is the first thing after it.
+        time.sleep(3 * SILENT_S)  # noqa: ASYNC251
+        await asyncio.sleep(0.001)
+        active.heard_at = time.monotonic()
+        await asyncio.sleep(0)
+        assert active.process.poll() is None
+    watch.cancel()
