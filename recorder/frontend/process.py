@@ -278,6 +278,7 @@ class _Active:
                 sessions=len(frontend.sessions),
                 epoch=frontend.catalog.epoch,
                 rivals=len(self._standby.candidate.rivals()),
+                standbys=self._tenure.feed.standbys,
                 unable=obstacle.reason if obstacle else "",
                 refused_messages=self._standby.edge.gate.refused,
                 moves_failed=self._dispatcher.moves.failed,

@@ -29,8 +29,9 @@ from storage.errors import CatalogUnreachable
 
 _log = structlog.get_logger()
 
-_LAST_WORDS_S: Final = 0.1
-"""Longest wait for what a dead frontend still said; its connection ends with it, so that it is rarely needed."""
+_LAST_WORDS_S: Final = 1.0
+"""Longest wait for what a dead frontend still said. Its connection ends with it: only a machine that stands still, or a
+frontend that cannot die, lets that take longer than a few milliseconds."""
 _LEASE_RETRY_S: Final = 0.2
 
 

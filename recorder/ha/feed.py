@@ -147,6 +147,11 @@ class Feed:
         """Return the hosts whose frontends follow."""
         return set(self._followers.values())
 
+    @property
+    def standbys(self) -> int:
+        """How many frontends, of this host and others, have been told everything and go on being told."""
+        return len(self._followers)
+
     def publish(self, write: Write, *, pending: bool) -> None:
         """Tell of a write."""
         self.replica.apply(write, self._wall_clock())

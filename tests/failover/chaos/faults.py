@@ -24,7 +24,7 @@ from recorder.simulator.simulation import Target as SipTarget
 from recorder.state_dir import StateDir
 from tests.kit.running import RunningRecorder, alive, descendants, kill_if_there
 
-REPLACED_S: Final = 30.0
+REPLACED_S: Final = 60.0
 """Longest time until replacements work, on a machine that is busy with other tests."""
 _WORKING: Final = frozenset({"running", "active", "standby"})
 _POLL_S: Final = 0.02
@@ -112,9 +112,11 @@ class Target:
         """Whether every process is there, works, and answers; whether the catalog has everything."""
         processes = self.processes()
         active = [one for one in processes if one["state"] == "active"]
+        standbys = [one for one in processes if one["state"] == "standby"]
         return (
             all(one["pid"] and one["state"] in _WORKING for one in processes)
             and len(active) == 1
+            and active[0].get("standbys") == len(standbys)
             and not active[0].get("unable")
             and active[0].get("catalog") == "current"
         )
