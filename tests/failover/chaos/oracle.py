@@ -165,7 +165,7 @@ async def judge(
     state_dir: StateDir,
     *,
     cost: int = 0,
-    patience_s: float = 60.0,
+    patience_s: float = 150.0,
     interrupted: frozenset[int] = frozenset(),
     captures: Sequence[Path] = (),
 ) -> Judgement:

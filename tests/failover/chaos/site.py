@@ -21,7 +21,7 @@ from recorder.state_dir import StateDir
 from tests.failover.chaos.faults import Fault, read_only, send
 from tests.kit.wire import Impairment, Wire, dropping
 
-_RECOVERED_S: Final = 60.0
+_RECOVERED_S: Final = 120.0
 _POLL_S: Final = 0.05
 _WORKING: Final = frozenset({"running", "active", "standby", "candidate"})
 _GONE: Final = 15 * 50
