@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.kit.call import Call
-from tests.kit.running import RunningRecorder, eventually
+from tests.kit.running import FINISHED_LIMIT_S, RunningRecorder, eventually
 from tests.kit.sip_client import LOOPBACK, msr_uri
 
 
@@ -71,7 +71,7 @@ def pair_of(recorder: RunningRecorder, one: str, other: str) -> dict[str, Any] |
     return next((pair for pair in group["pairs"] if {pair["one"], pair["other"]} == ids), None)
 
 
-def decided(recorder: RunningRecorder, one: str, other: str, *, limit_s: float = 30.0) -> dict[str, Any]:
+def decided(recorder: RunningRecorder, one: str, other: str, *, limit_s: float = FINISHED_LIMIT_S) -> dict[str, Any]:
     """Wait until a pair is decided and return it."""
 
     def probe() -> dict[str, Any] | None:
@@ -81,7 +81,7 @@ def decided(recorder: RunningRecorder, one: str, other: str, *, limit_s: float =
     return eventually(probe, limit_s=limit_s, what=f"{one} and {other} decided", detail=recorder.log_tail)
 
 
-def master_of(recorder: RunningRecorder, *identifiers: str, limit_s: float = 30.0) -> dict[str, Any]:
+def master_of(recorder: RunningRecorder, *identifiers: str, limit_s: float = FINISHED_LIMIT_S) -> dict[str, Any]:
     """Wait until one healed master stands for all of these and return everything about it."""
 
     def probe() -> dict[str, Any] | None:

@@ -16,8 +16,8 @@ MU_LAW: Final = 7
 A_LAW: Final = 6
 SILENCE: Final = {MU_LAW: (0xFF, 0x7F), A_LAW: (0xD5, 0x55)}
 """The octets of the smallest amplitude, positive and negative."""
-MAX_SKEW: Final = 1600
-"""Samples by which one party may begin after the other when both were sent together."""
+MAX_SKEW: Final = 4000
+"""Samples by which one party may begin after the other when both were sent together by a machine that is busy."""
 
 
 @dataclass(frozen=True, slots=True)

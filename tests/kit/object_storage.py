@@ -31,7 +31,7 @@ class ObjectStorage:
             endpoint=self.endpoint,
             access_key_id="AKTEST",
             secret_access_key="secret",
-            timeout_s=5.0,
+            timeout_s=60.0,
         )
         return replace(reach, **options)
 

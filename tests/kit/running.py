@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,19 +24,24 @@ from typer.testing import CliRunner, Result
 from recorder.admin.app import app
 
 BIN: Final = Path(sys.executable).parent
-START_LIMIT_S: Final = 90.0
+START_LIMIT_S: Final = 180.0
+FINISHED_LIMIT_S: Final = 120.0
+"""For the curator to finish a recording: it takes only the processor time that nobody else wants."""
+_PORTS: Final = range(61_000, 65_500)
+"""Above those that the system gives out by itself: nobody takes one between its choice and its use."""
+_NEXT_PORTS: Final = itertools.count(random.SystemRandom().randrange(len(_PORTS)))
 _ONE_AT_A_TIME: Final = threading.Lock()
 """The runner of commands replaces sys.stdout."""
 T = TypeVar("T")
 
 
 def free_port() -> int:
-    """Return a port that is free for UDP and TCP now."""
-    for _ in range(50):
+    """Return a port that is free for UDP and TCP now, and another one each time."""
+    for number in itertools.islice(_NEXT_PORTS, len(_PORTS)):
+        port = _PORTS[number % len(_PORTS)]
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
             try:
+                tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
@@ -45,13 +52,17 @@ def free_port() -> int:
 def eventually(
     probe: Callable[[], T | None], *, limit_s: float, what: str, detail: Callable[[], str] = lambda: ""
 ) -> T:
-    """Return the first result of `probe` that is neither None nor False; `detail` is told when there is none."""
+    """Return the first result of `probe` that is neither None nor False; `detail` is told when there is none.
+
+    The last look begins after the limit: a machine that stands still for long gets another one.
+    """
     deadline = time.monotonic() + limit_s
     while True:
+        began = time.monotonic()
         result = probe()
         if result is not None and result is not False:
             return result
-        if time.monotonic() > deadline:
+        if began > deadline:
             raise AssertionError(f"not within {limit_s} s: {what}\n{detail()}")
         time.sleep(0.05)
 
@@ -68,7 +79,7 @@ class RunningRecorder:
         self.http_port = free_port()
         self.log_path = state_dir.parent / f"{state_dir.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self._environment = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RECORDER_")},
             "RECORDER_MEDIA_MAX_STREAMS": "60",
             "RECORDER_MEDIA_MIN_FREE_MB": "1",
@@ -97,7 +108,7 @@ class RunningRecorder:
             self.process = subprocess.Popen(
                 # Ends with the tests, however those end.
                 [*self._prefix, "setpriv", "--pdeathsig", "TERM", *self.run_command()],
-                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+                env=self.environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     @contextmanager
@@ -119,7 +130,7 @@ class RunningRecorder:
         """Run a recorder that is expected to give up at once; returns how it ended and what it said."""
         return subprocess.run(
             self.run_command(),
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=START_LIMIT_S,
@@ -133,7 +144,7 @@ class RunningRecorder:
         answer = self.admin("status", "--local", check=False)
         return bool(answer) and answer.get("state") == "running"
 
-    def stop(self, *, limit_s: float = 40.0) -> int | None:
+    def stop(self, *, limit_s: float = 90.0) -> int | None:
         """Send SIGTERM and wait for the end; returns the exit code, None if it was not running."""
         if self.process is None or self.process.poll() is not None:
             return None
@@ -158,7 +169,7 @@ class RunningRecorder:
         """Run recorder-admin against this recorder, in a process of its own as people do."""
         return subprocess.run(
             [BIN / "recorder-admin", "--state-dir", str(self.state_dir), *arguments],
-            env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+            env=self.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def invoke(self, *arguments: str) -> Result:
@@ -168,7 +179,7 @@ class RunningRecorder:
             return CliRunner().invoke(
                 app,
                 ["--state-dir", str(self.state_dir), *arguments],
-                env={**changes, **self._environment},
+                env={**changes, **self.environment},
                 catch_exceptions=False,
             )
 
@@ -195,7 +206,7 @@ class RunningRecorder:
         listed: list[dict[str, Any]] = self.admin("recordings", "list", *filters)
         return listed
 
-    def finished(self, identifier: str, *, limit_s: float = 30.0) -> dict[str, Any]:
+    def finished(self, identifier: str, *, limit_s: float = FINISHED_LIMIT_S) -> dict[str, Any]:
         """Wait until a recording is finalised and return its entry in the list."""
         return eventually(
             lambda: self.finished_now(identifier),
@@ -240,12 +251,12 @@ class RunningRecorder:
             at = text.find(sign)
             assert at < 0, f"a defect in the log:\n{text[max(at - 600, 0) : at + 3000]}"
 
-    def simulate(self, *arguments: str, limit_s: float = 110.0) -> subprocess.CompletedProcess[str]:
+    def simulate(self, *arguments: str, limit_s: float = 240.0) -> subprocess.CompletedProcess[str]:
         """Run `recorder simulate` against this recorder."""
         return subprocess.run(
             [BIN / "recorder", "simulate", "--target", f"udp:127.0.0.1:{self.sip_port}",
              "--state-dir", str(self.state_dir), *arguments],
-            env=self._environment, capture_output=True, text=True, timeout=limit_s, check=False,
+            env=self.environment, capture_output=True, text=True, timeout=limit_s, check=False,
         )  # fmt: skip
 
 

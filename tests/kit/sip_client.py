@@ -100,6 +100,8 @@ class SipClient:
         self.shown = f"[{host}]" if ":" in host else host
         """The client's own address, as URIs name it."""
         self._buffer = b""
+        self._known: set[bytes] = set()
+        """What has come so far."""
         if transport == "udp":
             self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
             self.socket.bind((host, 0))
@@ -125,19 +127,23 @@ class SipClient:
             self.socket.sendall(message)
 
     def receive(self, limit_s: float = ANSWER_LIMIT_S) -> Message:
-        """Return the next message.
+        """Return the next message; what has come by the end of the limit is found, however late we look.
 
         Raises:
             NoAnswerError: none came within the limit, or the connection was closed.
 
         """
+        message = self._next(limit_s)
+        self._known.add(message.raw)
+        return message
+
+    def _next(self, limit_s: float) -> Message:
         deadline = time.monotonic() + limit_s
         while True:
             message = self._cut()
             if message is not None:
                 return message
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+            if not select.select([self.socket], [], [], max(deadline - time.monotonic(), 0))[0]:
                 raise NoAnswerError(f"nothing from {self.target} by {self.transport} within {limit_s} s")
             data = self.socket.recv(65535)
             if not data and self.transport == "tcp":
@@ -167,10 +173,18 @@ class SipClient:
             if message.status >= 200 and answered == method and cseq in (None, int(number)):
                 return message
 
+    def fresh(self, limit_s: float = ANSWER_LIMIT_S) -> Message:
+        """Return the next message that has not come before: over UDP, what seems lost to a busy peer is repeated."""
+        deadline = time.monotonic() + limit_s
+        while (message := self._next(max(deadline - time.monotonic(), 0))).raw in self._known:
+            pass
+        self._known.add(message.raw)
+        return message
+
     def quiet(self, for_s: float) -> bool:
-        """Whether nothing arrives for this long."""
+        """Whether nothing new arrives for this long."""
         try:
-            self.receive(for_s)
+            self.fresh(for_s)
         except NoAnswerError:
             return True
         return False

@@ -55,7 +55,7 @@ def run_sipp(
     transport: Literal["u1", "t1", "tn"] = "u1",
     keys: Mapping[str, str] | None = None,
     media_port: int | None = None,
-    limit_s: int = 30,
+    limit_s: int = 90,
 ) -> SippRun:
     """Run one call of a scenario and return what happened.
 
@@ -83,7 +83,7 @@ def run_sipp_file(
     transport: Literal["u1", "t1", "tn"] = "u1",
     keys: Mapping[str, str] | None = None,
     media_port: int | None = None,
-    limit_s: int = 30,
+    limit_s: int = 90,
 ) -> SippRun:
     """Run one call of a scenario in any file; see `run_sipp`."""
     sipp = shutil.which("sipp")
@@ -93,7 +93,7 @@ def run_sipp_file(
         sipp, f"{LOOPBACK}:{port}", "-sf", str(scenario), "-t", transport,
         "-i", LOOPBACK, "-mi", LOOPBACK, "-p", str(free_port()), "-m", "1", "-nostdin",
         "-nd", "-default_behaviors", "abortunexp",
-        "-timeout", f"{limit_s}s", "-timeout_error", "-recv_timeout", "15000",
+        "-timeout", f"{limit_s}s", "-timeout_error", "-recv_timeout", "40000",
         "-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log",
         "-mp", str(media_port or free_media_port()),
     ]  # fmt: skip

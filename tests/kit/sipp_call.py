@@ -110,7 +110,7 @@ class SippCall:
         port: int,
         *,
         after: Mapping[int, Callable[[], None]] | None = None,
-        limit_s: int = 40,
+        limit_s: int = 150,
     ) -> SippRun:
         """Play a scenario to its end; the media begin with the first answer that names a port.
 

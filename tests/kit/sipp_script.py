@@ -92,7 +92,7 @@ class Script:
         return self._add(f"<send>\n{_message(lines, body, SDP)}</send>")
 
     def expect(
-        self, what: int | str, *patterns: str, absent: Sequence[str] = (), routes: bool = False, limit_s: float = 15
+        self, what: int | str, *patterns: str, absent: Sequence[str] = (), routes: bool = False, limit_s: float = 40
     ) -> Self:
         """Wait for a response of this status, or a request of this method, in which every pattern is found."""
         checks = "".join(self._check(pattern, 'check_it="true"') for pattern in patterns)

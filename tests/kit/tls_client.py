@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.kit.call import Call
 from tests.kit.running import RunningRecorder
-from tests.kit.sip_client import ANSWER_LIMIT_S, LOOPBACK, Message, NoAnswerError, SipClient
+from tests.kit.sip_client import LOOPBACK, Message, NoAnswerError, SipClient
 
 
 class TlsClient(SipClient):
@@ -24,16 +24,15 @@ class TlsClient(SipClient):
         self.connection = context.wrap_socket(self.socket, server_hostname=LOOPBACK)
         self.socket: socket.socket = self.connection
 
-    def receive(self, limit_s: float = ANSWER_LIMIT_S) -> Message:
-        """Return the next message; what OpenSSL holds already is not seen by select."""
+    def _next(self, limit_s: float) -> Message:
+        # What OpenSSL holds already is not seen by select.
         deadline = time.monotonic() + limit_s
         while True:
             message = self._cut()
             if message is not None:
                 return message
-            left = deadline - time.monotonic()
-            ready = self.connection.pending() or select.select([self.connection], [], [], max(left, 0))[0]
-            if left <= 0 or not ready:
+            left = max(deadline - time.monotonic(), 0)
+            if not self.connection.pending() and not select.select([self.connection], [], [], left)[0]:
                 raise NoAnswerError(f"nothing from {self.target} by TLS within {limit_s} s")
             data = self.connection.recv(65535)
             if not data:

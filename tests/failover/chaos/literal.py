@@ -17,10 +17,10 @@ _TEXTS: Final = {
 
 
 def offered(call: Call, *, method: str = "INVITE", limit_s: float = ANSWER_LIMIT_S) -> Message:
-    """Return the next request of the recorder of this method; everything else that comes is passed over."""
+    """Return the next request of the recorder of this method; repeats and everything else are passed over."""
     deadline = time.monotonic() + limit_s
     while True:
-        message = call.client.receive(max(deadline - time.monotonic(), 0))
+        message = call.client.fresh(max(deadline - time.monotonic(), 0))
         if message.start_line.startswith(f"{method} "):
             return message
 
