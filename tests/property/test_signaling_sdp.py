@@ -143,10 +143,10 @@ def test_mutated_bodies_raise_only_our_error(data: st.DataObject) -> None:
 )  # fmt: skip
 def test_the_largest_inputs_take_linear_time(pattern: bytes) -> None:
     body = b"v=0\nm=audio 1 RTP/SAVP 0" + pattern * (MAX_BYTES // len(pattern))
-    started = time.monotonic()
+    started = time.process_time()
     handle(body[:MAX_BYTES])
     handle(b"v=0\nm=audio 1 RTP/SAVP 0\na=rtpmap:0" + b"0" * 60_000)
-    assert time.monotonic() - started < SECONDS_FOR_THE_LARGEST_INPUT
+    assert time.process_time() - started < SECONDS_FOR_THE_LARGEST_INPUT
 
 
 @given(st.data())

@@ -168,11 +168,11 @@ def test_parts_come_back_byte_for_byte(parts: list[bytes], preamble: bytes, epil
 )  # fmt: skip
 def test_the_largest_bodies_take_linear_time(pattern: bytes) -> None:
     body = (pattern * (bodies_module.MAX_BYTES // len(pattern)))[: bodies_module.MAX_BYTES]
-    started = time.monotonic()
+    started = time.process_time()
     handle_body("multipart/mixed;boundary=b", body)
     handle_body("multipart/mixed", body)
     handle_body(body.decode(), b"x")
-    assert time.monotonic() - started < SECONDS_FOR_THE_LARGEST_INPUT
+    assert time.process_time() - started < SECONDS_FOR_THE_LARGEST_INPUT
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ def test_the_largest_documents_take_linear_time(pattern: str) -> None:
         size += len(piece)
         number += 1
     inner = "".join(pieces)[:limit]
-    started = time.monotonic()
+    started = time.process_time()
     handle_document(f"<recording>{inner}</recording>".encode())
     handle_document(inner.encode())
-    assert time.monotonic() - started < SECONDS_FOR_THE_LARGEST_INPUT
+    assert time.process_time() - started < SECONDS_FOR_THE_LARGEST_INPUT
 
 
 @st.composite

@@ -102,7 +102,7 @@ async def pool_and_writer(
 
 
 async def until(condition: asyncio.Event) -> None:
-    await asyncio.wait_for(condition.wait(), 5)
+    await asyncio.wait_for(condition.wait(), 30)
 
 
 def connected_event(pool: WriterPool) -> asyncio.Event:
@@ -121,7 +121,7 @@ async def test_a_connection_that_nobody_reads_yet_is_no_writer(tmp_path: Path) -
     async with pool_and_writer(tmp_path, clock) as (pool, writer):
         connected = connected_event(pool)
         accepted = asyncio.ensure_future(writer.start())
-        await asyncio.wait_for(accepted, 5)
+        await asyncio.wait_for(accepted, 30)
         assert isinstance(await writer.command(), ListSessions)
         clock.now += 10
         assert not connected.is_set()

@@ -13,6 +13,7 @@ from media.errors import LocalError, LostError
 from media.writer.arena import PER_CALL, RTCP_BIT, SLOTS, Arena, Discarder
 from media.writer.kernel import MSG_TRUNC, prepare_socket
 from media.writer.slots import HEAD, MAX_DATAGRAM, Slots
+from tests.integration.media_writer_kit import delivering
 
 
 class Pair:
@@ -30,8 +31,9 @@ class Pair:
         return self.receiver.fileno()
 
     def send(self, *packets: bytes) -> None:
-        for packet in packets:
-            self.sender.send(packet)
+        with delivering():
+            for packet in packets:
+                self.sender.send(packet)
 
     def close(self) -> None:
         self.receiver.close()

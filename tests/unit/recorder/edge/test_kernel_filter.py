@@ -111,7 +111,7 @@ def udp(host: str) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, 0))
-        sock.settimeout(2)
+        sock.settimeout(30)
         yield sock
 
 
@@ -140,13 +140,13 @@ def test_a_socket_for_both_families_sees_ipv4_as_ipv4() -> None:
 def test_strangers_get_no_tcp_connection_and_friends_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         attach(server, compile_filter([network("127.0.0.1")]))
-        server.settimeout(2)
+        server.settimeout(30)
         with socket.socket() as stranger:
             stranger.bind(("127.0.0.2", 0))
             stranger.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 stranger.connect(server.getsockname())
-        with socket.create_connection(server.getsockname(), timeout=2) as friend:
+        with socket.create_connection(server.getsockname(), timeout=30) as friend:
             accepted, _ = server.accept()
             with accepted:
                 accepted.sendall(b"x")

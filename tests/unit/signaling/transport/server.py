@@ -14,7 +14,7 @@ from typing import Self
 from signaling.transport import Resolver, SipTransport, StreamLimits, resolve_host
 from signaling.useragent import Event, Identity, Timers, UserAgent
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that a test waits for something before it fails."""
 
 
