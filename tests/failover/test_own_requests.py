@@ -117,7 +117,7 @@ def test_what_a_client_takes_is_remembered_across_a_takeover(
     with Call(recorder) as call:
         start(call, product="Takes UPDATE only/1", allow=allow)
         with draining(target, writer_of(recorder, call)):
-            first = call.client.receive()
+            first = call.client.fresh()
             assert first.start_line.startswith("UPDATE "), first.text
             reply(call, first, 200)
             moved(recorder, call)

@@ -114,8 +114,8 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
     with Call(recorder) as call:
         call.start()
         call.media.talk(2.0)
+        before = call.media.count
         with filled(recorder.state_dir / "captures"):
-            filled_at = call.media.count
             options(recorder, 503)
             call.media.talk(1.0)
         options(recorder, 200)
@@ -126,7 +126,7 @@ def test_a_disk_that_is_full_keeps_what_was_written_and_says_so(recorder: Runnin
         wav = call.exported(tmp_path)
         for party, channel in enumerate(wav.channels):
             heard = hear(channel, call.sent[party], silence=SILENCE[MU_LAW])
-            assert heard.present[: filled_at - 50].all(), f"frames lost before the disk was full: {heard.missing}"
+            assert heard.present[: before - 50].all(), f"frames lost before the disk was full: {heard.missing}"
             assert heard.stray == 0
         assert "disk" in recorder.log().lower() or "space" in recorder.log().lower()
     with Call(recorder) as after:
@@ -149,11 +149,13 @@ def test_the_calls_of_a_writer_whose_disk_fails_move_to_another(
         (pid,) = [one["pid"] for one in recorder.status()["processes"] if one["name"] == failing]
         before = call.media.count
         disk.fail(pid, system_call, errno.EIO)
-        request = offered(call, limit_s=30)
-        reply(call, request, 200)
-        moved(recorder, call)
+        try:
+            request = offered(call, limit_s=30)
+            reply(call, request, 200)
+            moved(recorder, call)
+        finally:
+            disk.heal()
         after = call.media.count
-        disk.heal()
         call.media.talk(0.5)
         call.hang_up()
         assert any("writer failed" in line and os.strerror(errno.EIO) in line for line in recorder.log().splitlines())
@@ -178,7 +180,7 @@ def test_recordings_that_find_no_room_are_finished_when_there_is_room(
             call.hang_up()
             eventually(
                 lambda: any(job["last_error"] for job in recorder.admin("jobs", "list")),
-                limit_s=10,
+                limit_s=60,
                 what="a failed job",
             )
         entry = recorder.finished(call.identifier, limit_s=60)

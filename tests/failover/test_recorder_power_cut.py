@@ -42,8 +42,8 @@ def test_calls_of_a_power_cut_are_finalised_as_interrupted(recorder: RunningReco
         cut[0].media.talk(0.5)
         whole.hang_up()
         cut[0].media.talk(1.5)
-        recorder.kill_everything()
         sent = [call.media.count for call in cut]
+        recorder.kill_everything()
         for call in cut:
             call.media.stop()
         recorder.start()

@@ -16,6 +16,7 @@ from tests.failover.chaos.moves import draining, kill_active, moved, whole, writ
 from tests.kit.call import Call
 from tests.kit.heard import MU_LAW, SILENCE, hear
 from tests.kit.running import RunningRecorder, eventually
+from tests.kit.sip_client import Message
 
 pytestmark = pytest.mark.failover
 
@@ -38,6 +39,14 @@ def target(recorder: RunningRecorder) -> Target:
     return found
 
 
+def another(call: Call, first: Message) -> Message:
+    """Return the re-INVITE that follows the first one, which may have been repeated before it had its answer."""
+    while number_of(again := offered(call, limit_s=REPLACED_S)) == number_of(first):
+        pass
+    assert number_of(again) > number_of(first)
+    return again
+
+
 def test_glare_is_waited_out(recorder: RunningRecorder, target: Target, tmp_path: Path) -> None:
     """RFC 3261 section 14.1: 491, and the same offer later with a higher CSeq."""
     with Call(recorder) as call:
@@ -46,8 +55,7 @@ def test_glare_is_waited_out(recorder: RunningRecorder, target: Target, tmp_path
         with draining(target, writer_of(recorder, call)):
             first = offered(call)
             reply(call, first, 491)
-            again = offered(call)
-            assert number_of(again) > number_of(first)
+            again = another(call, first)
             reply(call, again, 200)
             moved(recorder, call)
             call.media.talk(0.5)
@@ -83,9 +91,7 @@ def test_the_frontend_killed_while_its_reinvite_is_unanswered_is_followed_by_one
         with draining(target, writer_of(recorder, call)):
             first = offered(call)
             kill_active(target)
-            while number_of(again := offered(call, limit_s=REPLACED_S)) == number_of(first):
-                pass
-            assert number_of(again) > number_of(first)
+            again = another(call, first)
             assert again.body == first.body
             reply(call, again, 200)
             assert acknowledged(call, again)
@@ -128,7 +134,7 @@ def test_a_move_of_a_paused_session_records_nothing_of_the_pause(recorder: Runni
             # It sends on: what leaks belongs to nobody.
             paused_from = call.media.count + 1
             kill_active(target)
-            again = offered(call, limit_s=REPLACED_S)
+            again = another(call, first)
             assert "a=inactive" in again.sdp
             assert "a=recvonly" not in again.sdp
             reply(call, again, 200)

@@ -15,6 +15,8 @@ from storage.catalog.connection import Database
 from storage.errors import CatalogUnreachable
 from tests.kit.curating import Curating
 
+KILLED_POSTGRESQL = 3
+"""Exit code of one that killed PostgreSQL in its own place."""
 FILE_STEPS = ("fsync", "link", "replace", "rename", "unlink", "fchmod")
 
 
@@ -25,6 +27,7 @@ class Fate:
         self._left = step
         self._after = after
         self._postmaster = postmaster
+        self.struck = False
 
     def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **options: Any) -> Any:
@@ -55,6 +58,7 @@ class Fate:
         return self._left == 0
 
     def _strike(self) -> None:
+        self.struck = True
         os.kill(self._postmaster or os.getpid(), signal.SIGKILL)
 
 
@@ -71,13 +75,17 @@ class Sentence:
 
 def run(dsn: str, state_dir: str, tables: dict[str, Any], sentence: Sentence) -> None:
     """Work until killed, until the catalog is gone, or until nothing is left."""
+    fate = Fate(sentence.step, after=sentence.after, postmaster=sentence.postmaster)
     if sentence.step:
-        fate = Fate(sentence.step, after=sentence.after, postmaster=sentence.postmaster)
         for name in FILE_STEPS:
             setattr(os, name, fate.wrap(getattr(os, name)))
         Database.optional_row = fate.wrap_statement(Database.optional_row)  # type: ignore[method-assign]
         Database.rows = fate.wrap_statement(Database.rows)  # type: ignore[method-assign]
-    asyncio.run(_work(dsn, Path(state_dir), tables))
+    try:
+        asyncio.run(_work(dsn, Path(state_dir), tables))
+    finally:
+        if fate.struck:
+            os._exit(KILLED_POSTGRESQL)
 
 
 async def _work(dsn: str, state_dir: Path, tables: dict[str, Any]) -> None:
