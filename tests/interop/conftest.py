@@ -74,10 +74,10 @@ def _start(
     }
     run = executor.submit(
         run_sipp, "conversation", recorder.sip_port, directory,
-        transport="t1", keys=keys, media_port=media_port, limit_s=100,
+        transport="t1", keys=keys, media_port=media_port, limit_s=180,
     )  # fmt: skip
     eventually(
         lambda: run.done() or bool(recorder.recordings("--record-identifier", identifier)),
-        limit_s=20, what="the conversation in the catalog",
+        limit_s=60, what="the conversation in the catalog",
     )  # fmt: skip
     return Conversation(identifier, parties, run)

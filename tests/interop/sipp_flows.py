@@ -12,13 +12,15 @@ from tests.kit.sipp_call import SippCall
 from tests.kit.sipp_script import Script, together
 from tests.kit.siprec import RFC_NAMESPACE, rs_metadata
 
-TALK_S: Final = 0.5
+TALK_S: Final = 0.8
 MOVED_HOST: Final = "127.0.0.3"
 RECORD_ROUTE: Final = "<sip:0x00000001@[local_ip]:[local_port];lr;gvp.rm.datanodes=1;confinstid=01;idtag=0000000C>"
 HEADER_DATA: Final = (
     ("X-Genesys-GVP-Session-ID", "00000000-0000-4000-8000-0000000000AA;gvp.rm.datanodes=2|1;gvp.rm.tenant-id=1_record"),
     ("X-Genesys-RM-Application-dbid", "105"),
 )
+HESITANT: Final = "Hesitant/1"
+"""A client that is answered a second late (`test_sipp_flows.profiles`)."""
 METADATA: Final = "application/rs-metadata+xml"
 RECEIVING: Final = "a=recvonly.*a=recvonly"
 After: TypeAlias = dict[int, Callable[[], None]]
@@ -75,7 +77,7 @@ def held(method: str, *, zero_address: bool = False) -> Flow:
         change(hold, RECEIVING if zero_address else "a=inactive.*a=inactive")
         script.pause(2 * TALK_S)
         change(ports_of(call, 3), RECEIVING)
-        return script.pause(TALK_S).bye(), {}
+        return script.pause(2 * TALK_S).bye(), {}
 
     return flow
 
@@ -132,7 +134,8 @@ def late(call: SippCall) -> tuple[Script, After]:
 
 def cancelled(call: SippCall) -> tuple[Script, After]:
     """CANCEL of nothing, and of an INVITE that has no final response."""
-    script = msr(call).cancel(481).send("INVITE", ports_of(call)).expect(100).cancel()
+    hesitant = [f"User-Agent: {HESITANT}"]
+    script = msr(call).cancel(481).send("INVITE", ports_of(call), headers=hesitant).expect(100).cancel()
     return script.invited(status=487), {}
 
 

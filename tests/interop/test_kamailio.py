@@ -24,7 +24,7 @@ pytestmark = pytest.mark.interop
 
 CONFIG: Final = Path(__file__).parent / "kamailio" / "resource-manager.cfg"
 TALK_S: Final = 0.5
-PROBE_LIMIT_S: Final = 20.0
+PROBE_LIMIT_S: Final = 60.0
 """Kamailio asks every second, waits two for the answer, and believes the second failure."""
 INACTIVE_UNTIL_PROBED: Final = 1 | 8
 
@@ -67,7 +67,7 @@ class ResourceManager:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(15)
+            self._process.wait(60)
 
     def log(self) -> str:
         """Return everything it logged."""
@@ -191,7 +191,7 @@ def shared_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
             environment={
                 "RECORDER_SIP_HOST": host,
                 "RECORDER_MEDIA_HOST": host,
-                "RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "40",
+                "RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "60",
             },
         )
         for name, host in (("first", LOOPBACK), ("second", "127.0.0.2"))
@@ -290,7 +290,7 @@ def test_a_recorder_that_drains_says_503_and_the_call_goes_to_the_other_one(pool
         assert pool.manager.destination(by_options, probed=True) is other
         record(ManagedCall(pool.manager, other, by_options), tmp_path)
         call.hang_up()
-    assert drained.process.wait(40) == 0
+    assert drained.process.wait(120) == 0
     pool.complete()
     call.assert_recorded(tmp_path)
 

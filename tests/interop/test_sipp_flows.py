@@ -17,7 +17,6 @@ import pytest
 from tests.interop import sipp_flows as flows
 from tests.kit.certificates import Authority
 from tests.kit.heard import SILENCE, hear
-from tests.kit.rtp_source import FRAME_S
 from tests.kit.running import RunningRecorder, eventually, free_port
 from tests.kit.sipp_call import SippCall, Transport
 from tests.kit.tls_tunnel import tls_tunnel
@@ -29,8 +28,9 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("udp", "tcp", "tls")
 SIDE_BY_SIDE: Final = 6
 """Calls at a time."""
-MARGIN_S: Final = 0.1
-"""A packet sent this close to a change may fall on either side of it: clocks are read beside the sending."""
+MARGIN_S: Final = 0.4
+"""A packet sent this close to a change may fall on either side of it: SIPp logs a message some time after it has sent
+it, how long is a matter of what else the machine does."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Site:
         script, after = flow(call)
 
         def play() -> None:
-            call.play(script, self.ports[transport], after=after, limit_s=90).assert_successful()
+            call.play(script, self.ports[transport], after=after).assert_successful()
 
         outcome = self.executor.submit(play)
         self.calls[name, transport] = (call, outcome)
@@ -63,9 +63,19 @@ class Site:
         return call
 
 
+def profiles(directory: Path) -> Path:
+    """Write the profile of the client that loses an answer unless it comes late."""
+    directory.mkdir()
+    (directory / "hesitant.toml").write_text(
+        f'name = "hesitant"\nextends = "genesys-mcp"\n[match]\nuser_agent = ["{flows.HESITANT}"]\n'
+        "[session]\nanswer_delay_ms = 1000\n"
+    )
+    return directory
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A recorder with UDP, TCP and TLS; its answers come late enough for a CANCEL before them."""
+    """A recorder with UDP, TCP and TLS; its answers to one kind of client come late enough for a CANCEL before them."""
     directory = tmp_path_factory.mktemp("sipp-flows")
     authority = Authority(directory)
     server, client = authority.sign("server"), authority.sign("client", alternative=("media1.site.example",))
@@ -74,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         directory / "state",
         environment={
             "RECORDER_MEDIA_MAX_STREAMS": "120",
-            "RECORDER_SIP_ANSWER_DELAY_MS": "250",
+            "RECORDER_PROFILES_DIRECTORY": str(profiles(directory / "profiles")),
             "RECORDER_SIP_TLS_PORT": str(tls_port),
             "RECORDER_SIP_TLS_CERTIFICATE": str(server.certificate),
             "RECORDER_SIP_TLS_KEY": str(server.key),
@@ -128,7 +138,7 @@ def asked_by_us(site: Site) -> Site:
     ]
     eventually(
         lambda: recorder.log().count("] recording ") >= len(outcomes) or any(one.done() for one in outcomes),
-        limit_s=30, what="every call answered", detail=recorder.log_tail,
+        limit_s=90, what="every call answered", detail=recorder.log_tail,
     )  # fmt: skip
     assert recorder.invoke("writers", "undrain", "writer-2").exit_code == 0
     assert recorder.invoke("writers", "drain", "writer-1").exit_code == 0
@@ -154,12 +164,12 @@ Recorded: TypeAlias = tuple[dict[str, Any], G711Wav]
 
 def recorded(site: Site, call: SippCall, identifier: str = "") -> Recorded:
     """Return the entry of a call and its audio."""
-    entry = site.recorder.finished(identifier or call.identifier, limit_s=60)
+    entry = site.recorder.finished(identifier or call.identifier)
     return entry, read_g711(site.recorder.export(entry["id"], call.directory / "exported.wav"))
 
 
 def frames_before_bye(call: SippCall) -> int:
-    return len(call.frames_between(0, call.exchanges("BYE")[0][0] - FRAME_S))
+    return len(call.frames_between(0, call.exchanges("BYE")[0][0] - MARGIN_S))
 
 
 def assert_whole(site: Site, call: SippCall, identifier: str = "") -> dict[str, Any]:
@@ -221,11 +231,10 @@ def test_nothing_of_a_hold_is_recorded_and_all_the_rest_is(placed: Site, name: s
     entry, wav = recorded(placed, call)
     assert entry["state"] == "complete"
     assert {gap["kind"] for gap in entry["gaps"]} == {"paused"}
-    # SIPp logs a message after it has sent it: the resume may have left before its time in the log.
     within = set(call.frames_between(held, resume - MARGIN_S))
     around = {*call.frames_between(hold - MARGIN_S, held), *call.frames_between(resume - MARGIN_S, resumed + MARGIN_S)}
     around |= set(range(frames_before_bye(call), len(call.sent[0])))
-    assert len(within) >= 25
+    assert len(within) >= 40
     for frames, channel in zip(call.sent, wav.channels, strict=True):
         missing = set(hear(channel, frames, silence=SILENCE[wav.format_tag]).missing)
         assert within <= missing, "audio of the hold is in the recording"
@@ -260,8 +269,12 @@ def test_a_late_offer_is_ours(placed: Site, transport: Transport) -> None:
 def test_a_cancelled_invite_leaves_no_recording(placed: Site, transport: Transport) -> None:
     """C16."""
     call = placed.played("cancelled", transport)
-    listed = placed.recorder.recordings("--record-identifier", call.identifier)
-    assert all(entry["state"] in {"finalising", "no-media"} for entry in listed)
+
+    def ended() -> bool:
+        listed = placed.recorder.recordings("--record-identifier", call.identifier)
+        return all(entry["state"] in {"finalising", "no-media"} for entry in listed)
+
+    eventually(ended, limit_s=30, what="the end of what was cancelled", detail=placed.recorder.log_tail)
 
 
 @each_transport
@@ -307,11 +320,11 @@ def test_the_same_identifier_on_a_new_dialog_continues_the_recording(
             identifier = call.identifier
             sent.append(call.sent[0][: frames_before_bye(call)])
     detail = eventually(
-        lambda: done if len((done := shown(placed, call))["segments"]) == 2 else None, limit_s=30, what="two segments"
+        lambda: done if len((done := shown(placed, call))["segments"]) == 2 else None, limit_s=90, what="two segments"
     )
     assert detail["record_identifier"] == identifier
     eventually(
-        lambda: placed.recorder.finished(identifier)["duration_s"] > 2 * flows.TALK_S * 2, limit_s=30, what="both parts"
+        lambda: placed.recorder.finished(identifier)["duration_s"] > 3 * flows.TALK_S, limit_s=90, what="both parts"
     )
     _, wav = recorded(placed, call)
     audio = wav.channels[0].tobytes()
