@@ -60,7 +60,7 @@ def s3_tables(server: ObjectStorage, **more: Any) -> dict[str, Any]:
             "endpoint": reach.endpoint,
             "access_key_id": reach.access_key_id,
             "secret_access_key": reach.secret_access_key,
-            "timeout_s": 3.0,
+            "timeout_s": 30.0,
         },
     }
 

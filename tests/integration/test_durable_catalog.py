@@ -47,7 +47,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     await server.start()
     try:
         await migrate(server.dsn)
-        async with await Catalog.connect(server.dsn, timeout_s=1.0) as catalog:
+        async with await Catalog.connect(server.dsn, timeout_s=30) as catalog:
             yield Site(server, catalog, tmp_path / "journal", await catalog.acquire_lease(holder="test"))
     finally:
         await server.stop()
@@ -55,7 +55,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 async def current(durable: DurableCatalog) -> None:
     """Wait until the catalog has taken everything."""
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         work = group.create_task(durable.run())
         while durable.behind:  # noqa: ASYNC110 - the condition is the replay's own flag
             await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ import pytest
 
 from media.container import Capture, Foreign, Source, Streams, read_capture
 from media.writer.protocol import Codec, RefusalReason, Refused, Reply, StreamSpec
+from tests.failover.chaos.faults import stopped
 from tests.integration.media_writer_kit import (
     LIMIT_S,
     SOURCES,
@@ -29,6 +30,7 @@ from tests.integration.media_writer_kit import (
     running_writer,
     stream,
 )
+from tests.kit.running import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -408,13 +410,16 @@ def test_heartbeats_come_from_the_loop_and_stop_with_it(writer: Writer, frontend
     assert second.free_bytes > 0
     assert second.cpu_seconds >= first.cpu_seconds
     assert writer.process is not None
+    pid = writer.process.pid
     writer.process.send_signal(signal.SIGSTOP)
-    frontend.heartbeats.clear()
-    frontend.pump(0.3)
-    stale = len(frontend.heartbeats)
-    frontend.pump(0.5)
-    assert len(frontend.heartbeats) == stale
-    writer.process.send_signal(signal.SIGCONT)
+    try:
+        eventually(lambda: stopped(pid), limit_s=LIMIT_S, what="the end of its work")
+        frontend.pump(0)
+        stale = len(frontend.heartbeats)
+        frontend.pump(0.5)
+        assert len(frontend.heartbeats) == stale
+    finally:
+        writer.process.send_signal(signal.SIGCONT)
     assert frontend.heartbeat().progress > second.progress
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -103,7 +104,13 @@ def test_r5_a_compound_packet_with_receiver_report_and_cname(writer: Writer, cli
     first = client.report()
     assert (first.receiver_reports[0].ssrc, first.receiver_reports[0].reports) == (OURS, ())
     assert first.cnames == {OURS: "us"}
-    client.send(port, *range(65_530, 65_540), *range(65_545, 65_550))
+    # All of them between two reports: the share of lost packets is of those since the last one.
+    assert writer.process is not None
+    writer.process.send_signal(signal.SIGSTOP)
+    try:
+        client.send(port, *range(65_530, 65_540), *range(65_545, 65_550))
+    finally:
+        writer.process.send_signal(signal.SIGCONT)
     block = client.until(65_549)
     assert (block.ssrc, block.cumulative_lost, block.fraction_lost) == (0x1234, 5, 5 * 256 // 20)
     frontend.close_session(session)

@@ -13,7 +13,7 @@ from tests.kit.sip_client import SipClient
 
 pytestmark = pytest.mark.integration
 
-_LIMIT_S = 20.0
+_LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")

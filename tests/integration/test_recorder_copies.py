@@ -19,8 +19,8 @@ from media.pipeline.codec.g711 import compress, expand
 from tests.kit.call import Call
 from tests.kit.copies import call_uuid, copy_of_call, decided, group_of, master_of, pair_of
 from tests.kit.heard import assert_bit_exact
-from tests.kit.rtp_source import frames_of, frames_of_audio
-from tests.kit.running import RunningRecorder, eventually
+from tests.kit.rtp_source import FRAME_S, frames_of, frames_of_audio
+from tests.kit.running import FINISHED_LIMIT_S, RunningRecorder, eventually
 from tests.kit.wav import read_g711
 from tests.unit.media.healing.copies import Codes, music, silence, talk
 
@@ -40,7 +40,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRecord
 
 def test_two_copies_with_different_losses_become_one_whole_master(recorder: RunningRecorder, tmp_path: Path) -> None:
     uuid = call_uuid()
-    audio = [frames_of(f"{uuid}/{party}", 1000) for party in range(2)]
+    audio = [frames_of(f"{uuid}/{party}", 2000) for party in range(2)]
     with copy_of_call(recorder, uuid, 1, audio) as one, copy_of_call(recorder, uuid, 2, audio) as other:
         one.media.streams[0].lose = frozenset(range(50, 80))
         other.media.streams[0].lose = frozenset(range(100, 120))
@@ -48,7 +48,9 @@ def test_two_copies_with_different_losses_become_one_whole_master(recorder: Runn
         for call in (one, other):
             call.place()
         pair = eventually(
-            lambda: pair_of(recorder, one.identifier, other.identifier), limit_s=30, what="a candidate while recorded"
+            lambda: pair_of(recorder, one.identifier, other.identifier),
+            limit_s=FINISHED_LIMIT_S,
+            what="a candidate while recorded",
         )
         assert pair["state"] == "candidate"
         assert pair["key"] == "call"
@@ -88,7 +90,7 @@ def spoken(*parties: Codes) -> list[list[bytes]]:
 
 
 def noise(uuid: str, parties: int = 2) -> list[list[bytes]]:
-    return [frames_of(f"{uuid}/{party}", 1000) for party in range(parties)]
+    return [frames_of(f"{uuid}/{party}", 2000) for party in range(parties)]
 
 
 def hold(calls: Sequence[Call], seconds: float) -> None:
@@ -98,7 +100,7 @@ def hold(calls: Sequence[Call], seconds: float) -> None:
     for call in calls:
         call.media.start()
     for call in calls:
-        call.media.talk(seconds)
+        call.media.wait_for(round(seconds / FRAME_S))
     for call in calls:
         call.hang_up()
     for call in calls:
@@ -140,7 +142,7 @@ def test_swapped_parties_other_starts_and_other_laws_are_copies(recorder: Runnin
         alike = master_of(recorder, one.identifier, other.identifier)
         assert alike["files"][0]["format"] == "wav-pcm16"
         assert alike["gaps"] == []
-        assert abs(alike["duration_s"] - len(one.sent[0]) * 0.02) < 0.5
+        assert abs(alike["duration_s"] - max(len(one.sent[0]), len(other.sent[0])) * FRAME_S) < 0.5
 
 
 def test_a_copy_with_a_failover_inside_is_healed_and_healed_again(recorder: RunningRecorder, tmp_path: Path) -> None:
@@ -154,10 +156,11 @@ def test_a_copy_with_a_failover_inside_is_healed_and_healed_again(recorder: Runn
             call.media.start()
         broken.media.talk(1.5)
         broken.hang_up()
-        resumed_at = whole.media.count + 10
-        rest = [party[resumed_at:] for party in audio]
-        with copy_of_call(recorder, uuid, 2, rest) as resumed:
+        with copy_of_call(recorder, uuid, 2, audio) as resumed:
             resumed.place()
+            resumed_at = whole.media.count + 10
+            for stream, party in zip(resumed.media.streams, audio, strict=True):
+                stream.frames = party[resumed_at:]
             whole.media.wait_for(resumed_at)
             resumed.media.start()
             whole.media.talk(2.5)
@@ -178,7 +181,7 @@ def test_a_copy_with_a_failover_inside_is_healed_and_healed_again(recorder: Runn
                 shown = recorder.admin("recordings", "show", master["id"])
                 return bool(shown["duration_s"] > length + 0.9)
 
-            eventually(longer, limit_s=30, what="the master healed again", detail=recorder.log_tail)
+            eventually(longer, limit_s=FINISHED_LIMIT_S, what="the master healed again", detail=recorder.log_tail)
 
 
 def test_different_calls_are_never_merged(recorder: RunningRecorder) -> None:
@@ -259,7 +262,7 @@ def test_an_operators_word_stays(recorder: RunningRecorder) -> None:
         assert rehearsed["done"] is False
         assert pair_of(recorder, one.identifier, other.identifier)["state"] == "confirmed"  # type: ignore[index]
         recorder.admin("copies", "split", one.identifier, "--reason", "two calls, ticket 4711")
-        eventually(lambda: _roles(recorder, uuid) == {"recording"}, limit_s=20, what="both are recordings again")
+        eventually(lambda: _roles(recorder, uuid) == {"recording"}, limit_s=60, what="both are recordings again")
         assert recorder.admin("recordings", "show", master["id"])["role"] == "withdrawn"
         pair = pair_of(recorder, one.identifier, other.identifier)
         assert pair
@@ -294,7 +297,7 @@ def test_curators_killed_while_they_pair_and_heal_leave_one_master(recorder: Run
         for _ in range(4):
             _kill_a_curator_at_work(recorder)
         for uuid, (one, other) in zip(uuids, calls, strict=True):
-            master = master_of(recorder, one.identifier, other.identifier, limit_s=60)
+            master = master_of(recorder, one.identifier, other.identifier)
             length = max(len(one.sent[0]), len(other.sent[0]))
             sent = [party[:length] for party in audio[uuid]]
             assert_bit_exact(read_g711(recorder.export(master["id"], tmp_path / f"{uuid}.wav")), *sent)
@@ -334,7 +337,7 @@ def _nothing_orphaned(recorder: RunningRecorder) -> None:
         told[:] = sorted(claimed ^ there)
         return not told
 
-    eventually(probe, limit_s=60, what="files and claims are the same", detail=lambda: str(told))
+    eventually(probe, limit_s=FINISHED_LIMIT_S, what="files and claims are the same", detail=lambda: str(told))
 
 
 def _settled(recorder: RunningRecorder, one: Call, other: Call) -> str:
@@ -350,7 +353,7 @@ def _settled(recorder: RunningRecorder, one: Call, other: Call) -> str:
 
     # Candidates are looked for within a second or two.
     eventually(lambda: group_of(recorder, one.identifier) is not None or one.finished(), limit_s=30, what="looked at")
-    return eventually(probe, limit_s=40, what="a settled pair", detail=recorder.log_tail)
+    return eventually(probe, limit_s=FINISHED_LIMIT_S, what="a settled pair", detail=recorder.log_tail)
 
 
 def _roles(recorder: RunningRecorder, uuid: str) -> set[str]:

@@ -101,10 +101,10 @@ def test_a_takeover_knows_the_nonces_and_the_dialogs_of_the_dead_frontend(site: 
         subprocess.run(["kill", "-9", str(active)], check=True)
         eventually(lambda: not alive(active), limit_s=30, what="its end")
         # Inside the dialog nobody is asked; outside of it the answer to the dead frontend's challenge counts.
-        assert call.dialog.insist(call.dialog.request("UPDATE", call.offer()), "UPDATE").status == 200
+        assert call.dialog.insist(call.dialog.request("UPDATE", call.offer()), "UPDATE", limit_s=60).status == 200
         next_call.dialog.cseq += 1
         request = next_call.dialog.request("INVITE", next_call.offer(), headers=signed(next_call, later))
-        placed = next_call.dialog.insist(request, "INVITE")
+        placed = next_call.dialog.insist(request, "INVITE", limit_s=60)
         assert placed.status == 200
         next_call.dialog.learn(placed)
         next_call.client.send(next_call.dialog.request("ACK"))

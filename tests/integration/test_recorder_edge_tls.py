@@ -163,7 +163,7 @@ def test_a_frontend_that_starts_while_the_file_is_broken_has_the_last_good_certi
                 except (NoAnswerError, ssl.SSLError):
                     return False
 
-        eventually(answered, limit_s=20, what="an answer of the new frontend")
+        eventually(answered, limit_s=60, what="an answer of the new frontend")
     finally:
         site.server.certificate.write_bytes(good)
 
@@ -205,7 +205,7 @@ def test_a_recorder_with_a_broken_certificate_does_not_start(tmp_path: Path) -> 
             "RECORDER_SIP_TLS_CERTIFICATE": "/absent.pem",
             "RECORDER_SIP_TLS_KEY": "/absent-key.pem",
         },
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2
     assert "sip.tls_certificate = '/absent.pem'" in done.stderr

@@ -86,7 +86,7 @@ def test_a_neighbour_learns_at_once_that_the_address_has_moved(network: LabNetwo
     )
     with inside(network.namespace("host-a")):
         before.drop()
-    assert plain not in network.addresses("host-a")
+    eventually(lambda: plain not in network.addresses("host-a"), limit_s=LIMIT_S, what="the end of the first owner")
     with inside(network.namespace("host-b")):
         asyncio.run(take(after))
     # The client has sent nothing since: it can only have been told.

@@ -21,6 +21,9 @@ from tests.kit.sip_client import SipClient
 pytestmark = pytest.mark.integration
 
 CURATORS: Final = 2
+PATIENT_S: Final = "60"
+"""Longer than what a test does while the recorder drains."""
+DRAIN_S: Final = "2"
 FRESH_LIMIT_S: Final = 60.0
 EXISTING_LIMIT_S: Final = 60.0
 """Far above what the product promises on a machine of its own (15 s and 5 s; benchmarks/ measures that): these tests
@@ -38,7 +41,7 @@ def lived(deep: Path) -> Iterator[RunningRecorder]:
     """A recorder whose tests start and stop it themselves, in the order of this file."""
     deep.parent.mkdir(parents=True)
     recorder = RunningRecorder(
-        deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": "8", "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
+        deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": PATIENT_S, "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
     )
     with recorder.stopped_at_exit():
         yield recorder
@@ -141,7 +144,7 @@ def test_sigterm_refuses_new_sessions_and_lets_running_ones_finish(lived: Runnin
         assert lived.http("/healthz")[0] == 200
         call.media.talk(0.5)
         call.hang_up()
-        assert lived.process.wait(20) == 0
+        assert lived.process.wait(90) == 0
 
         assert [pid for pid in family if alive(pid)] == []
         assert not socket_directory.exists(), "the directory of PostgreSQL's socket is left below /tmp"
@@ -153,6 +156,7 @@ def test_sigterm_refuses_new_sessions_and_lets_running_ones_finish(lived: Runnin
         stopped = lived.command("status", "--json")
         assert stopped.returncode == 6
 
+        lived.environment["RECORDER_SHUTDOWN_DRAIN_LIMIT_S"] = DRAIN_S
         seconds = lived.start()
         print(f"start on an existing state directory: {seconds:.1f} s")
         assert seconds < EXISTING_LIMIT_S
@@ -166,16 +170,17 @@ def test_a_session_that_outlasts_the_drain_limit_gets_a_bye_and_is_kept(lived: R
         call.media.talk(0.5)
         ending = executor.submit(lived.stop)
         request = eventually(
-            lambda: message if not (message := call.client.receive(15)).status else None, limit_s=30, what="a BYE"
+            lambda: message if not (message := call.client.receive(60)).status else None, limit_s=30, what="a BYE"
         )
         assert request.start_line.startswith(f"BYE sip:Genesys@127.0.0.1:{call.client.local_port} ")
         call.client.send(_ok(request.text))
         call.media.stop()
         assert ending.result() == 0
+        lived.environment["RECORDER_SHUTDOWN_DRAIN_LIMIT_S"] = PATIENT_S
         lived.start()
         entry = call.finished()
         assert entry["state"] == "interrupted"
-        assert call.exported(tmp_path).channels.shape[1] >= 4 * 8000
+        assert call.exported(tmp_path).channels.shape[1] >= 2 * 8000
         detail = lived.admin("recordings", "show", entry["id"])
         assert detail["segments"][0]["end_cause"] == "shutdown"
 
@@ -198,7 +203,7 @@ def test_a_second_signal_ends_it_without_waiting_and_nothing_is_left_over(lived:
         lived.process.send_signal(signal.SIGTERM)
         eventually(lambda: lived.status().get("state") == "draining", limit_s=30, what="draining")
         lived.process.send_signal(signal.SIGTERM)
-        assert lived.process.wait(20) == 0
+        assert lived.process.wait(90) == 0
     assert [command for command in _command_lines() if str(lived.state_dir) in command] == []
 
 

@@ -85,7 +85,7 @@ def place(
 
 def snapshot_request(call: Call) -> Message:
     """Return the recorder's request, and answer it."""
-    request = call.client.receive()
+    request = call.client.fresh()
     assert request.start_line.startswith("UPDATE "), request.text
     lines = ["SIP/2.0 200 OK"]
     for name in ("Via", "From", "To", "Call-ID", "CSeq"):

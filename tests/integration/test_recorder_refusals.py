@@ -21,7 +21,7 @@ def recorder(*arguments: str, **environment: str) -> subprocess.CompletedProcess
         env={**kept, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -107,10 +107,10 @@ def test_a_database_that_does_not_answer_is_waited_for_and_named(tmp_path: Path)
     )
     with waiting.stopped_at_exit():
         waiting.launch()
-        eventually(lambda: "database.dsn" in waiting.log(), limit_s=20, what="a line that names database.dsn")
+        eventually(lambda: "database.dsn" in waiting.log(), limit_s=90, what="a line that names database.dsn")
         assert waiting.status()["state"] == "starting"
         assert waiting.http("/readyz")[0] == 503
-        assert waiting.stop(limit_s=20) == 0
+        assert waiting.stop() == 0
     waiting.assert_no_traceback()
 
 

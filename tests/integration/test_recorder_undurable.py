@@ -16,8 +16,7 @@ from tests.kit.sip_client import SipClient
 
 pytestmark = pytest.mark.integration
 
-_LIMIT_S = 20.0
-_PAUSED_FRAMES = 25
+_LIMIT_S = 60.0
 
 
 @contextmanager
@@ -51,7 +50,9 @@ def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised
                     assert probe.options().status == 503, recorder.log_tail()
                     assert running.client.quiet(0.4)
             running.media.talk(0.2)
+            began = running.media.count
             assert running.reinvite(direction="inactive").status == 500
+            taken_back = running.media.count
             running.media.talk(1)
         with SipClient(recorder.sip_port) as probe:
             eventually(
@@ -63,7 +64,7 @@ def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised
         for channel, sent in zip(wav.channels, running.sent, strict=True):
             heard = hear(channel, sent, silence=SILENCE[wav.format_tag])
             # A pause is in force before it is answered: what came until it was taken back is missing, and no more.
-            assert len(heard.missing) <= _PAUSED_FRAMES, heard.missing
+            assert set(heard.missing) <= set(range(began - 1, taken_back + 1)), heard.missing
             assert heard.stray == 0
         for left in recorder.recordings("--record-identifier", refused.identifier):
             assert recorder.finished(left["record_identifier"])["state"] in {"interrupted", "no-media"}

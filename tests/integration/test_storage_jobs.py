@@ -113,13 +113,15 @@ async def test_a_beating_worker_keeps_its_job(catalog: Catalog) -> None:
 async def test_a_failed_job_comes_back_later(catalog: Catalog, database: asyncpg.Connection[asyncpg.Record]) -> None:
     await close_one(catalog)
     job = await claim(catalog)
+    before = await database.fetchval("SELECT now()")
     assert await catalog.fail_job(job, "capture is locked\0") is JobFate.RETRY
     assert await catalog.claim_job("curator-1") is None
     (waiting,) = await catalog.list_jobs(state="queued")
     assert waiting.last_error is not None
     assert waiting.last_error.startswith("capture is locked")
-    delay = await database.fetchval("SELECT extract(epoch FROM run_after - now())::float FROM jobs")
-    assert 1.0 < delay <= 2.5
+    delay = "SELECT extract(epoch FROM run_after - $1)::float FROM jobs"
+    assert await database.fetchval(delay, before) > 1.0
+    assert await database.fetchval(delay, await database.fetchval("SELECT now()")) <= 2.5
     await database.execute("UPDATE jobs SET run_after = now()")
     assert (await claim(catalog)).attempt == 2
 

@@ -64,7 +64,7 @@ def processes_of(data_dir: Path) -> list[int]:
 
 
 async def until_gone(data_dir: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while processes_of(data_dir):
             await asyncio.sleep(0.02)
 

@@ -56,7 +56,7 @@ def tables(folder: Path, server: ObjectStorage | None = None, *, lockable: bool 
             "endpoint": reach.endpoint,
             "access_key_id": reach.access_key_id,
             "secret_access_key": reach.secret_access_key,
-            "timeout_s": 5.0,
+            "timeout_s": 30.0,
         }
         if lockable:
             found["s3"]["lock"] = "governance"
