@@ -99,10 +99,9 @@ def mend(cluster: Cluster) -> None:
         for one in other.status().get("processes", []):
             if one["role"] != "writer":
                 continue
-            for name, host in cluster.hosts.items():
-                writer = one["name"] if name == of else f"{of}/{one['name']}"
+            for host in cluster.hosts.values():
                 with suppress(NotRunningError):
-                    ask(host.state_dir, "drain-writer", writer=writer, draining=False)
+                    ask(host.state_dir, "drain-writer", writer=f"{of}/{one['name']}", draining=False)
 
 
 def whole(cluster: Cluster) -> bool:
@@ -277,11 +276,15 @@ def test_the_calls_of_a_host_that_is_stopped_go_on_at_the_other(ready: Cluster) 
     assert_declared(outcome, ready.hosts[other].state_dir)
 
 
-def writers(cluster: Cluster, command: str, of: str) -> None:
-    """Have `recorder-admin writers` of the active host drain or undrain all writers of a host."""
+def names_of_writers(cluster: Cluster, of: str) -> list[str]:
     names = [one["name"] for one in cluster.hosts[of].status()["processes"] if one["role"] == "writer"]
     assert names
-    for name in names:
+    return names
+
+
+def writers(cluster: Cluster, command: str, of: str) -> None:
+    """Have `recorder-admin writers` of the active host drain or undrain all writers of a host."""
+    for name in names_of_writers(cluster, of):
         config = str(cluster.hosts[cluster.active()].config)
         done = CliRunner().invoke(app, ["--config", config, "writers", command, f"{of}/{name}"])
         assert done.exit_code == 0, done.output
@@ -296,9 +299,15 @@ def test_writers_of_another_host_are_drained_without_loss(ready: Cluster) -> Non
 
     before = moved()
 
+    def at_once(of: str, *, draining: bool) -> None:
+        # As the command does, without its start: the calls do not last for ever.
+        for name in names_of_writers(ready, of):
+            answer = ask(ready.hosts[here].state_dir, "drain-writer", writer=f"{of}/{name}", draining=draining)
+            assert "error" not in answer, answer
+
     async def act() -> None:
-        await asyncio.to_thread(writers, ready, "undrain", here)
-        await asyncio.to_thread(writers, ready, "drain", there)
+        await asyncio.to_thread(at_once, here, draining=False)
+        await asyncio.to_thread(at_once, there, draining=True)
 
     try:
         writers(ready, "drain", here)
