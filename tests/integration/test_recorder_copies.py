@@ -100,7 +100,7 @@ def hold(calls: Sequence[Call], seconds: float) -> None:
     for call in calls:
         call.media.start()
     for call in calls:
-        call.media.wait_for(round(seconds / FRAME_S))
+        call.media.talk(seconds)
     for call in calls:
         call.hang_up()
     for call in calls:
