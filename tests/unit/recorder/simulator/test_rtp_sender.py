@@ -134,12 +134,13 @@ def test_a_move_does_not_wait_for_a_tick_that_takes_long() -> None:
         finally:
             book.let_go.set()
         assert done.wait(30)
-        counts = [len(packets_at(pair)) for pair in (*old, *new)]
-        places = [book.destination(HOST, pair.port) for pair in (*old, *new)]
+        pairs = (*old, *new)
+        booked = [int((book.packets["destination"] == book.destination(HOST, pair.port)).sum()) for pair in pairs]
+        counts = [len(packets_at(pair, count)) for pair, count in zip(pairs, booked, strict=True)]
     assert [counts[0] + counts[2], counts[1] + counts[3]] == [50, 50]
     assert counts[2]
     assert counts[3]
-    assert [(book.packets["destination"] == place).sum() for place in places] == counts
+    assert booked == counts
 
 
 def test_moves_are_made_before_what_is_asked_for_after_them() -> None:
