@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
+import uvloop
 
 from recorder import unix_socket
 from recorder.child_loop import ChildLoop
@@ -32,7 +33,7 @@ _WRITER: Final = re.compile(r"writer-[0-9]{1,3}")
 
 def run(assignment: Assignment) -> None:
     """Answer until told to stop."""
-    asyncio.run(_Gateway(assignment).run())
+    uvloop.run(_Gateway(assignment).run())
 
 
 class _Gateway:
