@@ -23,7 +23,8 @@ from recorder.curator.allocation import keep_freed_memory
 _START_NS = 1_772_366_400_000_000_000
 _FRAME_NS = 20_000_000
 _OCTETS = 160
-_VISIT_FRAMES = 10
+_VISIT_FRAMES = 20
+"""A block for each visit of the writer, `media.visit_interval_ms` as it comes."""
 _FORMATS = (OutputFormat.AUTO, OutputFormat.WAV_PCM16, OutputFormat.FLAC, OutputFormat.OGG_OPUS)
 _GOALS = {OutputFormat.AUTO: 2000, OutputFormat.FLAC: 200}
 """Times real time per core."""
