@@ -17,11 +17,14 @@ import structlog
 
 from recorder.channel import Channel, Drained, Fatal, Message, Ready, StateChanged, WriterStuck
 from recorder.errors import ChannelLostError
+from recorder.supervisor.starvation import Doubt, Watched
 
 _log = structlog.get_logger()
 
 _BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Waits before restart number 1, 2, ...: the first is immediate, because packets wait in the kernel meanwhile."""
+_STUCK_S: Final = 0.4
+"""More than what one word about it takes, less than two."""
 _STABLE_S: Final = 60.0
 """A child that lived this long starts its series of restarts anew."""
 
@@ -42,8 +45,10 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     drained: asyncio.Event = field(default_factory=asyncio.Event)
     exited: asyncio.Event = field(default_factory=asyncio.Event)
-    heard_at: float = 0.0
-    """Monotonic seconds of the last message from the process, or of its start."""
+    heard: Watched = field(default_factory=lambda: Watched(0))
+    """Since the last message from the process, or its start."""
+    stuck: Doubt = field(default_factory=lambda: Doubt(_STUCK_S))
+    """What others say of it."""
     _pidfd: int = -1
     _started: float = 0.0
     _failures: int = 0
@@ -63,7 +68,8 @@ class Child:
         )
         theirs.close()
         self.channel = ours
-        self._started = self.heard_at = time.monotonic()
+        self._started = time.monotonic()
+        self.heard, self.stuck = Watched(self.process.pid), Doubt(_STUCK_S)
         loop = asyncio.get_running_loop()
         self._pidfd = os.pidfd_open(self.process.pid)
         loop.add_reader(self._pidfd, self._reap)
@@ -109,7 +115,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(self.channel.socket)
 
     def _take(self, message: Message) -> None:
-        self.heard_at = time.monotonic()
+        self.heard = Watched(self.process.pid if self.process else 0)
         match message:
             case Ready():
                 self.ready.set()

@@ -67,13 +67,14 @@ class ActiveChoice:
     async def replace_silent(self) -> None:
         """Kill an active frontend that is frozen: its reports come from the loop that does its work.
 
-        A look that is late itself excuses as much silence: on a machine that stood still nobody could report.
+        A look that is late itself excuses as much silence, and so does the frontend's waiting for a core: on a machine
+        that stands still, or is too full, nobody can report.
         """
         while True:
             due = time.monotonic() + _SILENT_S / 4
             await asyncio.sleep(_SILENT_S / 4)
-            now, active = time.monotonic(), self.named
-            if active and active.state == "active" and now - active.heard_at > _SILENT_S + (now - due):
+            late_s, active = time.monotonic() - due, self.named
+            if active and active.state == "active" and active.heard.seconds > _SILENT_S + late_s:
                 _log.error("active frontend is silent; replacing it", name=active.name)
                 active.kill()
                 await active.exited.wait()

@@ -260,8 +260,10 @@ class Supervisor:
                 self._hurry.set()
                 self._stop.set()
             case WriterStuck() if child is self._active.named and message.writer in self._children:
-                _log.error("writer makes no progress; replacing it", name=message.writer)
-                self._children[message.writer].kill()
+                writer = self._children[message.writer]
+                if writer.process and writer.stuck.confirmed(writer.process.pid):
+                    _log.error("writer makes no progress; replacing it", name=message.writer)
+                    writer.kill()
             case StateChanged(state="ended"):
                 self._active.is_gone(child)
             case _:

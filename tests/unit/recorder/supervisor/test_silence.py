@@ -12,6 +12,7 @@ import pytest
 from recorder.supervisor import choice
 from recorder.supervisor.child import Child
 from recorder.supervisor.choice import ActiveChoice
+from recorder.supervisor.starvation import Watched
 
 SILENT_S = 0.4
 
@@ -31,7 +32,7 @@ def active(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
 def watching(active: Child) -> asyncio.Future[None]:
     chosen = ActiveChoice(lambda: [active], lambda: False)
     chosen.named = active
-    active.heard_at = time.monotonic()
+    active.heard = Watched(0)
     return asyncio.ensure_future(chosen.replace_silent())
 
 
@@ -50,7 +51,7 @@ async def test_a_machine_that_stood_still_is_no_fault_of_the_frontend(active: Ch
         # Nobody runs meanwhile; the report is the first thing after it.
         time.sleep(3 * SILENT_S)  # noqa: ASYNC251
         await asyncio.sleep(0.001)
-        active.heard_at = time.monotonic()
+        active.heard = Watched(0)
         await asyncio.sleep(0)
         assert active.process.poll() is None
     watch.cancel()
