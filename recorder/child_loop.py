@@ -6,6 +6,9 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
+
+import structlog
 
 from recorder.channel import (
     Activate,
@@ -24,6 +27,8 @@ from recorder.channel import (
     read_memory,
 )
 from recorder.errors import ChannelLostError
+
+_log = structlog.get_logger()
 
 
 class ChildLoop:
@@ -49,6 +54,7 @@ class ChildLoop:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._channel.socket.fileno(), self._read)
         loop.add_signal_handler(signal.SIGTERM, self.stopped.set)
+        loop.set_exception_handler(_tell)
 
     def ready(self) -> None:
         """Tell the supervisor that this process does its work now."""
@@ -100,3 +106,12 @@ class ChildLoop:
         except ChannelLostError:
             asyncio.get_running_loop().remove_reader(self._channel.socket.fileno())
             self.stopped.set()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        # Of uvloop, where TLS still has something to write when its connection is lost: no fault of anybody here.
+        _log.info("connection was lost before all was written", reason=str(error))
+    else:
+        loop.default_exception_handler(context)
