@@ -165,12 +165,16 @@ class SipClient:
         return Message(head + end + rest[:length])
 
     def final(self, method: str, *, cseq: int | None = None, limit_s: float = ANSWER_LIMIT_S) -> Message:
-        """Return the next final response to a request of this method; anything else that comes is passed over."""
+        """Return the next final response to a request of this method.
+
+        Anything else is passed over as if it had not come: a request of the recorder's is fresh when it is repeated.
+        """
         deadline = time.monotonic() + limit_s
         while True:
-            message = self.receive(max(deadline - time.monotonic(), 0))
+            message = self._next(max(deadline - time.monotonic(), 0))
             number, _, answered = next(iter(message.all("CSeq")), "").partition(" ")
             if message.status >= 200 and answered == method and cseq in (None, int(number)):
+                self._known.add(message.raw)
                 return message
 
     def fresh(self, limit_s: float = ANSWER_LIMIT_S) -> Message:
