@@ -17,7 +17,7 @@ def test_a_description_belongs_to_its_statement_and_not_to_the_one_before() -> N
 
 
 def test_statements_never_take_text_by_formatting() -> None:
-    """Only the two marks that `storage.catalog.reading` replaces may stand for something else than an argument."""
+    """Only the marks that `search` and `reading` replace by conditions of their own stand for more than an argument."""
     for statement in load_statements("queries.sql").values():
-        assert set(re.findall(r"/\*.*?\*/", statement)) <= {"/* conditions */", "/* limit */"}
+        assert set(re.findall(r"/\*.*?\*/", statement)) <= {"/* placed */", "/* conditions */", "/* limit */"}
         assert "%s" not in statement
