@@ -12,9 +12,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,8 +69,8 @@ class _Line:
 class RtpSender:
     """Sends streams until each has run through its schedule.
 
-    Use as a context manager: the thread runs inside it. Every method may be called from any thread. All but `move` have
-    taken effect when they return, so that what is sent afterwards obeys them.
+    Use as a context manager: the thread runs inside it. Every method may be called from any thread and has taken
+    effect when it returns, so that what is sent afterwards obeys it.
 
     Args:
         journal: gets every packet.
@@ -89,8 +87,6 @@ class RtpSender:
         self._lines: list[_Line] = []
         self._groups: list[list[int]] = [[] for _ in range(TICKS_PER_SLOT)]
         self._rows_of: dict[int, list[int]] = {}
-        self._moves: deque[tuple[int, Sequence[StreamTarget]]] = deque()
-        """Moves that take effect with the next tick, or with the next word about a call."""
         self._lateness = Lateness()
         self._sent = self._failed = self._reports = self._received_reports = 0
         self._next_report_ns = 0
@@ -116,7 +112,7 @@ class RtpSender:
 
     def start(self, plan: CallPlan, ports: Sequence[PortPair], targets: Sequence[StreamTarget]) -> None:
         """Begin the media of one call."""
-        with self._in_order():
+        with self._lock:
             begin = self._tick_number + 1
             rows = []
             for stream, pair in enumerate(ports):
@@ -130,15 +126,9 @@ class RtpSender:
             self._aim(rows, targets)
 
     def move(self, call: int, targets: Sequence[StreamTarget]) -> None:
-        """Send to other addresses from the next tick on; a stream whose target is not active is muted, at once.
-
-        A thread that is late lets go of its lock for an instant between two ticks: SIP of many calls that move at the
-        same time, and waits for it with each, would stand still until the sender has caught up.
-        """
-        self._moves.append((call, targets))
-        if not all(target.active for target in targets):
-            with self._in_order():
-                pass
+        """Send to other addresses from now on; a stream whose target is not active is muted."""
+        with self._lock:
+            self._aim(self._rows_of.get(call, []), targets)
 
     def set_pause(self, call: int, *, paused: bool, leaking: bool = False, doubtful: bool = False) -> None:
         """Mark what is sent from now on.
@@ -150,7 +140,7 @@ class RtpSender:
             doubtful: the recorder may or may not have agreed yet.
 
         """
-        with self._in_order():
+        with self._lock:
             for row in self._rows_of.get(call, []):
                 line = self._lines[row]
                 line.paused, line.leaking, line.doubtful = paused, leaking, doubtful
@@ -158,18 +148,9 @@ class RtpSender:
 
     def stop(self, call: int) -> None:
         """Send nothing more for this call; `on_done` is not called."""
-        with self._in_order():
+        with self._lock:
             for row in self._rows_of.pop(call, []):
                 self._groups[self._table.start_tick[row] % TICKS_PER_SLOT].remove(row)
-
-    @contextmanager
-    def _in_order(self) -> Iterator[None]:
-        """Hold the lock, with every move made that was asked for before."""
-        with self._lock:
-            while self._moves:
-                call, targets = self._moves.popleft()
-                self._aim(self._rows_of.get(call, []), targets)
-            yield
 
     # Under the lock.
 
@@ -181,8 +162,7 @@ class RtpSender:
             target, line = targets[stream], self._lines[row]
             line.active = target.active
             if target.port:  # what leaks while inactive goes on to the last port
-                line.address = (target.host, target.port)
-                line.rtcp_address = (target.host, target.rtcp_port)
+                line.address, line.rtcp_address = (target.host, target.port), (target.host, target.rtcp_port)
                 self._table.destination[row] = self._journal.destination(target.host, target.port)
             self._mark(row)
 
@@ -195,7 +175,7 @@ class RtpSender:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with self._in_order():
+            with self._lock:
                 done = self._tick(self._tick_number)
                 self._tick_number += 1
             for call in done:

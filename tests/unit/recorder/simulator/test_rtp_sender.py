@@ -13,7 +13,7 @@ import pytest
 
 from recorder.simulator.conversation import load_conversation
 from recorder.simulator.g711 import Law
-from recorder.simulator.journal import PAUSED, SENT, Journal, Packets
+from recorder.simulator.journal import PAUSED, SENT, Journal
 from recorder.simulator.lateness import Lateness
 from recorder.simulator.media_ports import NoPortsError, PortPair, open_ports
 from recorder.simulator.rtp_sender import RtpSender
@@ -105,42 +105,6 @@ def test_a_stopped_call_sends_no_more() -> None:
         before = len(book.packets)
         assert not done.wait(0.1)
         assert len(book.packets) == before
-
-
-class Stalling(Journal):
-    """Stands still in the tick of the first packet until it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__(Law.PCMU, load_conversation(Law.PCMU).digest)
-        self.reached, self.let_go = threading.Event(), threading.Event()
-
-    def append(self, rows: Packets) -> None:
-        super().append(rows)
-        if not self.reached.is_set():
-            self.reached.set()
-            assert self.let_go.wait(30)
-
-
-def test_a_move_does_not_wait_for_a_tick_that_takes_long() -> None:
-    book = Stalling()
-    with two_pairs() as source, two_pairs() as old, two_pairs() as new, sending(book) as (sender, done):
-        sender.start(plans(seconds=1)[0], source, toward(old))
-        try:
-            assert book.reached.wait(30)
-            moved = threading.Thread(target=sender.move, args=(0, toward(new)))
-            moved.start()
-            moved.join(30)
-            assert not moved.is_alive()
-        finally:
-            book.let_go.set()
-        assert done.wait(30)
-        pairs = (*old, *new)
-        booked = [int((book.packets["destination"] == book.destination(HOST, pair.port)).sum()) for pair in pairs]
-        counts = [len(packets_at(pair, count)) for pair, count in zip(pairs, booked, strict=True)]
-    assert [counts[0] + counts[2], counts[1] + counts[3]] == [50, 50]
-    assert counts[2]
-    assert counts[3]
-    assert booked == counts
 
 
 def test_moves_are_made_before_what_is_asked_for_after_them() -> None:
