@@ -328,7 +328,9 @@ async def _connections(
 ) -> Connections:
     pool = await asyncpg.create_pool(
         dsn,
-        min_size=min_size,
+        init_size=min_size,
+        # No floor: what the driver makes of itself while a server steps down would be of the wrong server.
+        min_size=0,
         max_size=max_size,
         timeout=connect_s,
         command_timeout=timeout_s,
