@@ -101,6 +101,8 @@ class Capture:
         self.damage = Damage.NONE
         self.last_written_ns = 0
         """Wall clock of the last valid block: the capture covers the time until here."""
+        self._whole: memoryview | None = None
+        """The file, where it is kept in memory."""
         self._blocks: dict[int, tuple[array[int], array[int]]] = {
             _PACKETS: (array("Q"), array("L")),
             int(BlockType.RTCP): (array("Q"), array("L")),
@@ -111,6 +113,11 @@ class Capture:
         """True if the capture was ended on purpose and nothing is wrong with it."""
         return self.end is not None and self.damage is Damage.NONE
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of memory that the packets are read from; 0 where the file is read again for them."""
+        return 0 if self._whole is None else len(self._whole)
+
     def packets(self, batch_bytes: int = DEFAULT_BATCH_BYTES) -> Iterator[PacketBatch]:
         """Yield all RTP packets in file order, about `batch_bytes` at a time (at least one block)."""
         return self._batches(BlockType.PACKETS, batch_bytes)
@@ -120,10 +127,18 @@ class Capture:
         return self._batches(BlockType.RTCP, batch_bytes)
 
     def _batches(self, kind: BlockType, batch_bytes: int) -> Iterator[PacketBatch]:
+        groups = _grouped(*self._blocks[kind], batch_bytes)
+        if self._whole is not None:
+            for offsets, lengths in groups:
+                end = offsets[-1] + BLOCK_HEADER.size + lengths[-1]
+                yield _batch(self._whole[offsets[0] : end], np.array(offsets, np.int64) - offsets[0])
+            return
         with _open(self.path) as file:
-            for offsets, lengths in _grouped(*self._blocks[kind], batch_bytes):
+            for offsets, lengths in groups:
                 pieces = [self._read(file, offset, size) for offset, size in _spans(offsets, lengths)]
-                yield _batch(b"".join(pieces) if len(pieces) > 1 else pieces[0], lengths)
+                raw = b"".join(pieces) if len(pieces) > 1 else pieces[0]
+                sizes = np.array(lengths, np.int64) + BLOCK_HEADER.size
+                yield _batch(memoryview(raw), np.cumsum(sizes) - sizes)
 
     def _read(self, file: BinaryIO, offset: int, size: int) -> bytes:
         file.seek(offset)
@@ -132,9 +147,11 @@ class Capture:
             raise LostError(f"{self.path}: became shorter while it was read")
         return raw
 
-    def _scan(self, file: BinaryIO) -> None:
+    def _scan(self, file: BinaryIO, keep_bytes: int) -> None:
         size = os.fstat(file.fileno()).st_size
-        window = _Window(file)
+        if size <= keep_bytes:
+            self._whole = memoryview(file.read(size))
+        window = _Window(file, self._whole or memoryview(b""))
         checksum = self._scan_file_header(window.part(0, FILE_HEADER.size).tobytes())
         self.valid_bytes = FILE_HEADER.size
         sequence = 0
@@ -228,8 +245,10 @@ class Capture:
         return True
 
 
-def read_capture(path: Path) -> Capture:
+def read_capture(path: Path, *, keep_bytes: int = 0) -> Capture:
     """Verify a capture from its front to its end or first damage, and return it ready for iteration.
+
+    A file of up to `keep_bytes` stays in memory, as long as its `Capture`, and is read once.
 
     Errors: `CaptureUnreadable` if it is not a capture at all, `LostError` if the file cannot be read. Damage behind a
     whole SESSION block is no error: see `Capture.damage`.
@@ -237,18 +256,24 @@ def read_capture(path: Path) -> Capture:
     capture = Capture(path)
     with _open(path) as file:
         try:
-            capture._scan(file)
+            capture._scan(file, keep_bytes)
         except OSError as error:
             raise LostError(f"{path}: {error.strerror}") from error
     return capture
 
 
 class _Window:
-    """A file read from front to end, some of it at a time, looked at in place."""
+    """A file read from front to end, some of it at a time, looked at in place.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Args:
+        file: where `front` ends.
+        front: what was read of it already.
+
+    """
+
+    def __init__(self, file: BinaryIO, front: memoryview) -> None:
         self._file = file
-        self._view = memoryview(b"")
+        self._view = front
         self._start = 0
         """Where in the file the view begins."""
 
@@ -353,22 +378,18 @@ def _spans(offsets: array[int], lengths: array[int]) -> Iterator[tuple[int, int]
     yield start, end - start
 
 
-def _batch(raw: bytes, lengths: array[int]) -> PacketBatch:
-    """Return the packets of blocks that lie back to back; `lengths` are those of their bodies."""
-    sizes = np.array(lengths, np.int64) + BLOCK_HEADER.size
-    starts = np.cumsum(sizes) - sizes
-    data = np.frombuffer(raw, np.uint8)
+def _batch(view: memoryview, starts: NDArray[np.int64]) -> PacketBatch:
+    """Return the packets of the blocks that start at some places of a view, in their order."""
+    data = np.frombuffer(view, np.uint8)
     headers = data[starts[:, None] + np.arange(BLOCK_HEADER.size)].view(BLOCK)[:, 0]
     counts = headers["count"].astype(np.int64)
+    sizes = counts * RECORD.itemsize
     first = starts + BLOCK_HEADER.size
-    view = memoryview(raw)
     # NumPy concatenates structured arrays field by field; as bytes it is one copy.
-    index = b"".join(
-        [view[at : at + size] for at, size in zip(first.tolist(), (counts * RECORD.itemsize).tolist(), strict=True)]
-    )
+    index = b"".join([view[at : at + size] for at, size in zip(first.tolist(), sizes.tolist(), strict=True)])
     records = np.frombuffer(index, RECORD)
-    packets = records["length"].astype(np.int64)
-    ends = np.cumsum(packets)
-    # Between the packets of two blocks lie a header and an index.
-    before = np.cumsum(counts * RECORD.itemsize + BLOCK_HEADER.size)
-    return PacketBatch(records, data, ends - packets + np.repeat(before, counts))
+    offsets = np.zeros(len(records) + 1, np.int64)
+    np.cumsum(records["length"], dtype=np.int64, out=offsets[1:])
+    # The packets of a block lie back to back behind its index.
+    firsts = offsets[np.cumsum(counts) - counts]
+    return PacketBatch(records, data, offsets[:-1] + np.repeat(first + sizes - firsts, counts))

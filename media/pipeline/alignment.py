@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from media.pipeline.envelope import drift_ppm, offset_ns
+from media.pipeline.envelope import drift_ppm, drift_spread_ns, offset_ns
 from media.pipeline.flow import FlowKey
 from media.pipeline.survey import FlowSurvey, RunSurvey
 from media.rtp.sequence import TIMESTAMP_MODULUS, signed_distance
@@ -52,6 +52,10 @@ class Anchor:
     """Sources of a party that sound at the same time lie in different layers."""
     adjusted_ns: int = 0
     """How far sender reports moved `wall_ns`."""
+    drift_ppm: float | None = None
+    """Media clock against wall clock; None if the source is too short to tell."""
+    drift_spread_ns: float = 0.0
+    """How far the least lags lie from that drift."""
 
     @property
     def start(self) -> int:
@@ -75,11 +79,6 @@ class Anchor:
             found += [(at + media, lag - media) for at, lag in placed.survey.envelope.points()]
         return sorted(found)
 
-    @property
-    def drift_ppm(self) -> float | None:
-        """Media clock against wall clock; None if the source is too short to tell."""
-        return drift_ppm(self.points())
-
 
 def find_anchors(surveys: Mapping[FlowKey, FlowSurvey]) -> list[Anchor]:
     """Return the anchors of all sources, in order of their first packet's arrival."""
@@ -98,6 +97,10 @@ def find_anchors(surveys: Mapping[FlowKey, FlowSurvey]) -> list[Anchor]:
             anchor.runs.append(placed)
             anchor.wall_ns = offset_ns(anchor.points())
         anchors += own
+    for anchor in anchors:
+        points = anchor.points()
+        anchor.drift_ppm = drift_ppm(points)
+        anchor.drift_spread_ns = drift_spread_ns(points, anchor.drift_ppm)
     return sorted(anchors, key=lambda anchor: anchor.runs[0].survey.first_arrival_ns)
 
 

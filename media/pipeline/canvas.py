@@ -49,9 +49,14 @@ class Plane:
             sliding_window_view(self._buffer, length, writeable=True)[places] = rows
 
     def window(self, start: int, end: int) -> Rows:
-        """Return the samples of `[start, end)`; silence where there are none, or none any more."""
-        found = np.full(end - start, self._silence, self._buffer.dtype)
+        """Return the samples of `[start, end)`, to be read before the next `put`.
+
+        Silence where there are none, or none any more.
+        """
         first, last = max(start, self.start), min(end, self.start + len(self._buffer))
+        if (first, last) == (start, end):
+            return self._buffer[first - self.start : last - self.start]
+        found = np.full(end - start, self._silence, self._buffer.dtype)
         if first < last:
             found[first - start : last - start] = self._buffer[first - self.start : last - self.start]
         return found
@@ -63,12 +68,13 @@ class Plane:
             self.start = until
 
     def _reserve(self, size: int) -> None:
-        missing = size - len(self._buffer)
-        if missing > 0:
+        held = len(self._buffer)
+        if size > held:
             # Half as much again: packets come in order, a little at a time.
-            more = max(missing, len(self._buffer) // 2)
-            filling = np.full(more, self._silence, self._buffer.dtype)
-            self._buffer = np.concatenate([self._buffer, filling])
+            grown: Rows = np.empty(max(size, held + held // 2), self._buffer.dtype)
+            grown[:held] = self._buffer
+            grown[held:] = self._silence
+            self._buffer = grown
 
 
 def mix_codes(layers: list[NDArray[np.uint8]], law: Law) -> NDArray[np.uint8]:

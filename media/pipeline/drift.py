@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.pipeline.alignment import Anchor
-from media.pipeline.envelope import drift_spread_ns
+from media.pipeline.envelope import median
 
 LEAST_SECONDS: Final = 0.01
 """Drift that adds up to less over a whole source is left alone: it cannot be heard."""
@@ -72,7 +72,7 @@ def correct_drift(anchors: Sequence[Anchor]) -> dict[Anchor, Slips]:
         # Each source stands right in its own middle; what the reference had gained or lost by then is taken off.
         anchor.wall_ns -= round((_middle_ns(anchor) - middle_ns) * pace)
         apart_ppm = drifts.get(anchor, drifts[reference]) - drifts[reference]
-        slips = _slips(anchor, apart_ppm, drift_spread_ns(reference.points()))
+        slips = _slips(anchor, apart_ppm, reference.drift_spread_ns)
         if slips.direction:
             found[anchor] = slips
             # The middle stays where it is, so the beginning moves.
@@ -86,13 +86,13 @@ def _drift_ppm(anchor: Anchor) -> float | None:
     if ppm is None or abs(ppm) > MOST_PPM:
         return None
     total_ns = abs(ppm) * _PPM * (points[-1][0] - points[0][0])
-    return ppm if total_ns >= CERTAINTY * drift_spread_ns(points) else 0.0
+    return ppm if total_ns >= CERTAINTY * anchor.drift_spread_ns else 0.0
 
 
 def _slips(anchor: Anchor, ppm: float, reference_spread_ns: float) -> Slips:
     units = anchor.end - anchor.start
     total_s = abs(ppm) * _PPM * units / anchor.clock_rate
-    spread_s = (drift_spread_ns(anchor.points()) + reference_spread_ns) / _NANOSECONDS
+    spread_s = (anchor.drift_spread_ns + reference_spread_ns) / _NANOSECONDS
     if total_s < max(LEAST_SECONDS, CERTAINTY * spread_s):
         return NO_SLIPS
     every = 1 / (abs(ppm) * _PPM)
@@ -112,4 +112,4 @@ def _middle_of_line_ns(anchor: Anchor, pace: float) -> int:
     # The least lag of a bin was that of one of its ends, not of its middle.
     width = min((later - earlier for (earlier, _), (later, _) in itertools.pairwise(points)), default=0)
     media = ((anchor.start + anchor.end) // 2 - anchor.base) * _NANOSECONDS // anchor.clock_rate
-    return lag_ns + media + round(float(np.median(beside)) + pace * (media - first) + abs(pace) * width / 2)
+    return lag_ns + media + round(median(beside) + pace * (media - first) + abs(pace) * width / 2)

@@ -116,8 +116,8 @@ class Demultiplexer:
         self._clocks = sorted({use.clock_rate for use in table.codecs})
         self._clock_of = np.array([self._clocks.index(use.clock_rate) for use in table.codecs], np.int64)
 
-    def feed(self, packets: Packets) -> Iterator[FlowPackets]:
-        """Take a slice and yield what each flow makes of it."""
+    def feed(self, packets: Packets, *, last: bool) -> Iterator[FlowPackets]:
+        """Take a slice and yield what each flow makes of it; with the last one, also what still waits."""
         latest = int(packets.index["arrival_ns"].max(initial=0))
         fed: set[FlowKey] = set()
         for key, own in self._split(packets):
@@ -128,15 +128,9 @@ class Demultiplexer:
                     continue
                 flow = self.flows[key] = Flow(key)
             fed.add(key)
-            yield flow.feed(own, flush=False)
+            yield flow.feed(own, flush=last)
         for key, flow in self.flows.items():
-            if key not in fed and flow.waiting and latest - flow.latest_ns > QUIET_NS:
-                yield flow.feed(Packets.none(), flush=True)
-
-    def finish(self) -> Iterator[FlowPackets]:
-        """Yield what still waits; the captures are at their end."""
-        for flow in self.flows.values():
-            if flow.waiting:
+            if key not in fed and flow.waiting and (last or latest - flow.latest_ns > QUIET_NS):
                 yield flow.feed(Packets.none(), flush=True)
 
     def _split(self, packets: Packets) -> Iterator[tuple[FlowKey, Packets]]:
@@ -147,12 +141,12 @@ class Demultiplexer:
         names = self._stream_of[index["row"]] << 40 | self._clock_of[index["codec"]] << 32 | index["ssrc"]
         positions = np.arange(len(names))
         while len(positions):
-            name = int(names[positions[0]])
-            own = names[positions] == name
+            name = int(names[0])
+            own = names == name
             session, party, stream = self._streams[name >> 40]
             key = FlowKey(party, stream, name & 0xFFFFFFFF, self._clocks[name >> 32 & 0xFF], session)
             yield key, _by_arrival(packets.take(positions[own]))
-            positions = positions[~own]
+            positions, names = positions[~own], names[~own]
 
 
 def _by_arrival(packets: Packets) -> Packets:

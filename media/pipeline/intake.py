@@ -42,8 +42,10 @@ class Intake:
         self.unknown = 0
         """Packets read so far of a stream that no table names."""
 
-    def slices(self) -> Iterator[Packets]:
-        """Yield all packets, about `BATCH_BYTES` of each capture at a time; inside a slice in any order.
+    def slices(self) -> Iterator[tuple[Packets, bool]]:
+        """Yield all packets, about `BATCH_BYTES` of each capture at a time, and whether these are the last ones.
+
+        Inside a slice they are in any order.
 
         Captures that overlap in time are read side by side, so packets that two of them hold come into one slice or
         into neighbouring ones.
@@ -63,7 +65,7 @@ class Intake:
                 elif due.any():
                     parts.append(packets.take(np.flatnonzero(due)).compact())
                     pending[number] = packets.take(np.flatnonzero(~due)).compact()
-            yield joined(parts)
+            yield joined(parts), not any(packets is not None for packets in pending)
 
     def _read(self, number: int, capture: Capture) -> Iterator[Packets]:
         clock = CaptureClock(capture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,8 @@ FULL_SCALE: Final = 32_124
 
 _FRAME_SECONDS: Final = 0.02
 _REFERENCE: Final = 32768.0
+_FRAMES: Final = 200
+"""Frames that are looked up at once."""
 
 
 class LevelMeter:
@@ -74,21 +77,22 @@ class _Codes:
     """Energies of G.711 codes by table: of two codes at once, since looking up is what takes the time."""
 
     def __init__(self, law: Law, frame: int) -> None:
-        # The squares of two codes at full scale still fit into 32 bits: 2 * 32,256^2 of A-law.
-        self._squares = np.square(EXPANSION[law], dtype=np.int32)
+        self._squares, pairs = _tables(law)
         self._full = np.flatnonzero(self._squares >= FULL_SCALE**2).tolist()
-        self._pairs = (self._squares[:, None] + self._squares).reshape(-1) if frame % 2 == 0 else None
+        self._pairs = pairs if frame % 2 == 0 else None
         self._lookups = frame if self._pairs is None else frame // 2
         """Per frame."""
 
     def energies(self, codes: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the energy of each frame of whole frames, shape (frames,)."""
-        if self._pairs is None:
-            found = np.take(self._squares, codes, mode="clip")
-        else:
-            found = np.take(self._pairs, codes.view(np.uint16), mode="clip")
-        frames: NDArray[np.int64] = found.reshape(-1, self._lookups).sum(axis=1, dtype=np.int64)
-        return frames
+        table, found = (self._squares, codes) if self._pairs is None else (self._pairs, codes.view(np.uint16))
+        energies = np.empty(len(found) // self._lookups, np.int64)
+        # Some frames at a time: what numpy makes on the way stays in the cache.
+        for first in range(0, len(energies), _FRAMES):
+            own = found[first * self._lookups : (first + _FRAMES) * self._lookups]
+            squares = np.take(table, own, mode="clip").reshape(-1, self._lookups)
+            squares.sum(axis=1, dtype=np.int64, out=energies[first : first + _FRAMES])
+        return energies
 
     def energy(self, codes: NDArray[np.uint8]) -> int:
         """Return the energy of a few codes."""
@@ -97,3 +101,11 @@ class _Codes:
     def clipped(self, codes: NDArray[np.uint8]) -> int:
         """Return how many codes are at full scale."""
         return sum(int(np.count_nonzero(codes == code)) for code in self._full)
+
+
+@cache
+def _tables(law: Law) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the squares of the 256 codes of a law, and the sums of those of any two codes."""
+    squares = np.square(EXPANSION[law], dtype=np.int32)
+    # Two codes at full scale still fit into 32 bits: 2 * 32,256^2 of A-law.
+    return squares, (squares[:, None] + squares).reshape(-1)

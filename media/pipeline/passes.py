@@ -37,7 +37,7 @@ class Passes:
         self.flows = Demultiplexer(table)
 
     def first(self) -> Iterator[tuple[int, FlowPackets]]:
-        """Yield what each slice adds to each flow, with the number of the slice; the last one is the rest."""
+        """Yield what each slice adds to each flow, with the number of the slice."""
         for number, given in _read(self.intake, self.flows):
             self._keep(number, given)
             yield number, given
@@ -60,9 +60,6 @@ class Passes:
 
 
 def _read(intake: Intake, flows: Demultiplexer) -> Iterator[tuple[int, FlowPackets]]:
-    number = -1
-    for number, packets in enumerate(intake.slices()):
-        for given in flows.feed(packets):
+    for number, (packets, last) in enumerate(intake.slices()):
+        for given in flows.feed(packets, last=last):
             yield number, given
-    for given in flows.finish():
-        yield number + 1, given

@@ -114,7 +114,7 @@ def make_plan(
         captures: in order of their opening.
         table: of the captures.
         survey: complete.
-        slices: number of slices surveyed, the last flush included.
+        slices: number of slices surveyed.
         clocks: what sender reports said.
         sample_rate: Hz of the output, None for the highest rate of the audio.
         keep_together: correct the drift of parties against each other.
@@ -250,6 +250,8 @@ class _Layout:
     def _holes(self, placed: PlacedRun, times: _CaptureTimes, table: StreamTable) -> dict[GapCause, Intervals]:
         """Return what the holes of a run say, in extended timestamps."""
         holes = placed.survey.holes
+        if not len(holes):
+            return {}
         capture_of = np.array([row.capture for row in table.rows])
         seams = capture_of[holes["row_before"]] != capture_of[holes["row_after"]]
         drops = times.drops.get(placed.flow.stream, Intervals.empty())
@@ -259,6 +261,8 @@ class _Layout:
 
     def _frames(self, anchor: Anchor, found: Intervals, shift: int = 0) -> Intervals:
         """Return intervals of extended timestamps as intervals of frames; what touches a frame covers it."""
+        if not len(found):
+            return found
         starts = self._units(anchor, found.starts + shift) * self._rate // anchor.clock_rate
         ends = -(-self._units(anchor, found.ends + shift) * self._rate // anchor.clock_rate)
         return Intervals.union(starts, ends)

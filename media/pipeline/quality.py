@@ -59,7 +59,7 @@ class Surveyed:
     survey: Survey
     flows: Demultiplexer
     slices: int
-    """Number of slices, the rest at the end included."""
+    """Number of slices."""
     findings: Findings
     contributors: Contributors
     clocks: SenderClocks

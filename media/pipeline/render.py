@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from media.container import Capture, read_capture
 from media.errors import CaptureUnreadable
@@ -32,6 +33,9 @@ from media.pipeline.stream_table import StreamTable
 from media.pipeline.survey import Survey
 
 _LOG = logging.getLogger(__name__)
+
+KEPT_BYTES: Final = 16 << 20
+"""Of captures that are read once, together: some fourteen minutes of a two-party G.711 call."""
 
 MAX_CHANNELS: Final = 64
 """Parties of one recording; more m-lines than that no session has."""
@@ -100,9 +104,12 @@ def _open(paths: Sequence[Path], sessions: Sequence[int]) -> tuple[list[tuple[Ca
     """Return the captures that can be read, each with the number of its session, in order of their opening."""
     findings = Findings()
     opened = []
+    room = KEPT_BYTES
     for path, session in zip(paths, sessions, strict=True):
         try:
-            opened.append((read_capture(path), session))
+            capture = read_capture(path, keep_bytes=room)
+            room -= capture.kept_bytes
+            opened.append((capture, session))
         except CaptureUnreadable as error:
             _LOG.warning("capture left out of a rendering", extra={"path": error.path, "reason": error.reason})
             findings.unreadable.append(path.name)
@@ -170,8 +177,7 @@ def _frames(stretch: list[Rows], layout: Layout, painted: Law | None, wanted: La
 def _interleaved(channels: list[Rows]) -> Rows:
     if len(channels) == 2 and channels[0].dtype == np.uint8:
         # What most files are: two codes are written at once.
-        pairs = channels[1].astype("<u2")
-        pairs <<= 8
+        pairs: NDArray[np.uint16] = np.left_shift(channels[1], 8, dtype="<u2")
         pairs |= channels[0]
         return pairs.view(np.uint8).reshape(-1, 2)
     frames: Rows = np.empty((len(channels[0]), len(channels)), channels[0].dtype)

@@ -37,7 +37,8 @@ HEADER: Final = np.dtype(
         ("ssrc", np.uint32),
         ("payload_start", np.int64),
         ("payload_length", np.int64),
-    ]
+    ],
+    align=True,
 )
 """One parsed header; numbers in host order, `payload_start` counted in the array that was parsed."""
 

@@ -57,25 +57,37 @@ class Copies:
         rows = await self._database.rows("due_for_pairing", limit)
         return [DueRecording(facts=_facts(row), version=row["version"]) for row in rows]
 
-    async def set_keys(self, recording_id: UUID, keys: Sequence[tuple[str, str]]) -> None:
-        """Replace the keys of a recording: (kind, value) each."""
-        kinds = [kind for kind, _ in keys]
-        await self._database.value("set_keys", recording_id, kinds, [key(value) for _, value in keys])
-
-    async def partners(self, recording_id: UUID, limit: int) -> list[Partner]:
-        """Return recordings that share a key with this one, overlap it and are not paired with it, nearest first."""
-        return [
-            Partner(facts=_facts(row), key_kind=row["key_kind"], key_value=row["key_value"])
-            for row in await self._database.rows("partners_of", recording_id, limit)
+    async def set_keys(self, keys: Mapping[UUID, Sequence[tuple[str, str]]]) -> None:
+        """Replace the keys of recordings: (kind, value) each."""
+        given = [
+            {
+                "recording_id": str(recording_id),
+                "kinds": [kind for kind, _ in own],
+                "values": [key(value) for _, value in own],
+            }
+            for recording_id, own in keys.items()
         ]
+        await self._database.rows("set_keys", given)
+
+    async def partners(self, recordings: Sequence[UUID], limit: int) -> dict[UUID, list[Partner]]:
+        """Return, of those that have any, the recordings that share a key, overlap it and are not paired with it.
+
+        At most `limit` of each, the nearest in time.
+        """
+        found: dict[UUID, list[Partner]] = {}
+        for row in await self._database.rows("partners_of", list(recordings), limit):
+            partner = Partner(facts=_facts(row), key_kind=row["key_kind"], key_value=row["key_value"])
+            found.setdefault(UUID(str(row["of"])), []).append(partner)
+        return found
 
     async def note_pair(self, one: UUID, other: UUID, *, key_kind: str, reason: str) -> bool:
         """Note two recordings that may be copies, and queue their decision if both have ended; False when known."""
         return bool(await self._database.value("note_pair", one, other, key_kind, reason))
 
-    async def settle(self, due: DueRecording) -> None:
-        """Say that copies of this recording were looked for; without effect if it has changed meanwhile."""
-        await self._database.rows("settle_pairing", due.facts.recording_id, due.version)
+    async def settle(self, due: Sequence[DueRecording]) -> None:
+        """Say that copies of these recordings were looked for; without effect on those that have changed meanwhile."""
+        recordings = [one.facts.recording_id for one in due]
+        await self._database.rows("settle_pairing", recordings, [one.version for one in due])
 
     async def facts(self, recording_id: UUID) -> RecordingFacts | None:
         """Return what pairing knows of a recording; None for an unknown one."""

@@ -5,26 +5,33 @@ SELECT id, xmin::text AS version, record_identifier, door, call_uuid, conn_id, a
 FROM recordings WHERE pairing_due AND state NOT IN ('deleting', 'deleted') ORDER BY started_at LIMIT $1
 
 -- name: set_keys
-SELECT set_keys_v1($1, $2, $3)
+-- Of several recordings, in the same order by everybody: two that do so at once wait for each other, never in a circle.
+SELECT set_keys_v1(g.recording_id, g.kinds, g.values)
+FROM jsonb_to_recordset($1) AS g (recording_id uuid, kinds text[], values text[]) ORDER BY g.recording_id
 
 -- name: partners_of
--- Recordings that share a key with $1, overlap it, and are not paired with it; nearest in time first.
-SELECT k.kind AS key_kind, k.value AS key_value, r.id, r.record_identifier, r.door, r.call_uuid, r.conn_id, r.ani,
-    r.dnis, r.dn, r.other_dn, r.record_dn, r.agent_id, r.sips_app_name, r.tenant, r.parameters, r.started_at,
-    r.ended_at
-FROM recordings mine
-    JOIN recording_keys own ON own.recording_id = mine.id
-    JOIN recording_keys k ON k.value = own.value AND k.kind = own.kind AND k.recording_id <> mine.id
-    JOIN recordings r ON r.id = k.recording_id
-WHERE mine.id = $1 AND r.role IN ('recording', 'copy') AND r.state NOT IN ('deleting', 'deleted')
-    AND r.started_at < coalesce(mine.ended_at, 'infinity') AND coalesce(r.ended_at, 'infinity') > mine.started_at
-    AND NOT EXISTS (
-        SELECT FROM copy_pairs p WHERE p.one = least(mine.id, r.id) AND p.other = greatest(mine.id, r.id))
-ORDER BY greatest(r.started_at - mine.started_at, mine.started_at - r.started_at), r.id LIMIT $2
+-- Recordings that share a key with one of $1, overlap it, and are not paired with it: of each the $2 nearest in time.
+SELECT mine.id AS of, p.*
+FROM recordings mine CROSS JOIN LATERAL (
+    SELECT k.kind AS key_kind, k.value AS key_value, r.id, r.record_identifier, r.door, r.call_uuid, r.conn_id, r.ani,
+        r.dnis, r.dn, r.other_dn, r.record_dn, r.agent_id, r.sips_app_name, r.tenant, r.parameters, r.started_at,
+        r.ended_at
+    FROM recording_keys own
+        JOIN recording_keys k ON k.value = own.value AND k.kind = own.kind AND k.recording_id <> mine.id
+        JOIN recordings r ON r.id = k.recording_id
+    WHERE own.recording_id = mine.id AND r.role IN ('recording', 'copy') AND r.state NOT IN ('deleting', 'deleted')
+        AND r.started_at < coalesce(mine.ended_at, 'infinity') AND coalesce(r.ended_at, 'infinity') > mine.started_at
+        AND NOT EXISTS (
+            SELECT FROM copy_pairs p WHERE p.one = least(mine.id, r.id) AND p.other = greatest(mine.id, r.id))
+    ORDER BY greatest(r.started_at - mine.started_at, mine.started_at - r.started_at), r.id LIMIT $2
+) AS p
+WHERE mine.id = ANY ($1)
 
 -- name: settle_pairing
--- Only if nothing was written to the recording since it was read.
-UPDATE recordings SET pairing_due = false WHERE id = $1 AND xmin::text = $2
+-- Only where nothing was written to the recording since it was read; what somebody is writing to now is looked at again.
+UPDATE recordings SET pairing_due = false WHERE id IN (
+    SELECT r.id FROM recordings r JOIN unnest($1::uuid[], $2::text[]) AS d (id, version) ON d.id = r.id
+    WHERE r.xmin::text = d.version FOR UPDATE OF r SKIP LOCKED)
 
 -- name: facts_of
 SELECT id, record_identifier, door, call_uuid, conn_id, ani, dnis, dn, other_dn, record_dn, agent_id, sips_app_name,

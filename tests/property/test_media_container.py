@@ -36,7 +36,12 @@ def build(blocks: list[list[bytes]], *, ended: bool) -> Builder:
 
 
 def packets_of(capture: Capture) -> list[bytes]:
-    return [batch.packet(one) for batch in capture.packets(64) for one in range(len(batch.records))]
+    found = [batch.packet(one) for batch in capture.packets(64) for one in range(len(batch.records))]
+    # Read once and kept, it is the same.
+    kept = read_capture(capture.path, keep_bytes=1 << 20)
+    assert [batch.packet(one) for batch in kept.packets(64) for one in range(len(batch.records))] == found
+    assert (kept.valid_bytes, kept.damage, kept.complete) == (capture.valid_bytes, capture.damage, capture.complete)
+    return found
 
 
 def packets_before(built: Builder, blocks: list[list[bytes]], position: int) -> list[bytes]:

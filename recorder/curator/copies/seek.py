@@ -6,6 +6,7 @@ seen by the other. Both may be; the pair is noted once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -19,8 +20,8 @@ from storage.catalog.copy_records import DueRecording, Partner, RecordingFacts
 
 _log = structlog.get_logger()
 
-_BATCH: Final = 200
-"""Recordings that are read at once."""
+_BATCH: Final = 50
+"""Recordings that are looked at together."""
 _PARTNERS: Final = 50
 """Recordings with a common key that are looked at, nearest in time first; a call has two or three."""
 
@@ -36,31 +37,36 @@ class Seeker:
         """Look at everything that is due now."""
         while True:
             due = await self._copies.due(_BATCH)
-            for one in due:
-                await self._look(one)
+            if due:
+                await self._look(due)
             if len(due) < _BATCH:
                 return
 
-    async def _look(self, due: DueRecording) -> None:
-        facts = due.facts
-        keys = keys_of(facts, self._kinds)
-        await self._copies.set_keys(facts.recording_id, [(key.kind.value, key.value) for key in keys])
-        if keys:
-            for partner, found in self._candidates(facts, await self._copies.partners(facts.recording_id, _PARTNERS)):
-                if await self._copies.note_pair(
-                    facts.recording_id, partner.recording_id, key_kind=found.key.kind.value, reason=found.reason
-                ):
-                    _log.info(
-                        "copies of one call, perhaps",
-                        recording=str(facts.recording_id),
-                        record_identifier=facts.record_identifier,
-                        other=str(partner.recording_id),
-                        other_identifier=partner.record_identifier,
-                        reason=found.reason,
-                    )
+    async def _look(self, due: Sequence[DueRecording]) -> None:
+        keys = {one.facts.recording_id: keys_of(one.facts, self._kinds) for one in due}
+        await self._copies.set_keys(
+            {recording_id: [(key.kind.value, key.value) for key in own] for recording_id, own in keys.items()}
+        )
+        partners = await self._copies.partners([recording_id for recording_id, own in keys.items() if own], _PARTNERS)
+        for one in due:
+            await self._note(one.facts, partners.get(one.facts.recording_id, []))
         await self._copies.settle(due)
 
-    def _candidates(self, facts: RecordingFacts, partners: list[Partner]) -> list[tuple[RecordingFacts, Candidacy]]:
+    async def _note(self, facts: RecordingFacts, partners: Sequence[Partner]) -> None:
+        for partner, found in self._candidates(facts, partners):
+            if await self._copies.note_pair(
+                facts.recording_id, partner.recording_id, key_kind=found.key.kind.value, reason=found.reason
+            ):
+                _log.info(
+                    "copies of one call, perhaps",
+                    recording=str(facts.recording_id),
+                    record_identifier=facts.record_identifier,
+                    other=str(partner.recording_id),
+                    other_identifier=partner.record_identifier,
+                    reason=found.reason,
+                )
+
+    def _candidates(self, facts: RecordingFacts, partners: Sequence[Partner]) -> list[tuple[RecordingFacts, Candidacy]]:
         """Return who may be a copy, by the first kind of key in the order of the settings that allows it."""
         found: dict[UUID, tuple[RecordingFacts, Candidacy]] = {}
         for partner in sorted(partners, key=lambda one: self._kinds.index(KeyKind(one.key_kind))):

@@ -249,6 +249,21 @@ def test_a_file_that_shrinks_between_scan_and_reading_is_lost(tmp_path: Path) ->
         list(capture.packets())
 
 
+def test_a_capture_that_is_kept_is_read_once(tmp_path: Path) -> None:
+    built = (
+        Builder().packets(b"one", b"three").rtcp(b"report").event(source()).packets(b"5").rtcp(b"last").end(end(3, 9))
+    )
+    path = built.write(tmp_path / "a.tcap")
+    assert read_capture(path, keep_bytes=len(built.data) - 1).kept_bytes == 0
+    capture = read_capture(path, keep_bytes=len(built.data))
+    path.unlink()
+    assert (capture.kept_bytes, capture.complete) == (len(built.data), True)
+    (batch,) = capture.packets()
+    assert [batch.packet(position) for position in range(3)] == [b"one", b"three", b"5"]
+    assert [batch.packet(0) for batch in capture.packets(1)] == [b"one", b"5"]
+    assert [batch.packet(0) for batch in capture.rtcp(1)] == [b"report", b"last"]
+
+
 def test_a_directory_is_not_readable(tmp_path: Path) -> None:
     with pytest.raises(LostError):
         read_capture(tmp_path)
