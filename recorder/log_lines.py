@@ -27,14 +27,12 @@ def console_renderer(*, colors: bool) -> structlog.typing.Processor:
         if not event.keys() >= _ORDINARY or not _STRUCTLOGS.isdisjoint(event):
             line: str = console(logger, method, event)
             return line
-        pairs = [f"{key}={_shown(event[key])}" for key in sorted(event.keys() - _ORDINARY)]
+        pairs = [
+            f"{key}={value}" if isinstance(value, str) and _QUOTED.isdisjoint(value) else f"{key}={value!r}"
+            for key, value in sorted(event.items())
+            if key not in _ORDINARY
+        ]
         head = f"{event['timestamp']} [{event['level']:{_LEVEL_WIDTH}}] {event['event']}"
         return " ".join([head, *pairs]).rstrip(" ")
 
     return console if colors else plain
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, str) and _QUOTED.isdisjoint(value):
-        return value
-    return repr(value)

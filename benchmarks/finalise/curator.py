@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from benchmarks.finalise.__main__ import write_capture
 from benchmarks.machine import machine_facts
@@ -84,7 +84,7 @@ async def _fill(dsn: str, state_dir: Path, calls: int, seconds: float) -> None:
             sample = opening(f"CALL{number:06d}_2026-11-22_09-30-00", epoch=epoch)
             capture = captures / f"{sample.segment_id.hex}.tcap"
             await asyncio.to_thread(shutil.copyfile, first, capture)
-            sample = dataclasses.replace(sample, capture_path=str(capture), host="bench")
+            sample = msgspec.structs.replace(sample, capture_path=str(capture), host="bench")
             await catalog.open_segment(sample)
             await catalog.close_segment(closing(sample, after_s=seconds))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -68,7 +69,11 @@ async def _take(path: Path, catalog: Catalog, depot: Depot, *, dry_run: bool) ->
     """Check a bundle, put its audio into the store as our own is put there, then tell the catalog."""
     described = await asyncio.to_thread(_check, path)
     facts: dict[str, object] = {"id": str(described.id), "record_identifier": described.record_identifier}
-    call = {**asdict(described.call), "identifier": described.record_identifier, "door": described.door.value}
+    call = {
+        **msgspec.structs.asdict(described.call),
+        "identifier": described.record_identifier,
+        "door": described.door.value,
+    }
     with await asyncio.to_thread(depot.draft, Subject(described.id, described.started_at, call)) as draft:
         await asyncio.to_thread(_fill, path, described, draft)
         if dry_run:

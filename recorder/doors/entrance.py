@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import msgspec
+
 from recorder.doors import msr, plain, siprec
 from recorder.doors.identifier import first_identifier, named_by
 from recorder.doors.refusal import NOT_A_DESCRIPTION, warning
@@ -61,7 +63,7 @@ def read_invite(request: Request, profile: PeerProfile = ANY_CLIENT) -> Recordin
     call_uuid = first_identifier(profile.call_uuid, request, found.metadata_state)
     if not call_uuid:
         return found
-    return dataclasses.replace(found, call=dataclasses.replace(found.call, call_uuid=call_uuid))
+    return dataclasses.replace(found, call=msgspec.structs.replace(found.call, call_uuid=call_uuid))
 
 
 def read_change(request: Request) -> RequestedChange | Refused:

@@ -34,16 +34,18 @@ _FACTS: Final = {
 def facts(uri: Uri) -> CallFacts:
     """Return the call data that the catalog has a column for."""
     known: dict[str, str] = {}
-    for name, value in uri.params:
+    for name, value in parameters(uri):
         column = _FACTS.get(name.lower())
         if column and value:
-            known.setdefault(column, unescape(value))
+            known.setdefault(column, value)
     return CallFacts(**known)
 
 
 def parameters(uri: Uri) -> tuple[tuple[str, str], ...]:
     """Return every parameter as received, escapes undone, in order."""
-    return tuple((name, unescape(value or "")) for name, value in uri.params)
+    if "%" not in uri.text:
+        return tuple([(name, value or "") for name, value in uri.params])  # as nearly always
+    return tuple([(name, unescape(value or "")) for name, value in uri.params])
 
 
 def read(request: Request, offer: SessionDescription | None, profile: PeerProfile) -> RecordingRequest:

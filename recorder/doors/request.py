@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from signaling.sdp import SessionDescription
 from signaling.siprec import RecordingSession
 from storage.catalog.records import CallFacts, Door
 
-_FACTS: Final = tuple(one.name for one in dataclasses.fields(CallFacts))
+_FACTS: Final = CallFacts.__struct_fields__
 
 
 def well_formed(text: str) -> str:
@@ -19,6 +20,15 @@ def well_formed(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _is_well_formed(value: object) -> bool:
+    """Say whether all texts of a value can be stored and sent on as they are: the rule, told in one go."""
+    try:
+        msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _well_formed(value: object) -> object:
@@ -35,7 +45,7 @@ def _well_formed(value: object) -> object:
 
 def _well_formed_facts(call: CallFacts) -> CallFacts:
     strange = {name: well_formed(text) for name in _FACTS if (text := getattr(call, name)) and not text.isascii()}
-    return dataclasses.replace(call, **strange) if strange else call
+    return msgspec.structs.replace(call, **strange) if strange else call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,8 @@ class RecordingRequest:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if _is_well_formed((self.call, self.record_identifier, self.parameters, self.participants, self.warnings)):
+            return
         object.__setattr__(self, "call", _well_formed_facts(self.call))
         for name in ("record_identifier", "parameters", "participants", "warnings"):
             object.__setattr__(self, name, _well_formed(getattr(self, name)))

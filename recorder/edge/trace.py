@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from recorder.edge.masking import without_metadata, without_secrets
-from signaling.useragent import Flow, Traced
+from signaling.useragent import Destination, Flow, Traced
 from storage.catalog.records import SipMessageTrace
 from storage.errors import StaleEpoch, StorageError
 
@@ -40,6 +41,8 @@ _UNBOUND_S: Final = 60.0
 _GIVE_UP_S: Final = 600.0
 """Time after its end for which a session's messages wait for its row in the catalog."""
 _CLOSING_S: Final = 3.0
+_WAYS_REMEMBERED: Final = 1024
+"""Descriptions of the ways that messages come and go by; a site has a handful of clients."""
 
 Store = Callable[[Sequence[tuple[UUID, SipMessageTrace]]], Awaitable[set[UUID]]]
 """Writes a batch and returns the segments that exist."""
@@ -55,6 +58,10 @@ class _Trail:
     latest: float = 0.0
     """Monotonic seconds of the latest message."""
     messages: list[SipMessageTrace] = field(default_factory=list)
+
+    def alike(self, message: bytes, *, inbound: bool) -> int:
+        """Return how often it holds a message already."""
+        return sum(kept.message == message and kept.inbound is inbound for kept in self.messages)
 
 
 class Tracer:
@@ -104,11 +111,11 @@ class Tracer:
             trail = self._trails[event.dialog_id] = _Trail()
         trail.latest = self._clock()
         inbound = event.direction == "in"
-        if sum(kept.message == event.data and kept.inbound is inbound for kept in trail.messages) >= MAX_ALIKE:
+        if len(trail.messages) >= MAX_ALIKE and trail.alike(event.data, inbound=inbound) >= MAX_ALIKE:
             return
         self._bytes += len(event.data)
         trail.messages.append(
-            SipMessageTrace(at=self._wall_clock(), inbound=inbound, flow=_describe(event), message=event.data)
+            SipMessageTrace(at=self._wall_clock(), inbound=inbound, flow=_describe(event.flow), message=event.data)
         )
 
     def ended(self, dialog_id: str, segment: UUID) -> None:
@@ -207,8 +214,8 @@ def _is_over(trail: _Trail, segment: UUID | None, now: float) -> bool:
     return now - trail.latest > _UNBOUND_S
 
 
-def _describe(event: Traced) -> str:
-    flow = event.flow
+@lru_cache(maxsize=_WAYS_REMEMBERED)
+def _describe(flow: Flow | Destination) -> str:
     if isinstance(flow, Flow):
         return f"{flow.transport} {_address(*flow.local)} {_address(*flow.remote)}"
     return f"{flow.transport} {_address(*flow.local) if flow.local else '-'} {_address(flow.host, flow.port)}"

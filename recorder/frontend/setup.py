@@ -211,8 +211,9 @@ class SessionSetup:
         """
         pool, twins = self._frontend.pool, self._frontend.twins
         capture = segment.hex
-        for _ in range(_ROUNDS):
-            await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
+        for attempt in range(_ROUNDS):
+            if attempt:
+                await pool.wait_until_one_is_healthy(_REPLACEMENT_S)
             for client in pool.choose(len(specs), apart=twins.writers(segment, descriptor)):
                 # Before the answer: the copy of this call may come in the same instant.
                 twins.put(segment, descriptor, client.name)

@@ -70,4 +70,4 @@ def call_keys(descriptor: Mapping[str, object]) -> tuple[Key, ...]:
 
 def _pairs(parameters: object) -> tuple[tuple[str, str], ...]:
     pairs: Sequence[Sequence[str]] = parameters if isinstance(parameters, list) else []
-    return tuple((str(name), str(value)) for name, value in pairs)
+    return tuple([(str(name), str(value)) for name, value in pairs])

@@ -8,7 +8,6 @@ repeated, so a write whose outcome nobody knows is simply journaled too.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -160,12 +159,12 @@ class DurableCatalog:
         match write:
             case DialogCheckpoint():
                 snapshot = self._vault.seal(write.snapshot, write.segment_id)
-                return dataclasses.replace(write, lease=self.lease, snapshot=snapshot)
+                return msgspec.structs.replace(write, lease=self.lease, snapshot=snapshot)
             case SegmentOpening() | SegmentClosing(dialog_snapshot=bytes()):
                 snapshot = self._vault.seal(write.dialog_snapshot or b"", write.segment_id)
-                return dataclasses.replace(write, lease=self.lease, dialog_snapshot=snapshot)
+                return msgspec.structs.replace(write, lease=self.lease, dialog_snapshot=snapshot)
             case _:
-                return dataclasses.replace(write, lease=self.lease)
+                return msgspec.structs.replace(write, lease=self.lease)
 
     def unsealed(self, stored: StoredDialog | KeptDialog) -> StoredDialog | KeptDialog:
         """Return a stored dialog with its snapshot as it was written.
@@ -175,9 +174,7 @@ class DurableCatalog:
 
         """
         snapshot = self._vault.open(stored.snapshot, stored.segment_id)
-        if isinstance(stored, KeptDialog):
-            return msgspec.structs.replace(stored, snapshot=snapshot)
-        return dataclasses.replace(stored, snapshot=snapshot)
+        return msgspec.structs.replace(stored, snapshot=snapshot)
 
     async def catch_up(self, inherited: Sequence[bytes] = ()) -> None:
         """Take over what an earlier process journaled, then empty the journal into the catalog if it answers.
@@ -237,7 +234,7 @@ class DurableCatalog:
             try:
                 made = decode_write(record)
                 if made.epoch >= self._sole_since or not isinstance(made, DialogCheckpoint | StreamsChange):
-                    await self._apply[type(made)](dataclasses.replace(made, epoch=self.epoch))
+                    await self._apply[type(made)](msgspec.structs.replace(made, epoch=self.epoch))
             except CatalogUnreachable:
                 return
             except (StorageError, msgspec.MsgspecError, KeyError) as error:

@@ -242,6 +242,8 @@ class SessionDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     def bandwidth_of(self, media: MediaDescription, kind: str) -> int | None:
         """Return a bandwidth figure of a stream: its own, else the session's (RFC 3556 §4)."""
+        if not media.lines and not self.lines:
+            return None
         own = media.bandwidth(kind)
         return _bandwidth(self.lines, kind) if own is None else own
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from signaling.sdp.description import MediaDescription
+from signaling.sdp.description import Attribute, MediaDescription
 from signaling.sdp.grammar import number
 
 MAX_PAYLOAD_TYPE: Final = 127
@@ -95,6 +95,10 @@ _MAX_CHANNELS: Final = 255
 _MAX_KNOWN_MAPPINGS: Final = 1024
 """Distinct rtpmap values kept interpreted; a site uses a few dozen, and strangers must not grow the table."""
 
+_MAX_KNOWN_FORMATS: Final = 256
+"""Sets of formats kept interpreted; a kind of client has one or two."""
+_MEANINGS: Final = ("rtpmap", "fmtp")
+
 _TOKEN: Final = re.compile(r"\s*([0-9A-Za-z!#$%&'*+.^_`{|}~-]+)")
 _NUMBER: Final = re.compile(r"\s*([0-9]{1,9})")
 
@@ -104,15 +108,20 @@ def payload_map(media: MediaDescription) -> dict[int, Codec]:
 
     Tolerates any case, rubbish after the clock rate (`pcmu/8000a`) and a missing rtpmap of a static type.
     """
+    meanings = tuple([attribute for attribute in media.attributes if attribute.name in _MEANINGS])
+    return dict(_meant(media.formats, meanings))
+
+
+@functools.lru_cache(maxsize=_MAX_KNOWN_FORMATS)
+def _meant(formats: tuple[str, ...], meanings: tuple[Attribute, ...]) -> dict[int, Codec]:
+    """Return what formats mean; clients of one kind offer the same in every call."""
     maps: dict[str, str] = {}
     parameters: dict[str, str] = {}
-    for attribute in media.attributes:
-        name = attribute.name
-        if name in ("rtpmap", "fmtp"):
-            payload_type, _, text = (attribute.value or "").strip().partition(" ")
-            (maps if name == "rtpmap" else parameters).setdefault(payload_type, text.strip())
+    for attribute in meanings:
+        payload_type, _, text = (attribute.value or "").strip().partition(" ")
+        (maps if attribute.name == "rtpmap" else parameters).setdefault(payload_type, text.strip())
     result: dict[int, Codec] = {}
-    for text in media.formats:
+    for text in formats:
         payload = number(text, MAX_PAYLOAD_TYPE)
         if payload is None or payload in result:
             continue

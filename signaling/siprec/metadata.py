@@ -35,6 +35,7 @@ from signaling.siprec.model import (
 from signaling.siprec.schema import (
     NAMESPACES,
     ROOTS,
+    USUAL,
     attributes_of,
     first_of,
     role_of,
@@ -173,10 +174,10 @@ class _Reader:
         """Group the children that belong to the format by name; flatten the others into vendor data."""
         children: Children = {}
         extensions: list[Extension] = []
-        namespace = self._namespace
+        namespace, usual = self._namespace, USUAL[kind]
         # Only elements can come: comments and instructions were dropped, entities never existed (see `document`).
         for child in element:
-            name = role_of(child.tag, kind, namespace)
+            name = usual.get(child.tag) or role_of(child.tag, kind, namespace)
             if not name:
                 self._flatten(child, (), extensions)
             elif name in children:

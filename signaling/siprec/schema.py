@@ -7,7 +7,7 @@ with a prefix that was never declared. Knows nothing of what elements mean.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final
 
 from lxml import etree
 
@@ -43,8 +43,7 @@ _ATTRIBUTES: Final = frozenset(
 
 _NAMES: Final = {kind: frozenset([name.lower() for name in names]) for kind, names in _ELEMENTS.items()}
 
-# Whole tags as they usually come, so that most elements are recognised without being taken apart.
-_USUAL: Final = {
+USUAL: Final = {
     kind: {
         (f"{{{namespace}}}{name}" if namespace else name): name.lower()
         for namespace in (*NAMESPACES, "")
@@ -52,6 +51,8 @@ _USUAL: Final = {
     }
     for kind, names in _ELEMENTS.items()
 }
+"""Whole tags as they usually come, by the kind of the element around them: most are recognised without being taken
+apart, and the rest by `role_of`."""
 
 
 def split_name(tag: str) -> tuple[str, str]:
@@ -69,7 +70,7 @@ def role_of(tag: str, kind: str, namespace: str) -> str:
         namespace: what this document uses as namespace of the format.
 
     """
-    usual = _USUAL[kind].get(tag)
+    usual = USUAL[kind].get(tag)
     if usual is not None:
         return usual
     found, local = split_name(tag)
@@ -79,9 +80,10 @@ def role_of(tag: str, kind: str, namespace: str) -> str:
 
 def attributes_of(element: etree._Element) -> dict[str, str]:
     """Return the attributes by lower-case local name; an exact spelling counts before one that only resembles it."""
-    items = cast("list[tuple[str, str]]", element.items())  # the stubs allow bytes, which lxml never gives
-    attributes = {key: value for key, value in items if key in _ATTRIBUTES}
-    if len(attributes) < len(items):
+    items: list[tuple[str, str]] = element.items()  # type: ignore[assignment]  # bytes, says the stub; lxml gives none
+    attributes = dict(items)
+    if not attributes.keys() <= _ATTRIBUTES:
+        attributes = {key: value for key, value in items if key in _ATTRIBUTES}
         for key, value in items:
             attributes.setdefault(split_name(key)[1].lower(), value)
     return attributes

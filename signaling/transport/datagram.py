@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from signaling.dialog.flow import Address, Flow
@@ -27,6 +28,8 @@ _IP_PKTINFO: Final = 8
 _PKTINFO_4: Final = struct.Struct("=i4s4s")
 """Interface, local address, destination address."""
 _PKTINFO_6: Final = struct.Struct("=16sI")
+_ADDRESSES_REMEMBERED: Final = 64
+"""Of ours; a host has a few."""
 
 
 class DatagramEndpoint:
@@ -83,10 +86,9 @@ class DatagramEndpoint:
         """
         address = (f"::ffff:{remote[0]}" if self._six and ":" not in remote[0] else remote[0], remote[1])
         with contextlib.suppress(BlockingIOError):
-            source = self._source(local)
-            if source:
+            if self.is_wildcard and local is not None and local[0] not in _WILDCARDS:
                 try:
-                    self._socket.sendmsg([data], source, 0, address)
+                    self._socket.sendmsg([data], _source(local[0]), 0, address)
                 except BlockingIOError:
                     raise
                 except OSError:
@@ -94,14 +96,6 @@ class DatagramEndpoint:
                     self._socket.sendto(data, address)
             else:
                 self._socket.sendto(data, address)
-
-    def _source(self, local: Address | None) -> list[tuple[int, int, bytes]]:
-        if not self.is_wildcard or local is None or local[0] in _WILDCARDS:
-            return []
-        if ":" in local[0]:
-            packed = _PKTINFO_6.pack(socket.inet_pton(socket.AF_INET6, local[0]), 0)
-            return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed)]
-        return [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO_4.pack(0, socket.inet_aton(local[0]), bytes(4)))]
 
     def _on_readable(self) -> None:
         for _ in range(BATCH):
@@ -124,3 +118,12 @@ class DatagramEndpoint:
                 packed = _PKTINFO_6.unpack(data)[0]
                 return plain_address((socket.inet_ntop(socket.AF_INET6, packed), 0))[0]
         return self.bound[0]
+
+
+@lru_cache(maxsize=_ADDRESSES_REMEMBERED)
+def _source(host: str) -> tuple[tuple[int, int, bytes], ...]:
+    """Return the ancillary data that make a message leave from an address of ours."""
+    if ":" in host:
+        packed = _PKTINFO_6.pack(socket.inet_pton(socket.AF_INET6, host), 0)
+        return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed),)
+    return ((socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO_4.pack(0, socket.inet_aton(host), bytes(4))),)

@@ -274,7 +274,7 @@ class Copies:
 
 
 def _facts(row: asyncpg.Record) -> RecordingFacts:
-    call = {name: row[name] for name in CallFacts.__dataclass_fields__}
+    call = {name: row[name] for name in CallFacts.__struct_fields__}
     return RecordingFacts(
         recording_id=UUID(str(row["id"])),
         record_identifier=row["record_identifier"],

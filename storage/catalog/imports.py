@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from storage.catalog.connection import Database
 from storage.catalog.ledger import PartyLedger
 from storage.catalog.records import CallFacts, Door, RecordingState, RenderedFile, RenderedGap
@@ -68,7 +70,7 @@ class Imports:
             "record_identifier": key(recording.record_identifier),
             "door": recording.door.value,
             "state": recording.state.value,
-            **{name: optional_key(value) for name, value in dataclasses.asdict(recording.call).items()},
+            **{name: optional_key(value) for name, value in msgspec.structs.asdict(recording.call).items()},
             "parameters": recording.parameters,
             "warnings": recording.warnings,
             "started_at": recording.started_at,

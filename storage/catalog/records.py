@@ -11,8 +11,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from storage.catalog.ledger import PartyLedger
 
@@ -98,8 +100,22 @@ class GapKind(enum.StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFacts:
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers write: made for every call, and plain structs for that.
+
+    Octets are left out of its text form: they hold keys, and what people say.
+    """
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        fields = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, value) for name, value in fields if not isinstance(value, bytes)]
+
+
+class CallFacts(Value, frozen=True, kw_only=True):
     """What the door learnt about the call; None is "not said"."""
 
     call_uuid: str | None = None
@@ -114,8 +130,7 @@ class CallFacts:
     tenant: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOpening:
+class StreamOpening(Value, frozen=True, kw_only=True):
     """One m-line of the session's SDP."""
 
     index: int
@@ -132,17 +147,15 @@ class StreamOpening:
     """Addresses, ports, direction: anything else worth keeping."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpeningMetadata:
+class OpeningMetadata(Value, frozen=True, kw_only=True):
     """A metadata document as it came; by policy only its digest is kept."""
 
     content_type: str
-    body: bytes = field(repr=False)
+    body: bytes
     keep_body: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentOpening:
+class SegmentOpening(Value, frozen=True, kw_only=True):
     """A recording session that is about to be answered 200: everything that must be durable before."""
 
     epoch: int
@@ -163,7 +176,7 @@ class SegmentOpening:
     local_tag: str
     remote_tag: str
     dialog_id: str
-    dialog_snapshot: bytes = field(repr=False)
+    dialog_snapshot: bytes
     descriptor: Mapping[str, object]
     streams: tuple[StreamOpening, ...]
     metadata: OpeningMetadata | None = None
@@ -182,8 +195,7 @@ class OpenedSegment:
     """True when the record identifier was already known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialogCheckpoint:
+class DialogCheckpoint(Value, frozen=True, kw_only=True):
     """The dialog as it will be once the message that needs this checkpoint has been sent."""
 
     epoch: int
@@ -191,15 +203,14 @@ class DialogCheckpoint:
     dialog_id: str
     segment_id: UUID
     writer: str
-    snapshot: bytes = field(repr=False)
+    snapshot: bytes
     host: str | None = None
     """New host when the segment moved; None leaves it."""
     capture_path: str | None = None
     """New capture when the segment moved; the former one is remembered. None leaves it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamsChange:
+class StreamsChange(Value, frozen=True, kw_only=True):
     """The streams of an open segment as they are from now on (re-INVITE, UPDATE, late metadata)."""
 
     epoch: int
@@ -211,8 +222,7 @@ class StreamsChange:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentClosing:
+class SegmentClosing(Value, frozen=True, kw_only=True):
     """The session has ended; the capture is durable up to its end."""
 
     epoch: int
@@ -223,15 +233,14 @@ class SegmentClosing:
     """bye, session-expired, shutdown, crash, ..."""
     interrupted: bool = False
     """True when nobody said goodbye: the recording will be `interrupted` rather than `complete`."""
-    dialog_snapshot: bytes | None = field(default=None, repr=False)
+    dialog_snapshot: bytes | None = None
     """Dialog with its last response, to absorb retransmissions after a takeover; None keeps the stored one."""
     warnings: tuple[str, ...] = ()
     client_closed_at: datetime | None = None
     """By the client's clock; None if it did not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerCapability:
+class PeerCapability(Value, frozen=True, kw_only=True):
     """What a recording client made of an offer of ours; of each client, software and method the latest is kept."""
 
     epoch: int = 0
@@ -261,8 +270,7 @@ class ClosedSegment:
     """False when the segment was closed before: nothing was done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDialog:
+class StoredDialog(Value, frozen=True, kw_only=True):
     """A dialog to restore after a takeover."""
 
     dialog_id: str
@@ -272,7 +280,7 @@ class StoredDialog:
     segment_id: UUID
     recording_id: UUID
     record_identifier: str
-    snapshot: bytes = field(repr=False)
+    snapshot: bytes
     updated_at: datetime
     ended_at: datetime | None
     """Set when the dialog is over and kept only to answer retransmissions."""
@@ -292,8 +300,7 @@ class OpenSegmentRow:
     opened_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataRevision:
+class MetadataRevision(Value, frozen=True, kw_only=True):
     """One metadata document as it came, or only its digest where policy forbids to keep it."""
 
     epoch: int
@@ -301,12 +308,11 @@ class MetadataRevision:
     segment_id: UUID
     received_at: datetime
     content_type: str
-    body: bytes = field(repr=False)
+    body: bytes
     keep_body: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SipMessageTrace:
+class SipMessageTrace(Value, frozen=True, kw_only=True):
     """One SIP message of a segment's dialog, byte for byte."""
 
     at: datetime

@@ -33,7 +33,7 @@ from storage.catalog.records import (
     StreamOpening,
     StreamsChange,
 )
-from storage.catalog.text import key, optional_key, storable
+from storage.catalog.text import key, keys, storable
 from storage.errors import StaleEpoch, StorageMisused
 
 DIALOGS_AT_ONCE: Final = 1000
@@ -224,19 +224,19 @@ class SessionWrites:
             raise StaleEpoch(lease, epoch) from error
 
 
-def _facts(call: CallFacts) -> tuple[str | None, ...]:
+def _facts(call: CallFacts) -> list[str | None]:
     """Return the call's facts in the order in which the SQL functions take them."""
-    return (
-        optional_key(call.call_uuid),
-        optional_key(call.conn_id),
-        optional_key(call.ani),
-        optional_key(call.dnis),
-        optional_key(call.dn),
-        optional_key(call.other_dn),
-        optional_key(call.record_dn),
-        optional_key(call.agent_id),
-        optional_key(call.sips_app_name),
-        optional_key(call.tenant),
+    return keys(
+        call.call_uuid,
+        call.conn_id,
+        call.ani,
+        call.dnis,
+        call.dn,
+        call.other_dn,
+        call.record_dn,
+        call.agent_id,
+        call.sips_app_name,
+        call.tenant,
     )
 
 

@@ -39,6 +39,14 @@ def optional_key(text: str | None) -> str | None:
     return None if text is None else key(text)
 
 
+def keys(*texts: str | None) -> list[str | None]:
+    """`optional_key` of several values; ordinary ones, which stay as they are, cost next to nothing."""
+    return [
+        text if text is None or (text.isascii() and text.isprintable() and len(text) <= KEY_LIMIT) else key(text)
+        for text in texts
+    ]
+
+
 def storable_json(value: object) -> object:
     """Apply `storable` to all text inside lists and mappings, keys included; other values pass unchanged."""
     if isinstance(value, str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -74,7 +73,7 @@ def describe(
         started_at=summary.started_at,
         ended_at=summary.ended_at,
         duration_s=summary.duration_s or 0.0,
-        call=CallFacts(**{one.name: getattr(summary, one.name) for one in dataclasses.fields(CallFacts)}),
+        call=CallFacts(**{name: getattr(summary, name) for name in CallFacts.__struct_fields__}),
         parameters=recording.parameters,
         warnings=recording.warnings,
         audio=_Audio(

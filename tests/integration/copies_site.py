@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from recorder.config import CopySettings, RecordingSettings, Settings
 from recorder.curator.copies.decide import PairDecider
@@ -61,8 +62,8 @@ class Site:
     async def begin(self, number: int) -> None:
         """Open the first or the next session of a copy."""
         sample = opening(f"{UUID_OF_CALL}_2026-11-22_09-30-{number:02d}", epoch=self.epoch)
-        call = dataclasses.replace(sample.call, call_uuid=UUID_OF_CALL, record_dn="5550100")
-        sample = dataclasses.replace(sample, call=call, opened_at=START + timedelta(seconds=number * 0.1))
+        call = msgspec.structs.replace(sample.call, call_uuid=UUID_OF_CALL, record_dn="5550100")
+        sample = msgspec.structs.replace(sample, call=call, opened_at=START + timedelta(seconds=number * 0.1))
         opened = await self.catalog.open_segment(sample)
         self.open[number] = sample
         self.sessions.setdefault(number, []).append(sample)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 
 from storage.catalog.records import (
     CallFacts,
@@ -28,7 +28,7 @@ START = datetime(2026, 11, 22, 9, 30, 0, tzinfo=UTC)
 def opening(
     identifier: str = "CALL0001_2026-11-22_09-30-00", *, epoch: int = 1, at: datetime = START
 ) -> SegmentOpening:
-    """A two-party MSR session, with ids of its own; vary it with `dataclasses.replace`."""
+    """A two-party MSR session, with ids of its own; vary it with `msgspec.structs.replace`."""
     segment = uuid4()
     return SegmentOpening(
         epoch=epoch,
@@ -119,7 +119,7 @@ def rendered(recording_id: UUID, *segments: SegmentOpening, digest: bytes = b"\x
 
 def with_facts(sample: SegmentOpening, **facts: str | None) -> SegmentOpening:
     """The sample with other call facts."""
-    return dataclasses.replace(sample, call=dataclasses.replace(sample.call, **facts))
+    return msgspec.structs.replace(sample, call=msgspec.structs.replace(sample.call, **facts))
 
 
 async def rows(dsn: str, statement: str, *arguments: object) -> list[asyncpg.Record]:

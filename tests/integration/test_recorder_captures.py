@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -81,7 +81,7 @@ def sample_of(epoch: int, identifier: str = "CALL0001") -> SegmentOpening:
 async def opened_on(host: Host, catalog: Catalog, identifier: str = "CALL0001") -> tuple[SegmentOpening, OpenedSegment]:
     sample = sample_of(await catalog.acquire_lease(), identifier)
     path = host.capture(sample)
-    sample = dataclasses.replace(sample, host=host.name, capture_path=str(path))
+    sample = msgspec.structs.replace(sample, host=host.name, capture_path=str(path))
     return sample, await catalog.open_segment(sample)
 
 
@@ -136,7 +136,7 @@ class TestAdopt:
         """The dead host's part is an earlier capture of a session that lives."""
         sample = sample_of(await catalog.acquire_lease())
         old = dead.capture(sample, uuid4().hex)
-        opened = await catalog.open_segment(dataclasses.replace(sample, host="host-c", capture_path="/c/live.tcap"))
+        opened = await catalog.open_segment(msgspec.structs.replace(sample, host="host-c", capture_path="/c/live.tcap"))
         (told,) = await here.json("captures", "adopt", str(dead.captures))
         assert told["result"] == "joined"
         (segment,) = (await detail(catalog, opened.recording_id)).segments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 from recorder.curator.erase import Eraser
@@ -58,7 +58,7 @@ class Disk:
         self._epoch = self._epoch or await self.catalog.acquire_lease()
         sample = opening(identifier, epoch=self._epoch)
         path = self.write(self.captures.root / "2026-11-22" / f"{sample.segment_id.hex}.tcap")
-        return sample, await self.catalog.open_segment(dataclasses.replace(sample, capture_path=str(path)))
+        return sample, await self.catalog.open_segment(msgspec.structs.replace(sample, capture_path=str(path)))
 
     async def finished(self, identifier: str = "CALL0001") -> tuple[SegmentOpening, OpenedSegment]:
         sample, opened = await self.session(identifier)
@@ -214,7 +214,7 @@ class TestLife:
         segments = await disk.catalog.recording_segments(opened.recording_id)
         assert segments is not None
         second = opening("CALL0001", epoch=sample.epoch)
-        second = dataclasses.replace(second, segment_id=other.segment_id)
+        second = msgspec.structs.replace(second, segment_id=other.segment_id)
         await disk.catalog.close_segment(closing(second))
         await disk.catalog.publish(
             rendered(opened.recording_id, sample, second), job=await disk.catalog.claim_job("curator")
@@ -231,7 +231,7 @@ class TestLife:
         sample = opening(epoch=await disk.catalog.acquire_lease())
         secret = disk.write(tmp_path / "secret")
         opened = await disk.catalog.open_segment(
-            dataclasses.replace(sample, capture_path=f"{disk.captures.root}/../secret")
+            msgspec.structs.replace(sample, capture_path=f"{disk.captures.root}/../secret")
         )
         await disk.catalog.close_segment(closing(sample))
         await disk.catalog.publish(rendered(opened.recording_id, sample))

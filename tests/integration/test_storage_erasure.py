@@ -7,6 +7,7 @@ import json
 from datetime import date, timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from recorder.retention_settings import RetentionSettings
@@ -92,7 +93,7 @@ async def test_a_beginning_is_not_a_person(desk: Desk) -> None:
 
 async def test_participants_and_parameters_are_searched(desk: Desk) -> None:
     sample = opening("CALL0001", epoch=await desk.catalog.acquire_lease())
-    await desk.catalog.open_segment(dataclasses.replace(sample, parameters=(("agent", "anna"),)))
+    await desk.catalog.open_segment(msgspec.structs.replace(sample, parameters=(("agent", "anna"),)))
     for person, named_by in (("5550111", ["other_dn", "participant"]), ("anna", ["parameters"])):
         (found,) = await desk.catalog.persons.find(person)
         assert list(found.named_by) == named_by

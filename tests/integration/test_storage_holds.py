@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from storage.catalog import Catalog
@@ -259,6 +259,6 @@ class TestCommands:
     async def test_a_hold_outlives_a_recording_that_goes_on(self, desk: Desk) -> None:
         sample, opened = await desk.record()
         await desk.json("recordings", "hold", "CALL0001", "--reason", "order")
-        await desk.catalog.close_segment(dataclasses.replace(closing(sample)))
+        await desk.catalog.close_segment(msgspec.structs.replace(closing(sample)))
         await desk.catalog.publish(rendered(opened.recording_id, sample))
         assert len(await desk.json("recordings", "holds")) == 1

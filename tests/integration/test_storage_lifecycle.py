@@ -12,6 +12,7 @@ import random
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from storage.catalog import Catalog
@@ -100,7 +101,7 @@ class Walk:
     async def repeat_opening(self) -> None:
         if self.sessions:
             session = self.choice.choice(self.sessions)
-            await self.catalog.open_segment(dataclasses.replace(session, epoch=self.epoch))
+            await self.catalog.open_segment(msgspec.structs.replace(session, epoch=self.epoch))
 
     async def close(self) -> None:
         if self.live:
@@ -176,7 +177,7 @@ class Walk:
         return self.claimed.pop(self.choice.randrange(len(self.claimed)))
 
     async def _close(self, session: SegmentOpening) -> None:
-        current = dataclasses.replace(session, epoch=self.epoch)
+        current = msgspec.structs.replace(session, epoch=self.epoch)
         await self.catalog.close_segment(closing(current, interrupted=self.choice.random() < 0.3))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from storage.catalog import Catalog
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.integration
 
 
 async def closed_session(catalog: Catalog, identifier: str = "CALL0001") -> tuple[SegmentOpening, OpenedSegment]:
-    sample = dataclasses.replace(opening(identifier, epoch=await catalog.acquire_lease()), warnings=("from the door",))
+    sample = msgspec.structs.replace(
+        opening(identifier, epoch=await catalog.acquire_lease()), warnings=("from the door",)
+    )
     opened = await catalog.open_segment(sample)
     await catalog.close_segment(closing(sample))
     return sample, opened

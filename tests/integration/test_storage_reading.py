@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from storage.catalog import Catalog
@@ -26,14 +26,14 @@ async def listed(catalog: Catalog) -> Catalog:
     samples = [
         with_facts(opening("A0", epoch=epoch), dn="100", other_dn="200", ani="900", dnis="100", call_uuid="U0"),
         with_facts(opening("A1", epoch=epoch), dn="101", other_dn="100", ani="901", dnis="101", call_uuid="U1"),
-        dataclasses.replace(
+        msgspec.structs.replace(
             with_facts(opening("B2", epoch=epoch), dn=None, other_dn=None, ani="902", dnis="100", call_uuid=None),
             door=Door.SIPREC,
         ),
         with_facts(opening("C%3", epoch=epoch), dn="103", other_dn="203", ani="903", dnis="103", call_uuid="U3"),
     ]
     for minute, sample in enumerate(samples):
-        await catalog.open_segment(dataclasses.replace(sample, opened_at=START + timedelta(minutes=minute)))
+        await catalog.open_segment(msgspec.structs.replace(sample, opened_at=START + timedelta(minutes=minute)))
     await catalog.close_segment(closing(samples[2]))
     return catalog
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -59,7 +60,7 @@ class Auditor:
     async def record(self, identifier: str, *, hours: float = 0.0, door: Door = Door.MSR, agent: str = "a1") -> Any:
         at = START + timedelta(hours=hours)
         sample = with_facts(opening(identifier, epoch=await self.catalog.acquire_lease(), at=at), agent_id=agent)
-        sample = dataclasses.replace(sample, door=door)
+        sample = msgspec.structs.replace(sample, door=door)
         return sample, await self.catalog.open_segment(sample)
 
     async def finish(

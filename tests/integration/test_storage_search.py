@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -35,7 +36,7 @@ async def record(
     **facts: str | None,
 ) -> UUID:
     sample = with_facts(opening(identifier, epoch=await catalog.acquire_lease(), at=at), **facts)
-    sample = dataclasses.replace(
+    sample = msgspec.structs.replace(
         sample,
         parameters=parameters,
         streams=(StreamOpening(index=0, party=0), StreamOpening(index=1, party=1, participant=participant)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from storage.catalog import Catalog, sessions
@@ -83,7 +83,7 @@ class TestOpening:
         assert (summary.agent_id, summary.dn) == ("7001", "5550100")
 
     async def test_the_same_segment_again_changes_nothing(self, catalog: Catalog, epoch: int) -> None:
-        sample = dataclasses.replace(opening(epoch=epoch), warnings=("no label",))
+        sample = msgspec.structs.replace(opening(epoch=epoch), warnings=("no label",))
         first = await catalog.open_segment(sample)
         assert await catalog.open_segment(sample) == first
         found = await detail(catalog, first.recording_id)
@@ -117,7 +117,7 @@ class TestOpening:
         sample = opening(epoch=epoch)
         await catalog.open_segment(sample)
         with pytest.raises(StorageMisused, match="already used by another recording"):
-            await catalog.open_segment(dataclasses.replace(sample, record_identifier="OTHER"))
+            await catalog.open_segment(msgspec.structs.replace(sample, record_identifier="OTHER"))
         assert len(await catalog.list_recordings(RecordingFilter())) == 1
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestOpening:
     async def test_a_strange_identifier_is_recorded_and_found(
         self, catalog: Catalog, epoch: int, identifier: str
     ) -> None:
-        sample = dataclasses.replace(
+        sample = msgspec.structs.replace(
             with_facts(opening(epoch=epoch), call_uuid=identifier, dn=identifier, agent_id=identifier),
             record_identifier=identifier,
             parameters=((identifier, identifier),),
@@ -141,7 +141,7 @@ class TestOpening:
         (found,) = await catalog.list_recordings(RecordingFilter(record_identifier=identifier, dn=identifier))
         assert found.recording_id == opened.recording_id
         assert (
-            await catalog.open_segment(dataclasses.replace(opening(epoch=epoch), record_identifier=identifier))
+            await catalog.open_segment(msgspec.structs.replace(opening(epoch=epoch), record_identifier=identifier))
         ).continued
 
 
@@ -283,7 +283,7 @@ class TestDialogs:
             )
 
         unknown = DialogCheckpoint(epoch=epoch, dialog_id="d", segment_id=uuid4(), writer="w", snapshot=b"")
-        wrong = dataclasses.replace(checkpoint(1, b"wrong"), writer="not \ud800 text")
+        wrong = msgspec.structs.replace(checkpoint(1, b"wrong"), writer="not \ud800 text")
         writes = [checkpoint(number, b"first") for number in range(150)]
         writes += [unknown, wrong, *(checkpoint(number, b"%d" % number) for number in range(150))]
         outcomes = await asyncio.gather(*map(catalog.save_dialog, writes), return_exceptions=True)
@@ -313,7 +313,7 @@ class TestDialogs:
     ) -> None:
         sample = opening(epoch=epoch)
         await catalog.open_segment(sample)
-        await catalog.close_segment(dataclasses.replace(closing(sample), dialog_snapshot=b"with the 200 to BYE"))
+        await catalog.close_segment(msgspec.structs.replace(closing(sample), dialog_snapshot=b"with the 200 to BYE"))
         assert await catalog.load_dialogs() == []
         (kept,) = await catalog.load_dialogs(ended_within=timedelta(seconds=32))
         assert kept.snapshot == b"with the 200 to BYE"
@@ -396,7 +396,7 @@ class TestClosing:
         job = await catalog.claim_job("curator")
         assert job is not None
         assert await catalog.complete_job(job)
-        again = await catalog.close_segment(dataclasses.replace(closing(sample), cause="other", interrupted=True))
+        again = await catalog.close_segment(msgspec.structs.replace(closing(sample), cause="other", interrupted=True))
         assert (again.changed, again.open_segments) == (False, 0)
         assert await catalog.list_jobs() == []
         (segment,) = (await detail(catalog, opened.recording_id)).segments
@@ -431,18 +431,18 @@ class TestClosing:
 
     async def test_the_times_of_the_client_stand_beside_ours(self, catalog: Catalog, epoch: int) -> None:
         theirs = START - timedelta(days=365)
-        sample = dataclasses.replace(opening(epoch=epoch), parameters=(("dn", "1"), ("Date", theirs.isoformat())))
+        sample = msgspec.structs.replace(opening(epoch=epoch), parameters=(("dn", "1"), ("Date", theirs.isoformat())))
         opened = await catalog.open_segment(sample)
         (segment,) = (await detail(catalog, opened.recording_id)).segments
         assert (segment.opened_at, segment.client_opened_at, segment.client_closed_at) == (START, theirs, None)
         said = theirs + timedelta(seconds=59)
-        await catalog.close_segment(dataclasses.replace(closing(sample), client_closed_at=said))
+        await catalog.close_segment(msgspec.structs.replace(closing(sample), client_closed_at=said))
         (segment,) = (await detail(catalog, opened.recording_id)).segments
         assert (segment.closed_at, segment.client_closed_at) == (START + timedelta(seconds=60), said)
 
     async def test_a_header_field_that_a_profile_keeps_is_no_time(self, catalog: Catalog, epoch: int) -> None:
         kept = (("Date", "Tue, 15 Jan 2030 12:00:00 GMT"), ("Date", ""))
-        opened = await catalog.open_segment(dataclasses.replace(opening(epoch=epoch), parameters=kept))
+        opened = await catalog.open_segment(msgspec.structs.replace(opening(epoch=epoch), parameters=kept))
         (segment,) = (await detail(catalog, opened.recording_id)).segments
         assert (segment.client_opened_at, segment.client_closed_at) == (None, None)
 
@@ -453,7 +453,7 @@ class TestClosing:
 
 class TestDocuments:
     async def test_metadata_is_kept_or_only_its_digest(self, catalog: Catalog, catalog_dsn: str, epoch: int) -> None:
-        sample = dataclasses.replace(opening(epoch=epoch), door=Door.SIPREC)
+        sample = msgspec.structs.replace(opening(epoch=epoch), door=Door.SIPREC)
         await catalog.open_segment(sample)
         revision = MetadataRevision(
             epoch=epoch,
@@ -464,7 +464,7 @@ class TestDocuments:
         )
         await catalog.add_metadata(revision)
         await catalog.add_metadata(revision)
-        await catalog.add_metadata(dataclasses.replace(revision, body=b"secret", keep_body=False))
+        await catalog.add_metadata(msgspec.structs.replace(revision, body=b"secret", keep_body=False))
         stored = await rows(catalog_dsn, "SELECT body, sha256 FROM metadata_revisions ORDER BY id")
         assert [row["body"] for row in stored] == [b"<recording/>\x00\xff", None]
         assert len({row["sha256"] for row in stored}) == 2
@@ -473,7 +473,7 @@ class TestDocuments:
         self, catalog: Catalog, catalog_dsn: str, epoch: int
     ) -> None:
         metadata = OpeningMetadata(content_type="application/rs-metadata+xml", body=b"<recording/>\x00\xff")
-        sample = dataclasses.replace(opening(epoch=epoch), door=Door.SIPREC, metadata=metadata)
+        sample = msgspec.structs.replace(opening(epoch=epoch), door=Door.SIPREC, metadata=metadata)
         opened = await catalog.open_segment(sample)
         assert await catalog.open_segment(sample) == opened
         (document,) = await catalog.read_metadata(opened.recording_id)

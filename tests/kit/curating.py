@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from recorder.config import Settings, load_settings
 from recorder.curator.work import JOBS, NODE, JobHandler, Tools
@@ -53,7 +54,7 @@ class Curating:
         capture = CaptureFile(packets=packets, session=sample.segment_id.hex, opened_ms=after_s * 1000 - 100).write(
             folder
         )
-        sample = dataclasses.replace(sample, capture_path=str(capture), host=self.settings.node)
+        sample = msgspec.structs.replace(sample, capture_path=str(capture), host=self.settings.node)
         opened = await self.catalog.open_segment(sample)
         await self.catalog.close_segment(closing(sample))
         return opened

@@ -6,6 +6,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from recorder.pairing.candidates import candidacy, why_not
@@ -34,7 +35,7 @@ def facts(
         recording_id=uuid4(),
         record_identifier=UUID + suffix,
         door=Door.MSR,
-        call=dataclasses.replace(CALL, **call),
+        call=msgspec.structs.replace(CALL, **call),
         parameters=(),
         started_at=started,
         ended_at=None if length_s is None else started + timedelta(seconds=length_s),
@@ -57,7 +58,7 @@ class TestKeys:
     @pytest.mark.parametrize("missing", ["call_uuid", "record_dn", "sips_app_name"])
     def test_a_key_of_which_a_part_is_unknown_does_not_exist(self, missing: str) -> None:
         call: dict[str, str | None] = {missing: None}
-        recording = dataclasses.replace(facts(), call=dataclasses.replace(CALL, **call))
+        recording = dataclasses.replace(facts(), call=msgspec.structs.replace(CALL, **call))
         assert KeyKind.CALL not in {key.kind for key in keys_of(recording)}
 
     def test_parts_cannot_run_into_each_other(self) -> None:
