@@ -77,7 +77,7 @@ class Dispatcher:
                     self.run(event.dialog_id, self.setup.invite(event), request_id=event.request_id)
                 case AckReceived():
                     # Most ACKs change nothing, and every call has one: no task for them.
-                    if event.dialog_id in self._last or self.changes.awaits_ack(event.dialog_id):
+                    if self._under_way(event.dialog_id) or self.changes.awaits_ack(event.dialog_id):
                         self.run(event.dialog_id, self.changes.ack(event))
                 case ReinviteReceived():
                     self._tell_successors(event)
@@ -136,10 +136,15 @@ class Dispatcher:
                 never an answer.
 
         """
-        before = self._last.get(dialog_id)
+        before = self._under_way(dialog_id)
         task = self._group.create_task(self._after(before, flow, dialog_id, request_id))
         self._last[dialog_id] = task
         task.add_done_callback(lambda done: self._forget(dialog_id, done))
+
+    def _under_way(self, dialog_id: str) -> asyncio.Task[None] | None:
+        """Return the latest flow of a dialog that is not over; its end is known before the loop has told us of it."""
+        last = self._last.get(dialog_id)
+        return None if last is None or last.done() else last
 
     def run_later(self, delay_s: float, dialog_id: str, flow: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a flow of a dialog after a delay; forgotten when this process ends before."""

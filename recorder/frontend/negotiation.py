@@ -95,6 +95,13 @@ def _writers_codec(codec: OfferedCodec) -> Codec:
     return Codec(name=codec.name, clock_rate=codec.clock_rate, channels=codec.channels, fmtp=codec.fmtp)
 
 
+@lru_cache(maxsize=_CODECS_REMEMBERED)
+def _codec_facts(codec: Codec) -> Mapping[str, object]:
+    """Return a codec as the catalog keeps it; whoever gets it changes nothing in it."""
+    facts: dict[str, object] = msgspec.to_builtins(codec)
+    return facts
+
+
 def _reports(stream: StreamPlan, before: Reports | None, cname: str) -> Reports | None:
     """Return how receiver reports on a stream are sent; None where the client wants none."""
     if stream.rtcp_receivers_bps == 0:
@@ -137,7 +144,7 @@ def stream_openings(specs: Iterable[StreamSpec], who: Mapping[int, Mapping[str, 
             party=spec.party,
             label=spec.label,
             participant=who.get(spec.index),
-            payload_types={str(number): msgspec.to_builtins(codec) for number, codec in spec.payload_types.items()},
+            payload_types={str(number): _codec_facts(codec) for number, codec in spec.payload_types.items()},
             descriptor={
                 "port": spec.port,
                 "remote_host": spec.remote_host,
