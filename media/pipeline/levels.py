@@ -20,7 +20,7 @@ FULL_SCALE: Final = 32_124
 
 _FRAME_SECONDS: Final = 0.02
 _REFERENCE: Final = 32768.0
-_FRAMES: Final = 200
+_FRAMES: Final = 400
 """Frames that are looked up at once."""
 
 
@@ -90,7 +90,7 @@ class _Codes:
         # Some frames at a time: what numpy makes on the way stays in the cache.
         for first in range(0, len(energies), _FRAMES):
             own = found[first * self._lookups : (first + _FRAMES) * self._lookups]
-            squares = np.take(table, own, mode="clip").reshape(-1, self._lookups)
+            squares = table.take(own, mode="clip").reshape(-1, self._lookups)
             squares.sum(axis=1, dtype=np.int64, out=energies[first : first + _FRAMES])
         return energies
 

@@ -29,6 +29,6 @@ def keep_freed_memory() -> None:
 
 
 def settle() -> None:
-    """Take what is there now out of the sight of the collector: it lasts as long as the process. Once, when at work."""
+    """Take what is there now out of the sight of the collector: it lasts as long as the process. Once, when started."""
     gc.collect()
     gc.freeze()

@@ -165,8 +165,6 @@ class Finaliser:
             for capture in segment.captures
             if capture.path in places
         }
-        # Rendering makes its own file; the draft only reserves the name.
-        draft.path.unlink()
         options = msgspec.structs.replace(
             self._options, title=recording.record_identifier, comment=f"recording {recording.recording_id}"
         )

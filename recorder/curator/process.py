@@ -73,13 +73,13 @@ class _Process:
         settings = self._assignment.settings
         tools = Tools(catalog, settings, Depot(catalog, settings))
         async with catalog:
+            settle()
             self._loop.ready()
             async with asyncio.TaskGroup() as group:
                 node = self._assignment.settings.node
                 handlers = {kind.replace(NODE, node): make(tools) for kind, make in JOBS.items()}
                 tasks = [group.create_task(self._work(catalog, handlers))]
                 tasks += [group.create_task(self._keep_doing(chore, tools)) for chore in CHORES]
-                settle()
                 await self._loop.stopped.wait()
                 for task in tasks:
                     task.cancel()

@@ -59,7 +59,7 @@ def render_recording(
     store: FileStore,
     options: RenderOptions | None = None,
 ) -> Rendered:
-    """Render captures, each with the position of its session in `segments`, to a target that does not exist yet.
+    """Render captures, each with the position of its session in `segments`, to a target.
 
     Args:
         captures: those that there are.
