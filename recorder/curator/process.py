@@ -7,7 +7,6 @@ import ctypes
 import os
 import time
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -115,20 +114,8 @@ class _Process:
                     self._loop.drained()
                     return
             elif job is None:
-                await self._wait(catalog)
-
-    async def _wait(self, catalog: Catalog) -> None:
-        """Wait for a job, for the time to look anyway, or for the order to drain."""
-        waits = [
-            asyncio.ensure_future(catalog.wait_for_job(_POLL_S)),
-            asyncio.ensure_future(self._loop.draining.wait()),
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        for wait in waits:
-            with suppress(asyncio.CancelledError):
-                await wait
+                # Until there is a job, it is time to look anyway, or the order to drain has come.
+                await first_of(catalog.wait_for_job(_POLL_S), self._loop.draining.wait())
 
     async def _do(self, catalog: Catalog, handle: JobHandler, job: ClaimedJob) -> None:
         try:
@@ -149,6 +136,17 @@ class _Process:
             fate = await catalog.fail_job(job, f"{type(error).__name__}: {error}")
             _log.warning("job given back", job=job.job_id, fate=fate.value)
         self._loop.state("running", finished=self._finished, failed=self._failed)
+
+
+async def first_of(*waits: Awaitable[object]) -> None:
+    """Wait until one of several has ended, and see to the end of the others; whoever is cancelled meanwhile, is."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def while_claimed(work: Awaitable[None], claim: Awaitable[None]) -> bool:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from recorder.curator.process import keep_claim, while_claimed
+from recorder.curator.process import first_of, keep_claim, while_claimed
 from storage.catalog import Catalog
 from storage.catalog.records import ClaimedJob
 from storage.errors import CatalogUnreachable
@@ -77,3 +77,23 @@ async def test_work_that_ends_ends_its_claim_and_its_errors_are_told() -> None:
         assert kept.is_set()
         with pytest.raises(ValueError, match="no such thing"):
             await while_claimed(fail(), keep())
+
+
+async def test_who_is_cancelled_while_the_other_waits_come_to_their_end_is_cancelled() -> None:
+    """A curator that is told to stop in that moment must not go on for ever."""
+    ending, end = asyncio.Event(), asyncio.Event()
+
+    async def ends_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await end.wait()
+
+    waiting = asyncio.ensure_future(first_of(asyncio.sleep(0), ends_slowly()))
+    async with asyncio.timeout(30):
+        await ending.wait()
+        waiting.cancel()
+        end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
