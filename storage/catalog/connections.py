@@ -1,12 +1,13 @@
 """Connections at hand: taken out of the driver's pool once, and kept for the next statement unless something is wrong.
 
 The driver's pool makes connections, bounds their number and closes them. To give one back to it costs a task, a shield
-and a time limit for each statement; to put it here costs nothing. No SQL here.
+and a time limit for each statement; to put it here, or to hand it to whoever waits, costs nothing. No SQL here.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -44,35 +45,94 @@ class Connections:
         """With the generation that each is of."""
         self._generation = 0
         """Rises when all that there are must not be used again."""
-        self._waiting = 0
-        """Callers that the pool has to serve."""
+        self._taken = 0
+        """Connections that the pool has given us, is about to give, or has not got back yet."""
+        self._waiting: deque[asyncio.Future[Pooled | None]] = deque()
+        """Callers for whom the pool has none; they get one that is free, or None to look again."""
         self._closing = False
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def acquire(self) -> Pooled:
         """Lend a connection; errors of the driver. Obligation: `release`, or `let_go`."""
-        while self._idle:
-            connection = self._idle.pop()
-            if _is_open(connection):
-                self._lent[connection] = self._generation
-                return connection
-            await self._pool.release(connection)
-        generation = self._generation
-        self._waiting += 1
-        try:
-            connection = await self._pool.acquire()
-        finally:
-            self._waiting -= 1
-        self._lent[connection] = generation
-        return connection
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if _is_open(connection):
+                    self._lent[connection] = self._generation
+                    return connection
+                await self._give_back(connection)
+            if self._closing or self._taken < self._pool.get_max_size():
+                return await self._take()
+            handed = await self._next_free()
+            if handed is not None:
+                return handed
 
     async def release(self, connection: Pooled) -> None:
         """Take a connection back whose statement has come to its end."""
         current = self._lent.pop(connection) == self._generation
-        if current and not self._waiting and not self._closing:
-            self._idle.append(connection)
+        if current and not self._closing and _is_open(connection):
+            self._put(connection)
         else:
-            await self._pool.release(connection)
+            await self._give_back(connection)
+
+    def _put(self, connection: Pooled) -> None:
+        """Hand a connection that is as good as new to the one who has waited longest, or keep it at hand."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._lent[connection] = self._generation
+                waiter.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    async def _take(self) -> Pooled:
+        """Get a connection from the pool, which has one, or room for one."""
+        generation = self._generation
+        self._taken += 1
+        try:
+            connection = await self._pool.acquire()
+        except BaseException:
+            self._one_less()
+            raise
+        self._lent[connection] = generation
+        return connection
+
+    async def _give_back(self, connection: Pooled, *, limit_s: float | None = None) -> None:
+        """Return a connection to the pool, which closes it or lends it again."""
+        try:
+            await self._pool.release(connection, timeout=limit_s)
+        finally:
+            self._one_less()
+
+    def _one_less(self) -> None:
+        self._taken -= 1
+        self._let_look()
+
+    def _let_look(self, *, everybody: bool = False) -> None:
+        """Let whoever has waited longest look again, or everybody."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                if not everybody:
+                    return
+
+    async def _next_free(self) -> Pooled | None:
+        """Wait for a connection that another caller releases; None: there may be room in the pool."""
+        waiter: asyncio.Future[Pooled | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                # It came in the same instant: the next one gets it.
+                connection = waiter.result()
+                if connection is None:
+                    self._let_look()
+                else:
+                    del self._lent[connection]
+                    self._put(connection)
+            raise
 
     def let_go(self, connection: Pooled) -> None:
         """Take a connection back whose statement is under way, and that nobody waits for any more.
@@ -87,7 +147,7 @@ class Connections:
 
     async def _cancel(self, connection: Pooled) -> None:
         with suppress(Exception):
-            await self._pool.release(connection, timeout=_LET_GO_S)
+            await self._give_back(connection, limit_s=_LET_GO_S)
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Pooled]:
@@ -112,17 +172,19 @@ class Connections:
     async def close(self) -> None:
         """Close all connections once their statements have ended; errors of the driver."""
         self._closing = True
+        self._let_look(everybody=True)
         await self._empty()
         await self._pool.close()
 
     def terminate(self) -> None:
         """Close all connections now."""
         self._closing = True
+        self._let_look(everybody=True)
         self._pool.terminate()
 
     async def _empty(self) -> None:
         while self._idle:
-            await self._pool.release(self._idle.pop())
+            await self._give_back(self._idle.pop())
 
 
 def _is_open(connection: Pooled) -> bool:

@@ -53,6 +53,76 @@ async def test_a_caller_that_waits_gets_the_next_that_is_free(connections: Conne
         assert await pid_of(connections)
 
 
+async def test_one_that_is_free_goes_to_whoever_has_waited_longest(connections: Connections) -> None:
+    lent = [await connections.acquire() for _ in range(_MOST)]
+    waiting = [asyncio.ensure_future(connections.acquire()) for _ in range(_MOST)]
+    await asyncio.sleep(0)
+    for connection in lent:
+        await connections.release(connection)
+    async with asyncio.timeout(60):
+        handed = await asyncio.gather(*waiting)
+    # The very same: the driver's pool would have wrapped them anew.
+    assert all(one is other for one, other in zip(handed, lent, strict=True))
+    for connection in handed:
+        await connections.release(connection)
+
+
+async def test_a_caller_that_gives_up_in_the_instant_of_its_turn_keeps_no_connection(connections: Connections) -> None:
+    lent = [await connections.acquire() for _ in range(_MOST)]
+    first, second = (asyncio.ensure_future(connections.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    await connections.release(lent[0])
+    first.cancel()
+    async with asyncio.timeout(60):
+        assert await second is lent[0]
+    assert first.cancelled()
+    for connection in lent:
+        await connections.release(connection)
+
+
+async def test_a_caller_that_gives_up_earlier_is_passed_over(connections: Connections) -> None:
+    lent = [await connections.acquire() for _ in range(_MOST)]
+    first, second = (asyncio.ensure_future(connections.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await connections.release(lent[0])
+    async with asyncio.timeout(60):
+        assert await second is lent[0]
+    for connection in lent:
+        await connections.release(connection)
+
+
+async def test_whoever_waits_gets_another_one_when_a_connection_is_lost(
+    catalog_dsn: str, connections: Connections
+) -> None:
+    lent = [await connections.acquire() for _ in range(_MOST)]
+    waiting = asyncio.ensure_future(pid_of(connections))
+    closed = asyncio.Event()
+    lent[0].add_termination_listener(lambda _: closed.set())
+    lost = await lent[0].fetchval(_PID)
+    await rows(catalog_dsn, "SELECT pg_terminate_backend($1)", lost)
+    async with asyncio.timeout(60):
+        await closed.wait()
+        await connections.release(lent[0])
+        assert await waiting != lost
+    for connection in lent[1:]:
+        await connections.release(connection)
+
+
+async def test_whoever_waits_is_told_when_all_are_closed(catalog_dsn: str) -> None:
+    connections = Connections(await asyncpg.create_pool(catalog_dsn, min_size=0, max_size=_MOST))
+    lent = [await connections.acquire() for _ in range(_MOST)]
+    waiting = asyncio.ensure_future(connections.acquire())
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(connections.close())
+    async with asyncio.timeout(60):
+        with pytest.raises(asyncpg.InterfaceError):
+            await waiting
+        for connection in lent:
+            await connections.release(connection)
+        await closing
+
+
 async def test_a_connection_that_the_server_has_closed_is_replaced(catalog_dsn: str, connections: Connections) -> None:
     connection = await connections.acquire()
     before = await connection.fetchval(_PID)
