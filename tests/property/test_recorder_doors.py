@@ -5,7 +5,6 @@ The corpora are `tests/corpus/request-uri` and `tests/corpus/vendor`.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +61,7 @@ def handle(request: Request | None) -> None:
 def kept(found: RecordingRequest) -> None:
     """What goes into the catalog can be written there."""
     assert found.record_identifier
-    told = [dataclasses.asdict(found.call), found.parameters, found.participants, found.warnings]
+    told = [msgspec.structs.asdict(found.call), found.parameters, found.participants, found.warnings]
     msgspec.json.encode([found.record_identifier, *told])
 
 
