@@ -72,6 +72,10 @@ class PacketBatch:
     """What holds the packets: those of one block back to back."""
     offsets: NDArray[np.int64]
     """Start of each packet in `data`."""
+    places: NDArray[np.int64]
+    """Of each block in the file."""
+    headers: NDArray[np.void]
+    """dtype `BLOCK`, one per block."""
 
     def packet(self, position: int) -> bytes:
         """Return one packet as bytes; for tests and tools, not for bulk work."""
@@ -90,6 +94,8 @@ class Capture:
         self.session: model.Session
         self.events: list[model.Event | model.UnknownEvent] = []
         """In file order."""
+        self.event_places: list[int] = []
+        """Of each event in the file: it applies to the blocks behind it."""
         self.end: model.End | None = None
         """None while the capture is running and when it was torn."""
         self.packet_count = 0
@@ -131,14 +137,15 @@ class Capture:
         if self._whole is not None:
             for offsets, lengths in groups:
                 end = offsets[-1] + BLOCK_HEADER.size + lengths[-1]
-                yield _batch(self._whole[offsets[0] : end], np.array(offsets, np.int64) - offsets[0])
+                places = np.array(offsets, np.int64)
+                yield _batch(self._whole[offsets[0] : end], places - offsets[0], places)
             return
         with _open(self.path) as file:
             for offsets, lengths in groups:
                 pieces = [self._read(file, offset, size) for offset, size in _spans(offsets, lengths)]
                 raw = b"".join(pieces) if len(pieces) > 1 else pieces[0]
                 sizes = np.array(lengths, np.int64) + BLOCK_HEADER.size
-                yield _batch(memoryview(raw), np.cumsum(sizes) - sizes)
+                yield _batch(memoryview(raw), np.cumsum(sizes) - sizes, np.array(offsets, np.int64))
 
     def _read(self, file: BinaryIO, offset: int, size: int) -> bytes:
         file.seek(offset)
@@ -221,6 +228,7 @@ class Capture:
                 self.session = model.decode_session(body.tobytes())
             elif kind == BlockType.EVENT:
                 self.events.append(model.decode_event(body.tobytes()))
+                self.event_places.append(self.valid_bytes)
             elif kind == BlockType.END:
                 self.end = model.decode_end(body.tobytes())
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -378,8 +386,8 @@ def _spans(offsets: array[int], lengths: array[int]) -> Iterator[tuple[int, int]
     yield start, end - start
 
 
-def _batch(view: memoryview, starts: NDArray[np.int64]) -> PacketBatch:
-    """Return the packets of the blocks that start at some places of a view, in their order."""
+def _batch(view: memoryview, starts: NDArray[np.int64], places: NDArray[np.int64]) -> PacketBatch:
+    """Return the packets of the blocks that start so far into a view, and there in the file, in their order."""
     data = np.frombuffer(view, np.uint8)
     headers = data[starts[:, None] + np.arange(BLOCK_HEADER.size)].view(BLOCK)[:, 0]
     counts = headers["count"].astype(np.int64)
@@ -392,4 +400,5 @@ def _batch(view: memoryview, starts: NDArray[np.int64]) -> PacketBatch:
     np.cumsum(records["length"], dtype=np.int64, out=offsets[1:])
     # The packets of a block lie back to back behind its index.
     firsts = offsets[np.cumsum(counts) - counts]
-    return PacketBatch(records, data, offsets[:-1] + np.repeat(first + sizes - firsts, counts))
+    offsets = offsets[:-1] + np.repeat(first + sizes - firsts, counts)
+    return PacketBatch(records, data, offsets, places, headers)

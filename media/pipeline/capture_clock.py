@@ -7,11 +7,15 @@ event tells it), arrival times before and after do not compare; here both are co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from media.container import Capture, Clock, Event, UnknownEvent
+from media.container import Capture, Clock, Event, PacketBatch, UnknownEvent
+
+_TAKEN_NS: Final = 1_000_000_000
+"""So long after a step was told no packet waits any more that came before it."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,19 @@ class _Progress:
     """Uncorrected arrival of the latest packet; 0 before the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    event: Clock
+    place: int
+    """In the file."""
+    before_ns: int
+    """All steps before this one."""
+
+    @property
+    def after_ns(self) -> int:
+        return self.before_ns + self.event.step_ns
+
+
 class CaptureClock:
     """Takes clock steps out of the times of one capture. Feed the packets in file order, from the first one.
 
@@ -33,38 +50,63 @@ class CaptureClock:
     """
 
     def __init__(self, capture: Capture) -> None:
-        self._steps = [event for event in capture.events if isinstance(event, Clock)]
+        self._steps: list[_Step] = []
+        for event, place in zip(capture.events, capture.event_places, strict=True):
+            if isinstance(event, Clock):
+                self._steps.append(_Step(event, place, self._steps[-1].after_ns if self._steps else 0))
         self._opened_ns = capture.session.wall_ns
         self._progress: dict[int, _Progress] = {}
 
-    def arrivals(self, streams: NDArray[np.integer], arrival_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    def arrivals(self, batch: PacketBatch) -> NDArray[np.int64]:
         """Return corrected arrival times, shape (n,), of the next packets in file order."""
+        arrival_ns = batch.records["arrival_ns"].astype(np.int64)
         if not self._steps:
             return arrival_ns
+        counts = batch.headers["count"].astype(np.int64)
+        places, written_ns = np.repeat(batch.places, counts), np.repeat(batch.headers["written"], counts)
+        for step in self._steps:
+            written_ns[places > step.place] -= step.event.step_ns
         corrected = arrival_ns.copy()
-        for stream in np.unique(streams).tolist():
-            own = np.flatnonzero(streams == stream)
-            corrected[own] -= self._offsets(self._progress.setdefault(stream, _Progress()), arrival_ns[own])
+        for stream in np.unique(batch.records["stream"]).tolist():
+            own = np.flatnonzero(batch.records["stream"] == stream)
+            progress = self._progress.setdefault(stream, _Progress())
+            corrected[own] -= self._offsets(progress, arrival_ns[own], places[own], written_ns[own])
         return corrected
 
-    def _offsets(self, progress: _Progress, arrival_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the sum of the steps before each packet of one stream."""
-        offsets = np.full(len(arrival_ns), sum(step.step_ns for step in self._steps[: progress.steps]), np.int64)
+    def _offsets(
+        self,
+        progress: _Progress,
+        arrival_ns: NDArray[np.int64],
+        places: NDArray[np.int64],
+        written_ns: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Return the sum of the steps before each packet of one stream; `written_ns` of its block is corrected."""
+        offsets = np.full(len(arrival_ns), self._steps[progress.steps - 1].after_ns if progress.steps else 0, np.int64)
         changes = np.diff(arrival_ns, prepend=progress.latest_ns or self._opened_ns)
-        start = 0
+        start, fallen = 0, 0
         for step in self._steps[progress.steps :]:
-            # A step is noticed at the visit after it, so half of it is the surest threshold. Back in time, the same
-            # hour comes twice: the fall between two packets tells, or that the old clock cannot have come so far.
-            after = arrival_ns >= step.at_ns - step.step_ns // 2
-            if step.step_ns < 0:
-                after = (changes <= step.step_ns // 2) | (arrival_ns > step.at_ns - step.step_ns)
+            at_ns, step_ns = step.event.at_ns, step.event.step_ns
+            # Told before the block was written. What it holds may have come before and waited, but not for long.
+            told = places > step.place
+            after = told & (written_ns - (at_ns - step.after_ns) >= _TAKEN_NS)
+            if step_ns > 0:
+                # A step is noticed soon after it, so half of it is the surest threshold.
+                after |= arrival_ns >= at_ns - step_ns // 2
+            else:
+                # The same time comes twice: the fall between two packets tells, or that the old clock cannot have come
+                # so far. Where a stream was silent meanwhile, the old clock is ahead of the block that it is in.
+                fell = changes <= step_ns // 2
+                fell[:fallen] = False  # it was that of an earlier step
+                after |= fell | (arrival_ns > at_ns - step_ns)
+                if not fell.any() and -step_ns >= _TAKEN_NS:
+                    after |= told & (arrival_ns - step.after_ns <= written_ns)
             after[:start] = False
             if not after.any():
                 break
             start = int(after.argmax())
-            offsets[start:] += step.step_ns
+            offsets[start:] = step.after_ns
             progress.steps += 1
-            start += 1
+            fallen = start + 1
         progress.latest_ns = int(arrival_ns[-1])
         return offsets
 

@@ -78,7 +78,7 @@ class Intake:
         records = batch.records
         headers = parse_headers(batch.data, batch.offsets, records["length"])
         streams = records["stream"].astype(np.int64)
-        arrivals = clock.arrivals(streams, records["arrival_ns"].astype(np.int64))
+        arrivals = clock.arrivals(batch)
         rows = self._table.rows_of(capture, streams, arrivals)
         offsets = batch.offsets
         usable = headers["valid"] & (rows != UNKNOWN)

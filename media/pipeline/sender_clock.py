@@ -53,9 +53,8 @@ def read_sender_clocks(captures: Iterable[Capture]) -> SenderClocks:
     for capture in captures:
         clock = CaptureClock(capture)
         for batch in capture.rtcp():
-            streams = batch.records["stream"].astype("int64")
-            arrivals = clock.arrivals(streams, batch.records["arrival_ns"].astype("int64"))
-            for position, (stream, arrival_ns) in enumerate(zip(streams.tolist(), arrivals.tolist(), strict=True)):
+            streams, arrivals = batch.records["stream"].tolist(), clock.arrivals(batch).tolist()
+            for position, (stream, arrival_ns) in enumerate(zip(streams, arrivals, strict=True)):
                 _read(clocks, stream, arrival_ns, batch.packet(position))
     return clocks
 

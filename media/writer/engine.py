@@ -148,6 +148,7 @@ class Engine:
         """Make the visit whose turn it is; say whether there was one."""
         self._progress += 1
         now = self._clock()
+        self._tell_clock_step()
         if not self.failed:
             self._reading.reporter.turn(now, self._wall_ns())
         turn = None if self.failed else self._source.due(now)
@@ -174,7 +175,6 @@ class Engine:
         if now - self._started > self._config.recovery_s:
             self._source.forget_saved()
         self._store.measure()
-        self._tell_clock_step()
         return Heartbeat(
             writer=self._config.writer,
             progress=self._progress,
@@ -201,6 +201,7 @@ class Engine:
 
     def handle(self, command: Command, answer: Answer) -> None:
         """Carry out a command; `answer` is called once, now or when a sync has finished."""
+        self._tell_clock_step()
         try:
             self._fence(command.epoch)
             match command:
@@ -420,10 +421,12 @@ class Engine:
             self._fail(f"{self._config.capture_dir}: {outcome.strerror}")
 
     def _tell_clock_step(self) -> None:
+        """Look for one; before anything in a capture gets a time: it would be taken for one before the step."""
         step = self._clock_watch.step_ns()
         if not step or self.failed:
             return
         _log.warning("wall clock stepped", extra={"writer": self._config.writer, "step_ns": step})
+        self._table.clock_stepped(step)
         for session in self._roster.by_name.values():
             session.file.event(model.Clock(at_ns=self._wall_ns(), step_ns=step))
 

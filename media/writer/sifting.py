@@ -176,7 +176,8 @@ class Sifter:
         if acceptance is None:
             self._tell_foreign(session, stream, address, stranger.first_ns)
             return _NOTHING
-        accepted = members[arrivals >= acceptance.from_ns]
+        # From a packet on, not from a time on: the wall clock may have been set back between two of them.
+        accepted = members[int(np.argmax(arrivals >= acceptance.from_ns)) :]
         self._accept(session, stream, address, acceptance)
         batch.marks[accepted] = batch.marks[accepted] & ~_SOURCE_BITS | table.mark[row]
         return accepted

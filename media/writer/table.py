@@ -53,6 +53,10 @@ class PortTable:
         self.first_arrival_ns = np.zeros(rows, np.int64)
         self.last_arrival_ns = np.zeros(rows, np.int64)
 
+    def clock_stepped(self, step_ns: int) -> None:
+        """Let the latest arrivals be what the wall clock would show for them now: silences are counted from them."""
+        self.last_arrival_ns[self.last_arrival_ns > 0] += step_ns
+
     def clear(self, row: int, *, session: int, stream: int) -> None:
         """Begin or end the use of a port: counters at 0, no source, no SSRC."""
         for column in (

@@ -264,6 +264,20 @@ async def _fail_syncs(target: Target, rng: random.Random) -> None:
     assert b"ptrace" not in said, f"strace may not trace here: {said.decode()}"
 
 
+async def _step_clock(_: Target, rng: random.Random) -> None:
+    """Set the clock of this machine, for everybody on it, and after a while set it back by as much."""
+    step_s = rng.choice((-1, 1)) * rng.uniform(0.5, 5.0)
+    _move_clock(step_s)
+    try:
+        await asyncio.sleep(rng.uniform(1.0, 4.0))
+    finally:
+        _move_clock(-step_s)
+
+
+def _move_clock(step_s: float) -> None:
+    time.clock_settime_ns(time.CLOCK_REALTIME, time.time_ns() + int(step_s * 1e9))
+
+
 async def _drain_writer(target: Target, rng: random.Random) -> None:
     writers = [one["name"] for one in await asyncio.to_thread(target.processes) if one["role"] == "writer"]
     writer = rng.choice(writers)
@@ -306,8 +320,10 @@ ASKED_FAULTS: Final = {
     fault.name: fault
     for fault in (
         Fault("writer-sync-fails", _fail_syncs, cost=_MOVED),
+        Fault("clock-step", _step_clock),
         Fault("postgresql-away-10s", _freeze_postgres(10, 10)),
         Fault("postgresql-away-60s", _freeze_postgres(60, 60)),
     )
 }
-"""Long ones, and one that needs strace: these strike only when they are asked for."""
+"""Long ones, one that needs strace, and one that sets the clock of the whole machine: these strike only when they are
+asked for."""

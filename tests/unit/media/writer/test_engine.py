@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from media.container import Clock, Late, read_capture
+from media.container import Clock, Late, Streams, read_capture
 from media.writer import syncing
 from media.writer.config import PortPair, WriterConfig
 from media.writer.engine import Engine
@@ -186,6 +187,30 @@ def test_a_step_of_the_wall_clock_is_told_in_every_capture(bench: Bench) -> None
     assert isinstance(bench.close(session), SessionClosed)
     steps = [event for event in read_capture(Path(reply.capture_path)).events if isinstance(event, Clock)]
     assert [event.step_ns for event in steps] == [3_600_000_000_000]
+
+
+def test_a_step_is_told_before_anything_that_has_its_time_from_the_clock_after_it(bench: Bench) -> None:
+    """Else a pause that began a moment after the step is put where no step has been."""
+    session = name()
+    reply = opened(bench.open(session))
+    bench.clocks.advance(1)
+    bench.clocks.wall -= 3_600_000_000_000
+    assert isinstance(bench.modify(session, msgspec.structs.replace(SPEC, recording=False)), SessionModified)
+    bench.clocks.wall += 1_800_000_000_000
+    assert bench.engine.visit()
+    assert isinstance(bench.close(session), SessionClosed)
+    events = read_capture(Path(reply.capture_path)).events
+    found = [event.step_ns if isinstance(event, Clock) else type(event) for event in events]
+    assert found == [-3_600_000_000_000, Streams, 1_800_000_000_000]
+
+
+def test_a_session_that_is_opened_after_a_step_knows_of_none(bench: Bench) -> None:
+    opened(bench.open(name()))
+    bench.clocks.wall += 3_600_000_000_000
+    reply = opened(bench.open(name()))
+    bench.engine.flush()
+    assert bench.engine.visit()
+    assert not [one for one in read_capture(Path(reply.capture_path)).events if isinstance(one, Clock)]
 
 
 def test_a_late_visit_is_told_in_the_captures_of_its_group(bench: Bench) -> None:

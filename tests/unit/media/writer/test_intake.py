@@ -220,6 +220,26 @@ def test_a_switch_after_silence_takes_only_what_came_after_it(bench: Bench) -> N
     assert bench.records()[-1][3] == 2
 
 
+def test_a_source_that_is_accepted_while_the_clock_is_set_back_loses_nothing(bench: Bench) -> None:
+    """Its first visit holds times before the step and after it."""
+    bench.take([Received(rtp(1), at_ms=0), Received(rtp(2), at_ms=-5000), Received(rtp(3), at_ms=-4980)])
+    bench.take([Received(rtp(4), at_ms=-4960)])
+    assert [at for at, *_ in bench.records()] == [0, -5000, -4980, -4960]
+    assert bench.table.foreign[0] == 0
+
+
+def test_silence_is_measured_across_a_step_of_the_clock(bench: Bench) -> None:
+    """Else a stranger is let in by a step forward, and a source that has moved kept out by a step back."""
+    hour_ms = 3_600_000
+    bench.take([Received(rtp(1), at_ms=0)])
+    bench.table.clock_stepped(hour_ms * MS)
+    bench.take([Received(rtp(2), port=4444, at_ms=hour_ms + 20)])
+    assert bench.table.foreign[0] == 1
+    bench.table.clock_stepped(-2 * hour_ms * MS)
+    bench.take([Received(rtp(3), port=4444, at_ms=-hour_ms + 220)])
+    assert [(at, source) for at, _, _, source, _ in bench.records()] == [(0, 1), (-hour_ms + 220, 2)]
+
+
 def test_a_new_ssrc_is_a_new_source_and_never_dropped(bench: Bench) -> None:
     """R3: SSRC change mid-stream = new source, never dropped."""
     bench.take([Received(rtp(1, ssrc=1)), Received(rtp(2, ssrc=1)), Received(rtp(90, ssrc=2))])
