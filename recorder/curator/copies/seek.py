@@ -20,8 +20,8 @@ from storage.catalog.copy_records import DueRecording, Partner, RecordingFacts
 
 _log = structlog.get_logger()
 
-_BATCH: Final = 50
-"""Recordings that are looked at together."""
+_BATCH: Final = 20
+"""Recordings that are looked at together: what is written to them meanwhile waits for all of them."""
 _PARTNERS: Final = 50
 """Recordings with a common key that are looked at, nearest in time first; a call has two or three."""
 
