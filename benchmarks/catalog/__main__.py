@@ -93,6 +93,7 @@ async def measure(dsn: str, rows: int, pages: int) -> int:
     missed = 0
     async with await Catalog.connect(dsn, max_size=1, timeout_s=60.0, for_people=True) as catalog:
         print(f"\n{'filter':32} {'rows':>5} {'p50 ms':>8} {'p95 ms':>8} {'max ms':>8}")
+        together: list[float] = []
         for name, make in filters(rows).items():
             choice = random.Random(name)
             times, found = [], 0
@@ -102,6 +103,8 @@ async def measure(dsn: str, rows: int, pages: int) -> int:
                 found += len(await catalog.list_recordings(wanted))
                 times.append((time.perf_counter() - before) * 1000)
             missed += _line(name, times, f"{found / pages:.0f}")
+            together += times
+        _line("all of them together", together, "")
         print("\nreports")
         last, end = date(2026, 11, 30), date(2026, 12, 1)
         for name, ask in {

@@ -66,6 +66,9 @@ from storage.errors import StorageMisused
 _FOR_PEOPLE: Final = {
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
+    # What is searched is in memory, or on a disk without arms: else a page is looked for row by row where an index of
+    # terms would tell.
+    "random_page_cost": "1.1",
     # A page of a search is looked up in a few milliseconds; starting workers for it takes ten times as long.
     "max_parallel_workers_per_gather": "0",
 }

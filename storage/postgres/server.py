@@ -25,6 +25,7 @@ import asyncpg
 
 from storage.errors import EmbeddedPostgresFailed
 from storage.postgres.account import Account, capabilities_needed, choose_account
+from storage.postgres.memory import memory_bytes, shared_buffers_mb
 from storage.postgres.sockets import make_socket_directory, remove_socket_directory
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ SUPERUSER: Final = "tandem"
 CLUSTER_SETTINGS: Final = {
     # Written to postgresql.conf when the cluster is made; an administrator may change them there. What makes commits
     # durable (fsync, full_page_writes, synchronous_commit) is on by default and stays so.
-    "shared_buffers": "128MB",
     "max_connections": "64",
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",
@@ -157,7 +157,8 @@ class EmbeddedPostgres:
                 os.chown(making, account.uid, account.gid)
         except OSError as error:
             raise EmbeddedPostgresFailed(f"cannot create {making}: {error.strerror}") from error
-        settings = [f"--set={name}={value}" for name, value in CLUSTER_SETTINGS.items()]
+        buffers = {"shared_buffers": f"{shared_buffers_mb(memory_bytes())}MB"}
+        settings = [f"--set={name}={value}" for name, value in {**CLUSTER_SETTINGS, **buffers}.items()]
         # The built-in C.UTF-8 needs no locale of the host, so text sorts the same everywhere.
         locale = ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         process = await asyncio.create_subprocess_exec(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
-from storage.catalog.records import RecordingState, StreamOpening, StreamsChange
+from storage.catalog.records import Door, RecordingState, StreamOpening, StreamsChange
 from storage.catalog.search import _windows
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext, recordings_app
@@ -89,6 +89,10 @@ async def searched(catalog: Catalog) -> Catalog:
         ({"agent": "1001", "started_to": START}, ["A"]),
         ({"agent": "1001", "limit": 1}, ["C"]),
         ({"agent": "1001", "record_identifier": "A"}, ["A"]),
+        ({"agent": "1001", "door": Door.MSR}, ["C", "A"]),
+        ({"agent": "1001", "door": Door.SIPREC}, []),
+        ({"agent": "1001", "where": (("x-case", "4711"),), "door": Door.MSR}, ["A"]),
+        ({"agent": "1001", "where": (("x-case", "4711"),), "door": Door.SIPREC}, []),
         ({"agent": "nobody"}, []),
     ],
 )
@@ -208,24 +212,31 @@ async def test_many_that_index_at_once_lose_nothing(catalog: Catalog) -> None:
     assert len(await found(catalog, agent="1")) == 40
 
 
-def month(year: int, number: int) -> datetime:
-    return datetime(year, number, 1, tzinfo=UTC)
+def day(year: int, month: int, number: int = 1, hour: int = 0) -> datetime:
+    return datetime(year, month, number, hour, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("oldest", "newest", "windows"),
+    ("oldest", "newest", "bounds"),
     [
-        ((2026, 11, 22), (2026, 11, 22), [((2026, 11), (2026, 12))]),
-        ((2026, 10, 31), (2026, 12, 1), [((2026, 12), (2027, 1)), ((2026, 10), (2026, 12))]),
-        ((2025, 1, 1), (2025, 12, 31), [((2025, 12), (2026, 1)), ((2025, 10), (2025, 12)), ((2025, 6), (2025, 10)),
-                                         ((2025, 1), (2025, 6))]),
+        # Bounds of the windows, the newest first.
+        (day(2026, 11, 22), day(2026, 11, 22), [(2026, 12), (2026, 11, 21)]),
+        (day(2026, 11, 21), day(2026, 11, 22), [(2026, 12), (2026, 11, 21)]),
+        (day(2026, 11, 2), day(2026, 11, 22, 6), [(2026, 12), (2026, 11, 21, 6), (2026, 11, 14, 6), (2026, 11)]),
+        (day(2026, 10, 31), day(2026, 12, 1), [(2027, 1), (2026, 11, 30), (2026, 11, 23), (2026, 11), (2026, 10)]),
+        (day(2026, 9, 30), day(2026, 11, 9), [(2026, 12), (2026, 11, 8), (2026, 11), (2026, 10), (2026, 9)]),
+        (day(2025, 1), day(2025, 12, 31), [(2026, 1), (2025, 12, 30), (2025, 12, 23), (2025, 12), (2025, 10), (2025, 6),
+                                           (2025, 1)]),
     ],
 )  # fmt: skip
-def test_windows_grow_and_leave_nothing_out(
-    oldest: tuple[int, int, int], newest: tuple[int, int, int], windows: list[tuple[tuple[int, int], tuple[int, int]]]
-) -> None:
-    made = list(_windows(datetime(*oldest, tzinfo=UTC), datetime(*newest, tzinfo=UTC)))
-    assert made == [(month(*begin), month(*end)) for begin, end in windows]
+def test_windows_grow_and_leave_nothing_out(oldest: datetime, newest: datetime, bounds: list[tuple[int, ...]]) -> None:
+    expected = [day(*bound) for bound in bounds]
+    assert list(_windows(oldest, newest)) == list(zip(expected[1:], expected, strict=False))
+
+
+def test_without_first_looks_windows_are_whole_months() -> None:
+    found = list(_windows(day(2026, 9, 30), day(2026, 11, 22), ()))
+    assert found == [(day(2026, 11), day(2026, 12)), (day(2026, 9), day(2026, 11))]
 
 
 class TestDesk:
