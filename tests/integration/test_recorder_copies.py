@@ -17,7 +17,7 @@ import pytest
 from media.pipeline.codec import Law
 from media.pipeline.codec.g711 import compress, expand
 from tests.kit.call import Call
-from tests.kit.copies import call_uuid, copy_of_call, decided, group_of, master_of, pair_of
+from tests.kit.copies import call_uuid, copy_of_call, decided, looked_at, master_of, pair_of
 from tests.kit.heard import assert_bit_exact
 from tests.kit.rtp_source import FRAME_S, frames_of, frames_of_audio
 from tests.kit.running import FINISHED_LIMIT_S, RunningRecorder, eventually
@@ -344,15 +344,14 @@ def _settled(recorder: RunningRecorder, one: Call, other: Call) -> str:
     """Return what became of a pair once nothing about it is under way."""
 
     def probe() -> str | None:
-        if recorder.admin("jobs", "list"):
+        # First, whether they were looked at: from then on a pair of them is there.
+        if not looked_at(recorder, one.identifier, other.identifier) or recorder.admin("jobs", "list"):
             return None
         pair = pair_of(recorder, one.identifier, other.identifier)
         if pair is None:
             return "never paired"
         return None if pair["state"] == "candidate" else str(pair["state"])
 
-    # Candidates are looked for within a second or two.
-    eventually(lambda: group_of(recorder, one.identifier) is not None or one.finished(), limit_s=30, what="looked at")
     return eventually(probe, limit_s=FINISHED_LIMIT_S, what="a settled pair", detail=recorder.log_tail)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import asyncpg
+
+from recorder.state_dir import StateDir
 from tests.kit.call import Call
 from tests.kit.running import FINISHED_LIMIT_S, RunningRecorder, eventually
 from tests.kit.sip_client import LOOPBACK, msr_uri
+
+_DUE: Final = "SELECT count(*) FROM recordings WHERE record_identifier = ANY ($1) AND pairing_due"
 
 
 def call_uuid() -> str:
@@ -69,6 +75,21 @@ def pair_of(recorder: RunningRecorder, one: str, other: str) -> dict[str, Any] |
         return None
     ids = {member["id"] for member in group["members"] if member["record_identifier"] in {one, other}}
     return next((pair for pair in group["pairs"] if {pair["one"], pair["other"]} == ids), None)
+
+
+def looked_at(recorder: RunningRecorder, *identifiers: str) -> bool:
+    """Return whether partners of these recordings have been looked for since they last changed."""
+    running = StateDir(recorder.state_dir).read_running()
+    assert running
+
+    async def due() -> int:
+        connection = await asyncpg.connect(running.dsn)
+        try:
+            return int(await connection.fetchval(_DUE, list(identifiers)))
+        finally:
+            await connection.close()
+
+    return asyncio.run(due()) == 0
 
 
 def decided(recorder: RunningRecorder, one: str, other: str, *, limit_s: float = FINISHED_LIMIT_S) -> dict[str, Any]:
