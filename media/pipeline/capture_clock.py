@@ -33,12 +33,8 @@ class _Step:
     event: Clock
     place: int
     """In the file."""
-    before_ns: int
-    """All steps before this one."""
-
-    @property
-    def after_ns(self) -> int:
-        return self.before_ns + self.event.step_ns
+    after_ns: int
+    """Sum of the steps up to this one."""
 
 
 class CaptureClock:
@@ -51,9 +47,11 @@ class CaptureClock:
 
     def __init__(self, capture: Capture) -> None:
         self._steps: list[_Step] = []
+        after_ns = 0
         for event, place in zip(capture.events, capture.event_places, strict=True):
             if isinstance(event, Clock):
-                self._steps.append(_Step(event, place, self._steps[-1].after_ns if self._steps else 0))
+                after_ns += event.step_ns
+                self._steps.append(_Step(event, place, after_ns))
         self._opened_ns = capture.session.wall_ns
         self._progress: dict[int, _Progress] = {}
 
