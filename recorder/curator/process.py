@@ -139,14 +139,19 @@ class _Process:
 
 
 async def first_of(*waits: Awaitable[object]) -> None:
-    """Wait until one of several has ended, and see to the end of the others; whoever is cancelled meanwhile, is."""
+    """Wait until one of several has ended, and see to the end of the others; whoever is cancelled meanwhile, is.
+
+    What one ends with by itself is raised.
+    """
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
 
 
 async def while_claimed(work: Awaitable[None], claim: Awaitable[None]) -> bool:

@@ -97,3 +97,12 @@ async def test_who_is_cancelled_while_the_other_waits_come_to_their_end_is_cance
         end.set()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_an_error_of_one_wait_is_told() -> None:
+    async def fails() -> None:
+        raise ValueError("no such thing")
+
+    async with asyncio.timeout(30):
+        with pytest.raises(ValueError, match="no such thing"):
+            await first_of(fails(), asyncio.Event().wait())
