@@ -86,10 +86,11 @@ async def test_packets_leave_every_20_ms_without_drift() -> None:
     rows = outcome.journal.packets
     for stream in (0, 1):
         at = rows["at_ns"][rows["stream"] == stream] / 1e9
-        late = at - at[0] - np.arange(len(at)) * 0.02
-        # Generous: another process may take the core for a while, but lateness must never add up.
-        assert abs(np.median(late)) < 0.02
-        assert np.abs(late).max() < 0.5
+        late = at - np.arange(len(at)) * 0.02
+        # Another process may take the core for a while, also at the first packet; but lateness must never add up.
+        third = len(late) // 3
+        assert abs(late[-third:].min() - late[:third].min()) < 0.02
+        assert np.ptp(late) < 0.5
 
 
 async def test_a_reinvite_of_the_recorder_moves_the_rtp_at_once_and_loses_nothing() -> None:
