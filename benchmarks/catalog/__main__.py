@@ -1,9 +1,10 @@
 """Filtered pages of a large catalog: p50, p95 and worst of each kind of filter, sizes, and what 50 million would take.
 
-`python -m benchmarks.catalog [--rows 5000000] [--pages 60]`. Starts an embedded PostgreSQL of its own with its default
-settings but no fsync, fills it by SQL, and asks through `Catalog.list_recordings` as `recorder-admin` does: 100 rows a
-page, values drawn afresh for each page. The goal is 50 ms at p95 on 5 million recordings. 5 million rows take some
-minutes and below 20 GB. `--invites` measures `open_segment` instead, which is what each 200 waits for.
+`python -m benchmarks.catalog [--rows 5000000] [--pages 60] [--buffers-mb 128]`. Starts an embedded PostgreSQL of its
+own with its default settings but no fsync, fills it by SQL, and asks through `Catalog.list_recordings` as
+`recorder-admin` does: 100 rows a page, values drawn afresh for each page. The goal is 50 ms at p95 on 5 million
+recordings. 5 million rows take some minutes and below 20 GB. `--invites` measures `open_segment` instead, which is what
+each 200 waits for.
 """
 
 from __future__ import annotations
@@ -173,10 +174,13 @@ async def run(options: argparse.Namespace, directory: Path) -> int:
                 f"{options.rows * _BYTES_PER_ROW / 1e9:.0f} GB: set TMPDIR to a larger disk, or take fewer --rows"
             )
         connection = await asyncpg.connect(server.dsn)
-        for setting in ("fsync = off", "max_wal_size = '8GB'"):
+        settings = ["fsync = off", "max_wal_size = '8GB'"]
+        settings += [f"shared_buffers = '{options.buffers_mb}MB'"] if options.buffers_mb else []
+        for setting in settings:
             await connection.execute(f"ALTER SYSTEM SET {setting}")
-        await connection.execute("SELECT pg_reload_conf()")
         await connection.close()
+        await server.stop()
+        await server.start()
         await migrate(server.dsn)
         if options.invites:
             await measure_invites(server.dsn, options.invites)
@@ -197,6 +201,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--pages", type=int, default=60, help="pages of each filter")
+    parser.add_argument("--buffers-mb", type=int, help="PostgreSQL's `shared_buffers`; default: as on this machine")
     parser.add_argument("--invites", type=int, default=0, help="measure so many open_segment calls instead")
     options = parser.parse_args()
     print(machine_facts(), flush=True)

@@ -159,10 +159,4 @@ def pattern(glob: str) -> re.Pattern[str]:
 
 
 def _any_fits(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
-    if not text:
-        return False  # as `pattern` sees to
-    # A loop in place of `any`: every INVITE is held against every profile.
-    for one in patterns:  # noqa: SIM110
-        if one.match(text):
-            return True
-    return False
+    return bool(text) and any(one.match(text) for one in patterns)  # no pattern fits an empty text

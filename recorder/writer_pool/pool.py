@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Final
 
 from media.writer.protocol import SessionFailed
@@ -21,8 +20,6 @@ _STARTING_S: Final = 20.0
 """A process that has not answered by then never will; a start takes a second, on a machine that starts everything at
 once several."""
 _LOOK_S: Final = 0.05
-_NAMES_REMEMBERED: Final = 1024
-"""Of writers; a site has a few dozen."""
 _BEATS: Final = 3
 """Heartbeats come once per flush: as many flushes have to be missed, where flushes are rare."""
 
@@ -32,7 +29,6 @@ def qualified(node: str, writer: str) -> str:
     return f"{node}/{writer}" if node else writer
 
 
-@lru_cache(maxsize=_NAMES_REMEMBERED)
 def node_of(writer: str) -> str:
     """Return the host in the name of a writer; empty where there is only one host."""
     return writer.rpartition("/")[0]

@@ -100,12 +100,12 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the value of the first field called `name`, or None."""
-        values = self._index.get(KNOWN_KEYS.get(name) or key_of(name))
+        values = self._index.get(key_of(name))
         return values[0] if values else None
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Return the values of all fields called `name`, in order, not split at commas."""
-        return tuple(self._index.get(KNOWN_KEYS.get(name) or key_of(name), ()))
+        return tuple(self._index.get(key_of(name), ()))
 
     def get_list(self, name: str) -> list[str]:
         """Return the comma-separated elements of all fields called `name`, in order, empty ones left out.
@@ -114,7 +114,7 @@ class Headers:
             SipSyntaxError: a quoted string or an angle bracket is not closed.
 
         """
-        values = self._index.get(KNOWN_KEYS.get(name) or key_of(name), ())
+        values = self._index.get(key_of(name), ())
         return [element for value in values for element in split_list(value, name) if element]
 
     def appending(self, name: str, value: str) -> Self:
@@ -159,7 +159,7 @@ class Headers:
         return type(self)(item for item in self._items if key_of(item[0]) != key)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (KNOWN_KEYS.get(name) or key_of(name)) in self._index
+        return isinstance(name, str) and key_of(name) in self._index
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)

@@ -103,9 +103,7 @@ def _end(wanted: RecordingFilter) -> datetime | None:
     return min(ends, default=None)
 
 
-def _windows(
-    oldest: datetime, newest: datetime, looks: Sequence[timedelta] = _FIRST_LOOKS
-) -> Iterator[tuple[datetime, datetime]]:
+def _windows(oldest: datetime, newest: datetime, looks: Sequence[timedelta]) -> Iterator[tuple[datetime, datetime]]:
     """Yield `[since, until)` back from the newest: first looks, the rest of their month, months that double. Pure."""
     month = _number(newest) + 1
     until = _month(month)

@@ -33,7 +33,7 @@ from storage.catalog.records import (
     StreamOpening,
     StreamsChange,
 )
-from storage.catalog.text import key, keys, storable
+from storage.catalog.text import key, optional_key, storable
 from storage.errors import StaleEpoch, StorageMisused
 
 DIALOGS_AT_ONCE: Final = 1000
@@ -226,7 +226,7 @@ class SessionWrites:
 
 def _facts(call: CallFacts) -> list[str | None]:
     """Return the call's facts in the order in which the SQL functions take them."""
-    return keys(
+    facts = (
         call.call_uuid,
         call.conn_id,
         call.ani,
@@ -238,6 +238,7 @@ def _facts(call: CallFacts) -> list[str | None]:
         call.sips_app_name,
         call.tenant,
     )
+    return [optional_key(fact) for fact in facts]
 
 
 def _document(document: OpeningMetadata | MetadataRevision) -> tuple[str, bytes | None, bytes]:

@@ -28,6 +28,8 @@ def storable(text: str) -> str:
 
 def key(text: str) -> str:
     """`storable`, and bounded: what is too long for an index keeps its beginning and gets its SHA-256 at the end."""
+    if text.isascii() and text.isprintable() and len(text) <= KEY_LIMIT:
+        return text  # as nearly always
     stored = storable(text)
     if len(stored) <= KEY_LIMIT:
         return stored
@@ -37,14 +39,6 @@ def key(text: str) -> str:
 def optional_key(text: str | None) -> str | None:
     """`key` for a value that may be absent."""
     return None if text is None else key(text)
-
-
-def keys(*texts: str | None) -> list[str | None]:
-    """`optional_key` of several values; ordinary ones, which stay as they are, cost next to nothing."""
-    return [
-        text if text is None or (text.isascii() and text.isprintable() and len(text) <= KEY_LIMIT) else key(text)
-        for text in texts
-    ]
 
 
 def storable_json(value: object) -> object:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from storage.catalog import Catalog
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
 from storage.catalog.records import Door, RecordingState, StreamOpening, StreamsChange
-from storage.catalog.search import _windows
+from storage.catalog.search import _FIRST_LOOKS, _windows
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext, recordings_app
 from storage.cli.exit_codes import ExitCode
@@ -231,7 +231,7 @@ def day(year: int, month: int, number: int = 1, hour: int = 0) -> datetime:
 )  # fmt: skip
 def test_windows_grow_and_leave_nothing_out(oldest: datetime, newest: datetime, bounds: list[tuple[int, ...]]) -> None:
     expected = [day(*bound) for bound in bounds]
-    assert list(_windows(oldest, newest)) == list(zip(expected[1:], expected, strict=False))
+    assert list(_windows(oldest, newest, _FIRST_LOOKS)) == list(zip(expected[1:], expected, strict=False))
 
 
 def test_without_first_looks_windows_are_whole_months() -> None:
