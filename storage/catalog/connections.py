@@ -101,6 +101,10 @@ class Connections:
         """Return a connection to the pool, which closes it or lends it again."""
         try:
             await self._pool.release(connection, timeout=limit_s)
+        except asyncpg.InternalClientError:
+            # The server closed it in the same instant: the pool took it back by itself before it came to our call.
+            if _is_open(connection):
+                raise
         finally:
             self._one_less()
 

@@ -135,6 +135,15 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(catalog_dsn: 
         assert await pid_of(connections) != before
 
 
+async def test_one_that_is_lost_in_the_instant_of_its_return_hinders_nobody(connections: Connections) -> None:
+    connection = await connections.acquire()
+    await connections.release(connection)
+    # The driver returns connections in a task of its own; this comes before it, as a server that ends may.
+    asyncio.get_running_loop().call_soon(connection.terminate)
+    await connections.expire()
+    assert await pid_of(connections)
+
+
 async def test_none_is_used_again_that_was_there_when_they_expired(connections: Connections) -> None:
     idle, lent = await connections.acquire(), await connections.acquire()
     before = {await idle.fetchval(_PID), await lent.fetchval(_PID)}

@@ -91,6 +91,11 @@ def compose(head: str, body: str | bytes = b"") -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
+def _is_rtcp(data: bytes) -> bool:
+    """Whether this is a report for a call that a moment before had its RTCP where we are now (RFC 7983 section 7)."""
+    return data[:1] in {b"\x80", b"\x81"}
+
+
 class SipClient:
     """One socket towards the recorder."""
 
@@ -148,6 +153,8 @@ class SipClient:
             data = self.socket.recv(65535)
             if not data and self.transport == "tcp":
                 raise NoAnswerError(f"{self.target} closed the connection")
+            if self.transport == "udp" and _is_rtcp(data):
+                continue
             self._buffer += data
 
     def _cut(self) -> Message | None:

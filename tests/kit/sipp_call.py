@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
-from tests.kit.rtp_source import RtpSource, RtpStream, frames_of
+from tests.kit.rtp_source import FRAME_S, RtpSource, RtpStream, frames_of
 from tests.kit.sip_client import LOOPBACK, Message, new_identifier
 from tests.kit.sipp import SippRun, run_sipp_file
 from tests.kit.sipp_script import Script
@@ -153,26 +153,18 @@ class SippCall:
         """Return the recorder's own requests of a method."""
         return [one.message for one in self.log() if one.received and one.message.start_line.startswith(f"{method} ")]
 
-    def exchanges(self, method: str) -> list[tuple[float, float]]:
-        """Return of each request of the client that got a 200 when it left first and when that came first.
-
-        Both in seconds since the epoch; over UDP either may be repeated.
-        """
-        sent: dict[str, float] = {}
-        answered: dict[str, float] = {}
-        for one in self.log():
-            number = one.message.one("CSeq")
-            if not number.endswith(f" {method}"):
-                continue
-            if not one.received and one.message.status == 0:
-                sent.setdefault(number, one.at)
-            elif one.received and one.message.status == 200:
-                answered.setdefault(number, one.at)
-        return sorted((sent[number], at) for number, at in answered.items())
-
     def frames_between(self, began: float, ended: float) -> list[int]:
         """Return the numbers of the frames that were sent between two moments."""
         return [number for number, at in enumerate(self.media.streams[0].times) if began < at < ended]
+
+    def frames_around(self, began: float, ended: float) -> list[int]:
+        """Return the numbers of the frames that were due before the end and sent after the beginning.
+
+        A sender that was held up sends what was due before a change after it.
+        """
+        times = self.media.streams[0].times
+        first = min((at - number * FRAME_S for number, at in enumerate(times)), default=0.0)
+        return [number for number, at in enumerate(times) if began < at and first + number * FRAME_S < ended]
 
     def _follow(self) -> None:
         done = 0
