@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 from storage.catalog import Catalog
 from storage.catalog.records import Role
@@ -19,9 +19,7 @@ from storage.cli.recordings_trace import trace_json
 from storage.errors import IntegrityBroken
 from storage.files import Store, copy_durably
 from storage.files.durable import digest_file, file_errors
-from storage.integrity.evidence import CAPTURES
-
-TRACE: Final = "trace.json"
+from storage.integrity.evidence import CAPTURES, TRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

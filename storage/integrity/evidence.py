@@ -22,6 +22,8 @@ CONTENTS: Final = "contents.json"
 """The signed list, at the top of the folder."""
 CAPTURES: Final = "captures"
 """Folder of the raw captures."""
+TRACE: Final = "trace.json"
+"""The SIP messages; no other export has them, so that they tell of evidence whose list was taken out."""
 
 
 def sign_contents(

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.errors import IntegrityBroken, StorageMisused
-from storage.integrity.evidence import CAPTURES, CONTENTS, contents_faults
+from storage.integrity.evidence import CAPTURES, CONTENTS, TRACE, contents_faults
 from storage.integrity.keys import PublicKeys
 from storage.integrity.manifest import SUFFIX, Manifest, ManifestFile
 
@@ -82,6 +82,9 @@ def check_folder(folder: Path, trusted: PublicKeys) -> FolderCheck:
             check.faults.append((str(path), "no manifest states this file"))
     for contents in sorted(folder.rglob(CONTENTS)):
         check.faults += contents_faults(contents, trusted)
+    for trace in sorted(folder.rglob(TRACE)):
+        if not (contents := trace.parent / CONTENTS).exists():
+            check.faults.append((str(contents), "missing: evidence has a signed list of its contents"))
     return check
 
 
