@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.config import PortPair
 from media.writer.intake import Intake
-from media.writer.kernel import dropped_datagrams
+from media.writer.kernel import dropped_datagrams, drops_since
 from media.writer.packet_socket import accept_datagrams, attach_filter, port_filter, refuse_datagrams
 from media.writer.ring import PacketRing
 from media.writer.stream import LiveStream
@@ -46,14 +47,15 @@ class _Diverted:
     """One port."""
 
     since_ns: int
-    """What its socket took before this has come through the ring."""
+    """What its socket took before this has come through the ring; 0 once something behind it is read, because the wall
+    clock may be set back after that."""
     dropped: int
     """The socket's counter at the last visit."""
     quiet: int = 0
 
 
 class Diversion:
-    """Diverts ports and reads them; arguments as for `RingSource`."""
+    """Diverts ports and reads them; arguments as for `RingSource`, `reserved` by port row as it is at the moment."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Diversion:
         *,
         pairs: Sequence[PortPair],
         streams: Sequence[LiveStream | None],
+        reserved: NDArray[np.bool_],
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._rings = rings
@@ -73,6 +76,7 @@ class Diversion:
         self._table = table
         self._pairs = pairs
         self._streams = streams
+        self._reserved = reserved
         self._wall_ns = wall_ns
         self._host = ipaddress.ip_address(pairs[0].rtp.getsockname()[0])
         ports = [pair.port for pair in pairs]
@@ -89,55 +93,61 @@ class Diversion:
             if sock is None or (row, kind) in self._diverted or len(self._diverted) >= _MOST:
                 continue
             _log.warning("a port floods the packet ring", extra={"port": self._pairs[row].port + kind})
-            if self._streams[row] is not None:
+            if self._streams[row] is not None or self._reserved[row]:
                 accept_datagrams(sock)
-            before = self._wall_ns()
-            self._diverted[row, kind] = _Diverted(since_ns=before, dropped=dropped_datagrams(sock))
-            self._arena.told_drops[row, kind] = self._diverted[row, kind].dropped
-            self._filter()
+            dropped = dropped_datagrams(sock)
+            found = self._diverted[row, kind] = _Diverted(0, dropped)
+            before_ns = self._filter()
+            # What waits for keys its socket has taken since it was opened, and the ring has not.
+            if not self._awaits_keys(row):
+                found.since_ns = before_ns
+                self._arena.told_drops[row, kind] = dropped
 
     def end(self, row: int) -> None:
         """Let the ring bring the packets of a row's ports again; what their sockets still hold is taken."""
         for kind in (0, 1):
-            found = self._diverted.pop((row, kind), None)
-            sock = self._socket(row, kind)
-            if found is not None and sock is not None:
-                self._filter()
-                until_ns, counted = self._wall_ns(), dropped_datagrams(sock)
-                refuse_datagrams(sock)
-                self._read(row, kind, found.since_ns, until_ns, turns=LAST_TURNS)
-                dropped = counted - int(self._arena.told_drops[row, kind]) & 0xFFFF_FFFF
-                if 0 < dropped < _HALF:
-                    since_ns = max(int(self._table.last_arrival_ns[row]), found.since_ns)
-                    self._sifter.tell_drops(row, kind, dropped, since_ns, until_ns)
+            self._give_back(row, kind)
 
     def visit(self, turns: int) -> None:
         """Read the sockets of diverted ports in so many calls each, and give back those that flood no more."""
         for (row, kind), found in list(self._diverted.items()):
-            taken = self._read(row, kind, found.since_ns, _NEVER, turns=turns)
+            taken = self._read(row, kind, found, _NEVER, turns=turns)
             sock = self._socket(row, kind)
             dropped = dropped_datagrams(sock) if sock is not None else 0
             quiet = taken + (dropped - found.dropped & 0xFFFF_FFFF) <= _QUIET
             found.dropped, found.quiet = dropped, found.quiet + 1 if quiet else 0
             if found.quiet >= _QUIET_VISITS:
-                self.end(row)
+                self._give_back(row, kind)
 
     def untold_drops(self, stream: LiveStream) -> int:
         """Return how many datagrams a diverted stream's socket dropped behind the last one that could tell."""
         if (stream.row, 0) not in self._diverted:
             return 0
-        dropped = dropped_datagrams(stream.pair.rtp) - int(self._arena.told_drops[stream.row, 0]) & 0xFFFF_FFFF
-        return dropped if dropped < _HALF else 0
+        return drops_since(stream.pair.rtp, int(self._arena.told_drops[stream.row, 0]))
 
-    def _read(self, row: int, kind: int, since_ns: int, until_ns: int, *, turns: int) -> int:
+    def _give_back(self, row: int, kind: int) -> None:
+        found = self._diverted.pop((row, kind), None)
+        sock = self._socket(row, kind)
+        if found is None or sock is None:
+            return
+        self._filter()
+        until_ns, counted = self._wall_ns(), dropped_datagrams(sock)
+        if not self._awaits_keys(row):
+            refuse_datagrams(sock)
+        self._read(row, kind, found, until_ns, turns=LAST_TURNS)
+        dropped = counted - int(self._arena.told_drops[row, kind]) & 0xFFFF_FFFF
+        if 0 < dropped < _HALF:
+            since_ns = max(int(self._table.last_arrival_ns[row]), found.since_ns)
+            self._sifter.tell_drops(row, kind, dropped, since_ns, until_ns)
+
+    def _read(self, row: int, kind: int, diverted: _Diverted, until_ns: int, *, turns: int) -> int:
         """Take what a socket holds; return how many datagrams that were."""
         stream, sock = self._streams[row], self._socket(row, kind)
         if stream is None or sock is None or stream.awaits_keys:
             return 0
-        if not stream.spec.recording:
+        if not stream.spec.recording and not kind:
             dropped = self._discarder.discard(sock.fileno(), turns * PER_CALL)
-            if not kind:
-                self._table.paused[row] += dropped
+            self._table.paused[row] += dropped
             return dropped
         taken = 0
         for _ in range(turns):
@@ -146,15 +156,24 @@ class Diversion:
                 break
             taken += len(found)
             arrival_ns = found.columns().arrival_ns
-            fresh = np.flatnonzero((arrival_ns >= since_ns) & (arrival_ns <= until_ns))
+            fresh = np.flatnonzero((arrival_ns >= diverted.since_ns) & (arrival_ns <= until_ns))
             if len(fresh):
+                diverted.since_ns = 0
                 self._takes[kind](found.chosen(fresh), np.array([row], np.int64), np.array([len(fresh)], np.int64))
         return taken
+
+    def _awaits_keys(self, row: int) -> bool:
+        stream = self._streams[row]
+        return stream is not None and stream.awaits_keys
 
     def _socket(self, row: int, kind: int) -> socket.socket | None:
         return self._pairs[row].rtcp if kind else self._pairs[row].rtp
 
-    def _filter(self) -> None:
+    def _filter(self) -> int:
+        """Let the rings leave out what is diverted; return the wall clock of the moment before."""
         without = sorted(self._pairs[row].port + kind for row, kind in self._diverted)
-        for ring in self._rings:
-            attach_filter(ring.sock, port_filter(ring.family, self._host, self._share, without=without))
+        programs = [port_filter(ring.family, self._host, self._share, without=without) for ring in self._rings]
+        before_ns = self._wall_ns()
+        for ring, program in zip(self._rings, programs, strict=True):
+            attach_filter(ring.sock, program)
+        return before_ns

@@ -27,6 +27,7 @@ SO_MEMINFO: Final = 55
 MSG_TRUNC: Final = 0x20
 MSG_DONTWAIT: Final = 0x40
 _MEMINFO_DROPS: Final = 8
+_WORD32: Final = 0xFFFF_FFFF
 _MEMINFO: Final = struct.Struct("=9I")
 
 MESSAGE: Final = np.dtype(
@@ -97,6 +98,15 @@ def dropped_datagrams(sock: socket.socket) -> int:
             return 0
         raise
     return int(_MEMINFO.unpack(raw[: _MEMINFO.size])[_MEMINFO_DROPS])
+
+
+def drops_since(sock: socket.socket, counted: int) -> int:
+    """Return how many datagrams the kernel has dropped at this socket since its counter, modulo 2^32, was `counted`.
+
+    0 where the counter is behind: a packet that waited may have been read after a later count.
+    """
+    risen = dropped_datagrams(sock) - counted & _WORD32
+    return risen if risen <= _WORD32 >> 1 else 0
 
 
 # A source address as one number, so that a batch is compared in one operation. IPv4 keeps its 8 significant bytes

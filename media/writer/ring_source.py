@@ -23,7 +23,7 @@ from media.writer.config import PortPair
 from media.writer.diversion import LAST_TURNS, TURNS, Diversion
 from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
 from media.writer.intake import Intake
-from media.writer.kernel import CONTROL_TIME
+from media.writer.kernel import CONTROL_TIME, dropped_datagrams, drops_since
 from media.writer.packet_socket import DATA, FRAME, accept_datagrams, refuse_datagrams
 from media.writer.packet_source import Take, Turn
 from media.writer.port_map import Fate, PortMap, Sorted
@@ -102,7 +102,9 @@ class RingSource:
         self._next = 0.0
         self._visited_ns = wall_ns()
         self._discarder = Discarder()
-        self._diversion = Diversion(rings, arena, intake, table, pairs=pairs, streams=streams, wall_ns=wall_ns)
+        self._diversion = Diversion(
+            rings, arena, intake, table, pairs=pairs, streams=streams, reserved=self._reserved, wall_ns=wall_ns
+        )
         self._flooding: set[tuple[int, int]] = set()
         self._flood_limit = math.inf
         self._read_at: float | None = None
@@ -123,8 +125,6 @@ class RingSource:
     def remove(self, session: LiveSession) -> None:
         """Read for a session no more."""
         del self._sessions[session.slot]
-        for stream in session.streams.values():
-            self._wait(stream, on=False)
         self._changed = True
 
     def refresh(self, session: LiveSession) -> None:
@@ -220,9 +220,16 @@ class RingSource:
             self._diversion.end(stream.row)
             self._waiting[stream.row] = on
             self._changed = True
-            for sock in (stream.pair.rtp, stream.pair.rtcp):
-                if sock is not None:
-                    (accept_datagrams if on else refuse_datagrams)(sock)
+            for kind, sock in enumerate((stream.pair.rtp, stream.pair.rtcp)):
+                if sock is not None and on:
+                    accept_datagrams(sock)
+                    # Until now it has counted what it refused.
+                    self._arena.told_drops[stream.row, kind] = dropped_datagrams(sock)
+                elif sock is not None:
+                    dropped = drops_since(sock, int(self._arena.told_drops[stream.row, kind]))
+                    refuse_datagrams(sock)
+                    if dropped:
+                        self._intake.sifter.tell_drops(stream.row, kind, dropped, 0, self._wall_ns())
 
     def _take_what_waited(self, stream: LiveStream) -> None:
         """Append what the sockets of a stream took before its keys came; of a paused one it is dropped."""

@@ -19,7 +19,7 @@ from media.container import model
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.carousel import Carousel, Group, Sockets, sockets_of
 from media.writer.intake import Intake
-from media.writer.kernel import dropped_datagrams
+from media.writer.kernel import dropped_datagrams, drops_since
 from media.writer.packet_source import Take, Turn
 from media.writer.slots import Slots
 from media.writer.stream import LiveSession, LiveStream
@@ -91,8 +91,7 @@ class SocketSource:
 
     def untold_drops(self, stream: LiveStream) -> int:
         """Ask the RTP socket for drops since the last datagram."""
-        dropped = dropped_datagrams(stream.pair.rtp) - int(self._arena.told_drops[stream.row, 0]) & 0xFFFF_FFFF
-        return dropped if dropped < 1 << 31 else 0
+        return drops_since(stream.pair.rtp, int(self._arena.told_drops[stream.row, 0]))
 
     def next_turn(self) -> float | None:
         """Return when the next group of sockets is visited."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import json
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -23,7 +25,7 @@ import pytest
 
 from media.container import Capture, read_capture
 from media.writer.framing import FrameBuffer, decode_reply, encode_frame
-from media.writer.packet_socket import accept_datagrams, open_rings
+from media.writer.packet_socket import accept_datagrams, open_rings, port_filter
 from media.writer.protocol import (
     CloseSession,
     Codec,
@@ -44,6 +46,7 @@ from media.writer.protocol import (
 PCMU = {0: Codec(name="PCMU", clock_rate=8000), 101: Codec(name="TELEPHONE-EVENT", clock_rate=8000)}
 LIMIT_S = 60.0
 """How long a test waits for what must happen."""
+_SO_GET_FILTER = 26
 
 
 _MAY_RING = pytest.mark.skipif(os.geteuid() != 0, reason="a packet ring needs CAP_NET_RAW: run as root")
@@ -296,6 +299,13 @@ class Frontend:
         while self.heartbeat().packets < count:
             assert time.monotonic() < deadline, f"{self.heartbeats} never reached {count} packets"
 
+    def until_progress(self, turns: int) -> None:
+        """Wait until the writer's loop has made so many turns from now on."""
+        wanted = self.heartbeat().progress + turns
+        deadline = time.monotonic() + LIMIT_S
+        while self.heartbeat().progress < wanted:
+            assert time.monotonic() < deadline, f"{self.heartbeats}: the loop stands still"
+
     def disconnect(self) -> None:
         self._socket.close()
 
@@ -425,6 +435,31 @@ def running_writer(
     finally:
         writer.close()
         granted.close()
+
+
+@contextlib.contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Make sure that what is sent meanwhile is read at once."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def takes_datagrams(sock: socket.socket) -> bool:
+    """Whether no filter keeps a socket from its datagrams."""
+    return not sock.getsockopt(socket.SOL_SOCKET, _SO_GET_FILTER, 64)
+
+
+def diverted_ports(writer: Writer) -> int:
+    """How many ports its ring leaves to their sockets: each is an instruction more of the ring's filter."""
+    if not writer.ports.rings:
+        return 0
+    (ring,) = writer.ports.rings
+    # The kernel answers with as many bytes as the filter has instructions.
+    present = len(ring.getsockopt(socket.SOL_SOCKET, _SO_GET_FILTER, 1024))
+    return present - len(port_filter(socket.AF_INET, ipaddress.ip_address("127.0.0.1"), (0, 0)))
 
 
 def packets_of(capture: Capture, index: int = 0) -> list[bytes]:

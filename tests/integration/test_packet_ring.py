@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -17,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from media.container import Capture, Drops, Fragments, Source, read_capture
+from media.writer.arena import Arena
 from media.writer.config import PortPair, WriterConfig
 from media.writer.engine import Engine
 from media.writer.packet_socket import FRAMES_PER_BLOCK, open_rings
 from media.writer.protocol import CloseSession, OpenSession, Reply, SessionClosed, SessionOpened
 from media.writer.ring import PacketRing
+from media.writer.slots import Slots
 from tests.integration.media_writer_kit import (
     LIMIT_S,
     Sender,
@@ -31,15 +31,15 @@ from tests.integration.media_writer_kit import (
     rtcp_report,
     rtp,
     running_writer,
+    stopped,
     stream,
+    takes_datagrams,
 )
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="a packet ring needs CAP_NET_RAW: run as root"),
 ]
-
-_SO_GET_FILTER = 26
 
 
 class Bench:
@@ -246,21 +246,6 @@ def test_a_ring_goes_round_and_round(make: Callable[..., Bench]) -> None:
     assert packets_of(bench.end()) == sent
 
 
-def takes_datagrams(sock: socket.socket) -> bool:
-    """Whether no filter keeps a socket from its datagrams."""
-    return not sock.getsockopt(socket.SOL_SOCKET, _SO_GET_FILTER, 64)
-
-
-@contextlib.contextmanager
-def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Make sure that what is sent meanwhile is read at once."""
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
-
-
 def test_a_flood_on_one_port_costs_no_other_stream_a_packet(tmp_path: Path) -> None:
     with running_writer(tmp_path, source="ring") as writer, Sender(ssrc=1) as flooder, Sender(ssrc=2) as caller:
         assert writer.process is not None
@@ -294,6 +279,55 @@ def test_a_flood_on_one_port_costs_no_other_stream_a_packet(tmp_path: Path) -> N
         assert closed.streams[0].malformed + closed.streams[0].kernel_drops == sent
         assert closed.streams[1].kernel_drops == 0
         assert {event.stream for event in capture.events if isinstance(event, Drops)} == {0}
+
+
+def until_diverted(bench: Bench, sender: socket.socket, port: int, sock: socket.socket) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not takes_datagrams(sock):
+        assert time.monotonic() < deadline, "the port still floods the ring"
+        deliver(sender, port, [bytes(160)] * 2500)
+        while not bench.engine.visit():
+            pass
+
+
+def test_a_clock_that_is_set_back_costs_a_port_that_floods_nothing(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    as_it_came = Arena.take_one
+
+    def an_hour_ago(arena: Arena, fd: int, noted: int) -> Slots | None:
+        found = as_it_came(arena, fd, noted)
+        if found is not None:
+            found.controls[:, 2] -= 3600
+        return found
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        until_diverted(bench, sender, bench.port, bench.rtp)
+        deliver(sender, bench.port, before := [rtp(sequence) for sequence in range(50)])
+        deadline = time.monotonic() + LIMIT_S
+        while bench.engine.flush().packets < len(before):
+            assert time.monotonic() < deadline, "the socket is not read"
+            bench.engine.visit()
+        monkeypatch.setattr(Arena, "take_one", an_hour_ago)
+        deliver(sender, bench.port, after := [rtp(sequence) for sequence in range(50, 100)])
+        assert packets_of(bench.end()) == before + after
+
+
+def test_of_a_pair_only_the_port_that_is_quiet_comes_back_to_the_ring(make: Callable[..., Bench]) -> None:
+    bench = make()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        until_diverted(bench, sender, bench.port, bench.rtp)
+        until_diverted(bench, sender, bench.port + 1, bench.rtcp)
+        deadline = time.monotonic() + LIMIT_S
+        while takes_datagrams(bench.rtp):
+            assert time.monotonic() < deadline, "the port never came back to the ring"
+            deliver(sender, bench.port + 1, [bytes(160)] * 300)
+            bench.engine.visit()
+        assert takes_datagrams(bench.rtcp)
+        sent = [rtp(sequence) for sequence in range(50)]
+        deliver(sender, bench.port, sent)
+    assert packets_of(bench.end()) == sent
 
 
 def test_a_fan_out_gives_every_stream_to_exactly_one_writer() -> None:

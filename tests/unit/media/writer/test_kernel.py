@@ -13,6 +13,7 @@ from media.writer.kernel import (
     Address,
     datagram_waits,
     dropped_datagrams,
+    drops_since,
     numeric_address,
     prepare_socket,
     source_keys,
@@ -97,3 +98,6 @@ def test_a_prepared_socket_does_not_block_and_counts_what_it_drops() -> None:
             receiver.recv(2048)
             held += 1
         assert held + dropped == 50
+        # A counter that has gone round, one that was told, and one that is behind what was told.
+        since = [drops_since(receiver, counted & 0xFFFF_FFFF) for counted in (-5, 0, dropped, dropped + 1)]
+        assert since == [dropped + 5, dropped, 0, 0]
