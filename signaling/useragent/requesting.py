@@ -155,7 +155,8 @@ def turn_to_fallback(core: Core, exchange: ClientExchange, now: float) -> bool:
     routing = entry.dialog.routing()
     exchange.credentials = credentials(core, entry, exchange.method, routing.request_uri.text)
     spend(entry)
-    _launch(core, entry, exchange, routing, now)
+    request = _build(core, entry, exchange, routing, exchange.targets[exchange.attempt].transport)
+    _launch(core, exchange, request, now)
     return True
 
 
@@ -167,12 +168,12 @@ def acknowledge_success(core: Core, entry: DialogEntry, exchange: ClientExchange
     # §13.2.2.4: "The ACK MUST contain the same credentials as the INVITE."
     headers = [("User-Agent", core.identity.product), *exchange.credentials]
     fields = InDialogFields(via or _via(core, flow, transport), None, headers)
-    ack = entry.dialog.request("ACK", exchange.sequence, routing, fields)
-    target = _targets(core, entry, routing, len(ack.encode()))[0]
+    ack = entry.dialog.request("ACK", exchange.sequence, routing, fields).encode()
+    target = _targets(core, entry, routing, len(ack))[0]
     if via is None and target.transport != transport:
         fields = InDialogFields(_via(core, flow, target.transport), None, fields.headers)
-        ack = entry.dialog.request("ACK", exchange.sequence, routing, fields)
-    exchange.ack = ack.encode()
+        ack = entry.dialog.request("ACK", exchange.sequence, routing, fields).encode()
+    exchange.ack = ack
     exchange.ack_target = target
     repeat_ack(core, exchange)
 
@@ -208,15 +209,17 @@ def _obstacle(entry: DialogEntry, draft: Draft) -> str | None:
 def _start(core: Core, entry: DialogEntry, exchange: ClientExchange, now: float) -> None:
     routing = entry.dialog.routing()
     exchange.credentials = credentials(core, entry, exchange.method, routing.request_uri.text)
-    estimate = _build(core, entry, exchange, routing, "udp").encode()
-    exchange.targets = _targets(core, entry, routing, len(estimate))
+    # The way depends on the size; most go by UDP, and then it is the request.
+    request = _build(core, entry, exchange, routing, "udp")
+    exchange.targets = _targets(core, entry, routing, len(request.encode()))
     spend(entry)
-    _launch(core, entry, exchange, routing, now)
+    if exchange.targets[0].transport != "udp":
+        request = _build(core, entry, exchange, routing, exchange.targets[0].transport)
+    _launch(core, exchange, request, now)
 
 
-def _launch(core: Core, entry: DialogEntry, exchange: ClientExchange, routing: Routing, now: float) -> None:
+def _launch(core: Core, exchange: ClientExchange, request: Request, now: float) -> None:
     target = exchange.targets[exchange.attempt]
-    request = _build(core, entry, exchange, routing, target.transport)
     machine: ClientMachine
     if request.method == "INVITE":
         machine = InviteClientTransaction(request, reliable=target.reliable, timers=core.timers, now=now)
