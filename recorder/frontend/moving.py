@@ -9,9 +9,8 @@ the old writer goes on with what still arrives, and `failed` counts up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -21,6 +20,7 @@ from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.capabilities import Capabilities, Outcome
 from recorder.frontend.frontend import Frontend
+from recorder.frontend.lane import Lane, RunLater
 from recorder.frontend.negotiation import stream_specs, with_ports
 from recorder.frontend.protection import keys_of, with_fresh_keys
 from recorder.frontend.session import FormerCapture, Move, Session
@@ -40,21 +40,16 @@ _LOOK_S: Final = 0.2
 _LATE_ANSWER_S: Final = 4.5
 """A client that has accepted the offer of a process before us repeats its 2xx at least every T2, 4 s, until our ACK;
 an offer of ours that comes before it is refused. Nothing is lost meanwhile: both writers are listening."""
-_URGENT_MOVES_PER_S: Final = 1000
-"""Moves of sessions whose media nobody receives: more than one processor can make, so that the loop comes to rest."""
 _READY_MOVES_PER_S: Final = 2000
 """Offers that are made already, and have only to be sent. What finds no room in a client's socket
 comes again after 500 ms."""
-_ARMED_PER_S: Final = 2000
-"""Sessions of a doubted host that are made ready: 200 of them before it can be lost, with the settings as they come."""
+_AT_ONCE: Final = 32
+"""Sessions of a lost or doubted host that are worked on at the same time: enough for writers and catalog to take
+several together, and few, because each gap ends with its own move and not with the last one."""
 _AGAIN_S: Final = 2.0
 """Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
 """Answers that say "never", as opposed to "not now"."""
-
-
-RunLater: TypeAlias = Callable[[float, str, Callable[[], Coroutine[Any, Any, None]]], None]
-"""After so many seconds, start a flow of this dialog."""
 
 
 class _Ready(NamedTuple):
@@ -76,6 +71,7 @@ class MediaMoves:
     def __init__(self, frontend: Frontend, run_later: RunLater) -> None:
         self._frontend = frontend
         self._run_later = run_later
+        self._lane = Lane(run_later, at_once=_AT_ONCE)
         self.capabilities = Capabilities(frontend)
         self._ready: dict[str, _Ready] = {}
         """Offers that leave when a doubted host is lost, by dialog."""
@@ -117,8 +113,8 @@ class MediaMoves:
         """Make ready what has to be done if this host is lost, up to the offers."""
         # Of those that have ended meanwhile nobody else thinks.
         self._ready = {dialog: ready for dialog, ready in self._ready.items() if dialog in self._frontend.sessions}
-        for number, session in enumerate(self._of(node)):
-            self._run_later(number / _ARMED_PER_S, session.dialog_id, partial(self._arm, session.dialog_id))
+        for session in self._of(node):
+            self._lane.add(session.dialog_id, partial(self._arm, session.dialog_id))
 
     def host_heard(self, node: str) -> None:
         """Undo that: its heartbeats were only late."""
@@ -166,9 +162,13 @@ class MediaMoves:
         if homeless:
             _log.error("moving the sessions of a lost host", host=node, sessions=len(homeless))
         wait_s = 0.0
-        for dialog_id in sorted(homeless, key=lambda one: one not in self._ready):
-            self._run_later(wait_s, dialog_id, partial(self.start, dialog_id, "host-lost"))
-            wait_s += 1 / (_READY_MOVES_PER_S if dialog_id in self._ready else _URGENT_MOVES_PER_S)
+        for dialog_id in homeless:
+            move = partial(self.start, dialog_id, "host-lost")
+            if dialog_id in self._ready:
+                self._run_later(wait_s, dialog_id, move)
+                wait_s += 1 / _READY_MOVES_PER_S
+            else:
+                self._lane.add(dialog_id, move)
 
     def resume(self) -> None:
         """Go on with the moves of a process before us: its offer may have been accepted, refused, or never sent.

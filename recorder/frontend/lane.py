@@ -1,0 +1,47 @@
+"""Flows of many dialogs that become due together: so many at a time, and the first are through before the last begin.
+
+All at once would go side by side, step for step: the first would end hardly before the last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeAlias
+
+Flow: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+RunLater: TypeAlias = Callable[[float, str, Flow], None]
+"""After so many seconds, start a flow of this dialog."""
+
+
+class Lane:
+    """Starts flows in the order in which they came.
+
+    Args:
+        run_later: starts one.
+        at_once: how many are under way at the same time, at most.
+
+    """
+
+    def __init__(self, run_later: RunLater, *, at_once: int) -> None:
+        self._run_later, self._free = run_later, at_once
+        self._waiting: deque[tuple[str, Flow]] = deque()
+
+    def add(self, dialog_id: str, flow: Flow) -> None:
+        """Start a flow of this dialog as soon as there is room."""
+        self._waiting.append((dialog_id, flow))
+        self._start()
+
+    def _start(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            dialog_id, flow = self._waiting.popleft()
+            self._run_later(0.0, dialog_id, partial(self._through, flow))
+
+    async def _through(self, flow: Flow) -> None:
+        try:
+            await flow()
+        finally:
+            self._free += 1
+            self._start()
