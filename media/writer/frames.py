@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from media.writer.datagrams import Columns
 from media.writer.kernel import CONTROL_TIME, MSG_TRUNC, four_keys, mapped_keys, six_keys
-from media.writer.packet_socket import DATA, FRAME
+from media.writer.packet_socket import DATA
 from media.writer.ring import STATUS_CHECKED, STATUS_COPY
 
 UDP_HEADER: Final = 8
@@ -212,8 +212,9 @@ class FrameDatagrams:
 
     def copy(self) -> FrameDatagrams:
         """Return the same datagrams in memory of their own."""
-        frames = gather(self.memory, self.starts, FRAME)
-        starts = np.arange(len(self), dtype=np.int64) * FRAME
+        width = self.layout.payload + int(self.lengths.max(initial=0))
+        frames = gather(self.memory, self.starts, width)
+        starts = np.arange(len(self), dtype=np.int64) * width
         return dataclasses.replace(self, memory=frames, starts=starts)
 
     @classmethod

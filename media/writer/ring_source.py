@@ -157,7 +157,7 @@ class RingSource:
 
     def next_turn(self) -> float | None:
         """Return when the ring is read next, or its reading goes on."""
-        return self._next
+        return self._next if self._work is None else 0.0
 
     def due(self, now: float) -> Turn | None:
         """Return the next part of a visit."""

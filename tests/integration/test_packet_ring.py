@@ -281,6 +281,22 @@ def test_a_flood_on_one_port_costs_no_other_stream_a_packet(tmp_path: Path) -> N
         assert {event.stream for event in capture.events if isinstance(event, Drops)} == {0}
 
 
+def test_a_reading_of_several_parts_goes_on_at_once(make: Callable[..., Bench]) -> None:
+    bench = make()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        deliver(sender, bench.port, sent := [rtp(sequence) for sequence in range(10)])
+        deliver(sender, bench.port + 1, [rtcp_report()])
+    while not bench.engine.visit():
+        pass
+    parts = 1
+    while bench.engine.next_turn() == 0.0:
+        bench.engine.visit()
+        parts += 1
+    # RTP, RTCP, and what is done behind them.
+    assert parts == 3
+    assert bench.engine.flush().packets == len(sent)
+
+
 def until_diverted(bench: Bench, sender: socket.socket, port: int, sock: socket.socket) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not takes_datagrams(sock):
