@@ -10,7 +10,7 @@ import dataclasses
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,56 +73,72 @@ class Heads:
     """The beginnings of frames, copied: what is looked at of every packet, read from the ring once and in its order.
 
     Args:
-        frames: shape (n, width of a frame); views.
-        layout: of the ring.
+        memory: bytes, in which frames lie.
+        frames: views of it, shape (n, width of a frame) each; at least one.
+        starts: where each of these frames begins in the memory.
+        layout: of every one of them.
+        family: address family of the ports' sockets, in whose form sources are told.
 
     """
 
-    def __init__(self, frames: NDArray[np.uint8], layout: Layout) -> None:
-        self.layout = layout
-        self._octets = frames[:, : (layout.payload + _LOOKED_AT + 7) // 8 * 8].copy()
+    def __init__(
+        self,
+        memory: NDArray[np.uint8],
+        frames: Sequence[NDArray[np.uint8]],
+        starts: NDArray[np.int64],
+        layout: Layout,
+        family: int,
+    ) -> None:
+        width = (layout.payload + _LOOKED_AT + 7) // 8 * 8
+        self._octets = np.concatenate([several[:, :width] for several in frames])
+        self._memory, self._starts, self._layout, self._family = memory, starts, layout, family
         words = self._octets.view(np.uint64)
-        self._meta = words[:, :3]
         self.copied: NDArray[np.bool_] = (words[:, 0] & np.uint64(STATUS_COPY)) != 0
         """Those whose whole packet is in the socket's queue."""
         self.plain: NDArray[np.bool_] = (words[:, DATA // 8] & layout.plain_mask) == layout.plain
         """Those without IP options that are no fragment; of the others only these two columns are right."""
-        self._halves = self._octets.view(np.uint16)
-        self.ports: NDArray[np.uint16] = self._halves[:, (layout.udp + 2) // 2]
+        self.ports: NDArray[np.uint16] = self._octets.view(np.uint16)[:, (layout.udp + 2) // 2]
         """Destination ports as they lie in the header."""
 
-    def datagrams(self, memory: NDArray[np.uint8], starts: NDArray[np.int64], family: int) -> FrameDatagrams:
-        """Return what the frames hold; arguments as for `FrameDatagrams`."""
-        layout, place = self.layout, self.layout.udp // 2
-        lengths = self._halves[:, place + 2].byteswap().astype(np.int64) - UDP_HEADER
-        there = (self._meta[:, 0] >> np.uint64(32)).astype(np.int64) - layout.header
-        captured = (self._meta[:, 1] & _WORD32).astype(np.int64) - layout.header
+    def datagrams(self, positions: NDArray[np.int64]) -> FrameDatagrams:
+        """Return what some of the frames hold."""
+        layout, place = self._layout, self._layout.udp // 2
+        octets = self._octets.take(positions, axis=0)
+        meta, halves = octets.view(np.uint64)[:, :3], octets.view(np.uint16)
+        lengths = halves[:, place + 2].byteswap().astype(np.int64) - UDP_HEADER
+        there = (meta[:, 0] >> np.uint64(32)).astype(np.int64) - layout.header
+        captured = (meta[:, 1] & _WORD32).astype(np.int64) - layout.header
         cut = lengths > captured
-        checked = (self._meta[:, 0] & np.uint64(STATUS_CHECKED)) != 0
-        seconds, nanoseconds = self._meta[:, 2] & _WORD32, self._meta[:, 2] >> np.uint64(32)
-        words = self._octets.view(np.uint32)[:, layout.payload // 4 : layout.payload // 4 + 4]
+        checked = (meta[:, 0] & np.uint64(STATUS_CHECKED)) != 0
+        seconds, nanoseconds = meta[:, 2] & _WORD32, meta[:, 2] >> np.uint64(32)
         return FrameDatagrams(
-            memory=memory,
-            starts=starts,
+            memory=self._memory,
+            starts=self._starts[positions],
             layout=layout,
-            family=family,
+            family=self._family,
             bad=(lengths < 0) | (lengths > there),
             cut=cut,
-            unchecked=~(checked | cut | (self._halves[:, place + 3] == 0)),
+            unchecked=~(checked | cut | (halves[:, place + 3] == 0)),
             lengths=np.minimum(lengths, captured),
-            keys=self._keys(family),
-            words=words.copy(),
+            keys=_keys(octets, layout, self._family),
+            words=octets.view(np.uint32)[:, layout.payload // 4 : layout.payload // 4 + 4].copy(),
             arrival_ns=seconds.astype(np.int64) * _NANOSECONDS + nanoseconds.astype(np.int64),
         )
 
-    def _keys(self, family: int) -> NDArray[np.uint64]:
-        ports = self._halves[:, self.layout.udp // 2]
-        if self.layout.family == socket.AF_INET6:
-            parts = self._octets.view(np.uint64)
-            return six_keys(ports, parts[:, self.layout.source // 8], parts[:, self.layout.source // 8 + 1])
-        hosts = self._octets.view(np.uint32)[:, self.layout.source // 4]
-        make = four_keys if family == socket.AF_INET else mapped_keys
-        return make(ports, hosts)
+    def blank(self, positions: NDArray[np.int64], width: int) -> None:
+        """Overwrite some of the datagrams where they lie, in frames of `width` bytes: nothing of them is left there."""
+        size = width - self._layout.payload
+        places = np.ndarray((len(self._memory) - size + 1,), np.dtype((np.void, size)), self._memory, 0, (1,))
+        places[self._starts[positions] + self._layout.payload] = bytes(size)
+
+
+def _keys(octets: NDArray[np.uint8], layout: Layout, family: int) -> NDArray[np.uint64]:
+    ports = octets.view(np.uint16)[:, layout.udp // 2]
+    if layout.family == socket.AF_INET6:
+        parts = octets.view(np.uint64)
+        return six_keys(ports, parts[:, layout.source // 8], parts[:, layout.source // 8 + 1])
+    hosts = octets.view(np.uint32)[:, layout.source // 4]
+    return (four_keys if family == socket.AF_INET else mapped_keys)(ports, hosts)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -202,13 +218,7 @@ class FrameDatagrams:
 
     def chosen(self, positions: NDArray[np.int64]) -> FrameDatagrams:
         """Return some of the datagrams."""
-        return self._with({name: getattr(self, name).take(positions, axis=0) for name in _COLUMNS})
-
-    def blank(self, positions: NDArray[np.int64], width: int) -> None:
-        """Overwrite some of the datagrams where they lie, in frames of `width` bytes: nothing of them is left there."""
-        size = width - self.layout.payload
-        places = np.ndarray((len(self.memory) - size + 1,), np.dtype((np.void, size)), self.memory, 0, (1,))
-        places[self.starts[positions] + self.layout.payload] = bytes(size)
+        return dataclasses.replace(self, **{name: getattr(self, name).take(positions, axis=0) for name in _COLUMNS})
 
     def copy(self) -> FrameDatagrams:
         """Return the same datagrams in memory of their own."""
@@ -216,15 +226,6 @@ class FrameDatagrams:
         frames = gather(self.memory, self.starts, width)
         starts = np.arange(len(self), dtype=np.int64) * width
         return dataclasses.replace(self, memory=frames, starts=starts)
-
-    @classmethod
-    def joined(cls, several: Sequence[FrameDatagrams]) -> FrameDatagrams:
-        """Return the datagrams of several runs of one memory, one after another; at least one run."""
-        columns = {name: np.concatenate([getattr(one, name) for one in several]) for name in _COLUMNS}
-        return several[0]._with(columns)
-
-    def _with(self, columns: dict[str, Any]) -> FrameDatagrams:
-        return FrameDatagrams(memory=self.memory, layout=self.layout, family=self.family, **columns)
 
     def _sums(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ones' complement sums over pseudo header and datagram; 0xFFFF where they are right (RFC 768)."""
@@ -253,14 +254,13 @@ def gather(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> 
     return places[starts].view(np.uint8)
 
 
-def straighten(frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return IPv4 frames with their IP options taken out, and which are the first part of a fragmented datagram.
+def straighten(frames: NDArray[np.uint8]) -> None:
+    """Take the IP options out of IPv4 frames.
 
     Args:
-        frames: shape (n, width), copies.
+        frames: shape (n, width).
 
     """
-    fragments = (frames[:, DATA + 6] & 0x20).astype(bool)
     lengths = (frames[:, DATA] & 0x0F).astype(np.int64) * 4
     for length in np.unique(lengths[lengths > 20]).tolist():
         those = np.flatnonzero(lengths == length)
@@ -270,4 +270,3 @@ def straighten(frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np
         sizes = frames[those, 4:12].copy().view(np.uint32) - np.uint32(extra)
         frames[those, 4:12] = sizes.view(np.uint8).reshape(-1, 8)
         frames[those, DATA] = 0x45
-    return frames, fragments

@@ -21,7 +21,7 @@ from media.container import model
 from media.writer.arena import PER_CALL, RTCP_BIT, Arena, Discarder
 from media.writer.config import PortPair
 from media.writer.diversion import LAST_TURNS, TURNS, Diversion
-from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, straighten
+from media.writer.frames import LAYOUTS, FrameDatagrams, Heads, Layout, gather, straighten
 from media.writer.intake import Intake
 from media.writer.kernel import CONTROL_TIME, dropped_datagrams, drops_since
 from media.writer.packet_socket import DATA, FRAME, accept_datagrams, refuse_datagrams
@@ -294,59 +294,47 @@ class RingSource:
         self._tell_drops()
 
     def _take_runs(self, ring: PacketRing, runs: Sequence[Run]) -> Iterator[None]:
-        layout = LAYOUTS[ring.family]
         self._arrange()
-        datagrams: list[FrameDatagrams] = []
-        ranks: list[NDArray[Any]] = []
-        met: list[NDArray[Any]] = []
-        odd: list[NDArray[np.uint8]] = []
-        done: list[tuple[Run, NDArray[np.bool_]]] = []
-        for run in runs:
-            heads = Heads(run.frames, layout)
-            found = self._map.ranks(heads.ports)
-            met.append(found)
-            if heads.copied.any() or not heads.plain.all():
-                elsewhere = heads.copied | ~heads.plain
-                found = np.where(elsewhere, found.dtype.type(self._map.unwanted), found)
-                done.append((run, elsewhere))
-                odd.append(run.frames[~heads.plain & ~heads.copied].copy())
-            ranks.append(found)
-            datagrams.append(heads.datagrams(ring.memory, run.starts, self._family))
-        self._flooding.update(self._map.floods(np.concatenate(met), self._flood_limit))
-        yield from self._take(FrameDatagrams.joined(datagrams), np.concatenate(ranks), FRAME)
-        for several in odd:
-            if len(several):
-                yield from self._take_loose(ring, several)
-        for run, elsewhere in done:
-            run.frames[elsewhere, DATA:] = 0
+        frames, starts = [run.frames for run in runs], np.concatenate([run.starts for run in runs])
+        heads = Heads(ring.memory, frames, starts, LAYOUTS[ring.family], self._family)
+        ranks = self._map.ranks(heads.ports)
+        self._flooding.update(self._map.floods(ranks, self._flood_limit))
+        elsewhere = heads.copied | ~heads.plain
+        if not elsewhere.any():
+            yield from self._take(heads, ranks, FRAME)
+            return
+        odd = gather(ring.memory, starts[~heads.plain & ~heads.copied], FRAME).reshape(-1, FRAME)
+        yield from self._take(heads, np.where(elsewhere, ranks.dtype.type(self._map.unwanted), ranks), FRAME)
+        if len(odd):
+            yield from self._take_loose(ring, odd)
+        heads.blank(np.flatnonzero(elsewhere), FRAME)
 
     def _take_loose(self, ring: PacketRing, frames: NDArray[np.uint8]) -> Iterator[None]:
         """Take frames that are not plain, or not in the ring; nothing is left of them there."""
         layout = LAYOUTS[ring.family]
         self._arrange()
-        if ring.family == socket.AF_INET:
-            frames, fragments = straighten(frames)
-        else:
-            fragments = ~Heads(frames, layout).plain
-        if fragments.any():
-            self._tell_fragments(layout, frames[fragments])
-        whole = np.ascontiguousarray(frames[~fragments])
-        heads = Heads(whole, layout)
-        starts = np.arange(len(whole), dtype=np.int64) * whole.shape[1]
-        datagrams = heads.datagrams(whole.reshape(-1), starts, self._family)
+        whole = frames.copy()
         frames[:, DATA:] = 0
-        yield from self._take(datagrams, self._map.ranks(heads.ports), whole.shape[1])
+        if ring.family == socket.AF_INET:
+            straighten(whole)
+        starts = np.arange(len(whole), dtype=np.int64) * whole.shape[1]
+        heads = Heads(whole.reshape(-1), [whole], starts, layout, self._family)
+        ranks = self._map.ranks(heads.ports)
+        if not heads.plain.all():
+            self._tell_fragments(layout, whole[~heads.plain])
+            ranks = np.where(heads.plain, ranks, ranks.dtype.type(self._map.unwanted))
+        yield from self._take(heads, ranks, whole.shape[1])
 
-    def _take(self, datagrams: FrameDatagrams, ranks: NDArray[Any], width: int) -> Iterator[None]:
+    def _take(self, heads: Heads, ranks: NDArray[Any], width: int) -> Iterator[None]:
         table = self._table
         for fate, packets in self._map.sort(ranks).items():
             if fate is Fate.PAUSED:
                 # The ring is overwritten when the kernel comes round to it, and that may be long after the call.
-                datagrams.blank(packets.positions, width)
+                heads.blank(packets.positions, width)
                 table.paused[packets.rows] += packets.counts
                 continue
             for part in packets.parts(_PART, table.session):
-                chosen = datagrams.chosen(part.positions)
+                chosen = heads.datagrams(part.positions)
                 chosen.verify()
                 rows, counts = part.rows, part.counts
                 if chosen.bad.any():
