@@ -5,8 +5,10 @@ All at once would go side by side, step for step: the first would end hardly bef
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -27,10 +29,19 @@ class Lane:
     def __init__(self, run_later: RunLater, *, at_once: int) -> None:
         self._run_later, self._free = run_later, at_once
         self._waiting: deque[tuple[str, Flow]] = deque()
+        self._all_begun = asyncio.Event()
+        self._all_begun.set()
+
+    async def free(self, limit_s: float) -> None:
+        """Return when no flow waits for its beginning, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._all_begun.wait()
 
     def add(self, dialog_id: str, flow: Flow) -> None:
         """Start a flow of this dialog as soon as there is room."""
         self._waiting.append((dialog_id, flow))
+        self._all_begun.clear()
         self._start()
 
     def _start(self) -> None:
@@ -38,6 +49,8 @@ class Lane:
             self._free -= 1
             dialog_id, flow = self._waiting.popleft()
             self._run_later(0.0, dialog_id, partial(self._through, flow))
+        if not self._waiting:
+            self._all_begun.set()
 
     async def _through(self, flow: Flow) -> None:
         try:

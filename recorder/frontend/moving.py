@@ -46,6 +46,8 @@ comes again after 500 ms."""
 _AT_ONCE: Final = 32
 """Sessions of a lost or doubted host that are worked on at the same time: enough for writers and catalog to take
 several together, and few, because each gap ends with its own move and not with the last one."""
+_OTHERS_FIRST_S: Final = 1.0
+"""How long the answer to an offer waits for offers to others, at most."""
 _AGAIN_S: Final = 2.0
 """Between two attempts for a session whose media nobody receives."""
 _REFUSALS: Final = frozenset({405, 488, 501})
@@ -297,6 +299,8 @@ class MediaMoves:
         session = self._frontend.sessions.get(event.dialog_id)
         if session is None or session.move is None or session.move.request != event.request_id:
             return
+        # Its media come already: those come first whose media nobody receives.
+        await self._lane.free(_OTHERS_FIRST_S)
         # Its replacement, if it has died meanwhile, brings another capture.
         await self._frontend.reconciled(session.move.writer)
         session = self._frontend.sessions.get(event.dialog_id)

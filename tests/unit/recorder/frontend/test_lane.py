@@ -75,3 +75,17 @@ async def test_one_that_comes_when_there_is_room_begins_at_once() -> None:
     lane.add("b", flows.of("b"))
     await asyncio.sleep(0)
     assert flows.begun == ["a", "b"]
+
+
+async def test_whoever_has_time_waits_until_all_have_begun_but_not_for_ever() -> None:
+    flows = Flows()
+    lane = Lane(flows.run_later, at_once=1)
+    await lane.free(600.0)
+    for dialog_id in "ab":
+        lane.add(dialog_id, flows.of(dialog_id))
+    waiting = asyncio.ensure_future(lane.free(600.0))
+    await lane.free(0.01)
+    assert not waiting.done()
+    await flows.end("a")
+    async with asyncio.timeout(60):
+        await waiting
