@@ -391,6 +391,7 @@ class Engine:
                     streams=[stream_report(stream_totals(self._table, stream)) for stream in session.streams.values()],
                 )
                 for session in self._roster.by_name.values()
+                if command.session in {"", session.identifier}
             ],
         )
 

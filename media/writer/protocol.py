@@ -138,10 +138,12 @@ class CloseSession(msgspec.Struct, frozen=True, kw_only=True, tag="close"):
 
 
 class ListSessions(msgspec.Struct, frozen=True, kw_only=True, tag="list"):
-    """Ask what the writer is capturing, to reconcile after a takeover."""
+    """Ask what the writer is capturing, to reconcile after a takeover, or what one session has received."""
 
     request: int
     epoch: int
+    session: str = ""
+    """Only this one; empty: all."""
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):

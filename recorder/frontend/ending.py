@@ -71,18 +71,10 @@ class SessionEnding:
 
     async def _media_arrive(self, session: Session) -> bool:
         try:
-            running = await self._frontend.pool.clients[session.writer].sessions()
+            streams = await self._frontend.pool.clients[session.writer].received(session.capture)
         except (WriterRefusedError, ChannelLostError):
             return False
-        last = max(
-            (
-                stream.last_arrival_ns
-                for summary in running.sessions
-                if summary.session == session.capture
-                for stream in summary.streams
-            ),
-            default=0,
-        )
+        last = max((stream.last_arrival_ns for stream in streams), default=0)
         return self._frontend.wall_clock().timestamp() - last / 1e9 < _MEDIA_FRESH_S
 
     async def shut_down(self, session: Session) -> None:

@@ -436,16 +436,9 @@ def _without_move(session: Session) -> Session:
 async def _arriving(client: WriterClient, capture: str) -> set[int]:
     """Return the streams of a capture that have received something."""
     try:
-        running = await client.sessions()
+        return {stream.index for stream in await client.received(capture) if stream.packets}
     except (WriterRefusedError, ChannelLostError):
         return set()
-    return {
-        stream.index
-        for summary in running.sessions
-        if summary.session == capture
-        for stream in summary.streams
-        if stream.packets
-    }
 
 
 def _bound(session: Session, cause: str) -> Any:

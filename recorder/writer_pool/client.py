@@ -26,6 +26,7 @@ from media.writer.protocol import (
     SessionList,
     SessionModified,
     SessionOpened,
+    StreamReport,
     StreamSpec,
 )
 from recorder import unix_socket
@@ -208,7 +209,15 @@ class WriterClient:
 
     async def sessions(self) -> SessionList:
         """Ask what the writer is capturing; errors as `open`."""
-        reply = await self._ask(ListSessions(request=next(self._numbers), epoch=self._epoch()))
+        return await self._list("")
+
+    async def received(self, capture: str) -> list[StreamReport]:
+        """Ask what the streams of one capture have received, none if it does not run; errors as `open`."""
+        running = await self._list(capture)
+        return [stream for summary in running.sessions for stream in summary.streams]
+
+    async def _list(self, session: str) -> SessionList:
+        reply = await self._ask(ListSessions(request=next(self._numbers), epoch=self._epoch(), session=session))
         return _expect(reply, SessionList)
 
 

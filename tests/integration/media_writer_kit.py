@@ -278,8 +278,8 @@ class Frontend:
         assert isinstance(reply, SessionClosed), reply
         return reply
 
-    def list(self) -> SessionList:
-        reply = self.ask(ListSessions(request=self.number(), epoch=self.epoch))
+    def list(self, session: str = "") -> SessionList:
+        reply = self.ask(ListSessions(request=self.number(), epoch=self.epoch, session=session))
         assert isinstance(reply, SessionList), reply
         return reply
 

@@ -284,6 +284,15 @@ def test_a_repeated_command_is_answered_as_the_first_time(frontend: Frontend) ->
     assert len(list(Path(closed.capture_path).parent.iterdir())) == 1
 
 
+def test_one_session_is_listed_without_the_others(frontend: Frontend) -> None:
+    sessions = [new_session() for _ in range(3)]
+    for session in sessions:
+        frontend.open(session, stream())
+    assert {one.session for one in frontend.list().sessions} == set(sessions)
+    assert [one.session for one in frontend.list(sessions[1]).sessions] == [sessions[1]]
+    assert frontend.list(new_session()).sessions == []
+
+
 def test_a_stale_epoch_can_do_nothing(writer: Writer, frontend: Frontend, senders: Callable[..., Sender]) -> None:
     session = new_session()
     opened = frontend.open(session, stream())
