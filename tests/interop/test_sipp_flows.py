@@ -264,10 +264,10 @@ def test_nothing_of_a_hold_is_recorded_and_all_the_rest_is(placed: Site, name: s
     entry, wav = recorded(placed, call)
     assert entry["state"] == "complete"
     _, hold, resume, bye = exchanges(placed, call)
-    within = set(call.frames_between(hold.answered + MARGIN_S, resume.received - MARGIN_S))
+    within = set(call.frames_between(hold.answered + FRAME_S, resume.received - FRAME_S))
     edges = {
         number for edge in (hold, resume)
-        for number in call.frames_around(edge.received - MARGIN_S, edge.answered + MARGIN_S)
+        for number in call.frames_around(edge.received - FRAME_S, edge.answered + FRAME_S)
     }  # fmt: skip
     # What a client sends late at an edge is told as lost, never more than the edges have.
     kinds = {gap["kind"] for gap in entry["gaps"]}
@@ -275,7 +275,7 @@ def test_nothing_of_a_hold_is_recorded_and_all_the_rest_is(placed: Site, name: s
     for party in range(len(call.sent)):
         lost = [gap["duration_s"] for gap in entry["gaps"] if (gap["kind"], gap["party"]) == ("lost", party)]
         assert sum(lost) <= len(edges) * FRAME_S
-    around = edges | set(range(len(call.frames_between(0, bye.received - MARGIN_S)), len(call.sent[0])))
+    around = edges | set(range(len(call.frames_between(0, bye.received - FRAME_S)), len(call.sent[0])))
     assert len(within) >= 40
     for frames, channel in zip(call.sent, wav.channels, strict=True):
         missing = set(hear(channel, frames, silence=SILENCE[wav.format_tag]).missing)
