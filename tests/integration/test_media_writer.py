@@ -152,7 +152,9 @@ def test_nothing_of_a_paused_stream_is_left_in_any_memory(
     assert Path(opened.capture_path) in places
     assert tmp_path / "arena" in places
     pieces = secret[:32], secret[size // 2 :][:32], secret[-32:]
-    assert writer.remembers(*pieces) == []
+    # The kernel queues a long packet before it has finished its frame in the ring: the next visit blanks that one.
+    while remembered := writer.remembers(*pieces):
+        assert time.monotonic() < deadline, remembered
     for path in places:
         assert not any(piece in path.read_bytes() for piece in pieces), path
     # The search finds what is there.

@@ -54,8 +54,6 @@ class RtpStream:
     """While set, time goes on and nothing is sent: hold or silence suppression."""
     sent: list[bytes | None] = field(default_factory=list)
     """One entry per 20 ms since the start; None where nothing was sent."""
-    times: list[float] = field(default_factory=list)
-    """When each of these was sent, in seconds since the epoch."""
     socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +78,6 @@ class RtpStream:
     def send_next(self) -> None:
         """Send the next packet of this stream, or nothing if it is to be lost."""
         number = len(self.sent)
-        self.times.append(time.clock_gettime(time.CLOCK_REALTIME))
         if self.muted or number in self.lose:
             self.sent.append(None)
             return
@@ -93,6 +90,8 @@ class RtpSource:
 
     def __init__(self, streams: Iterable[RtpStream], *, limit: int | None = None) -> None:
         self.streams = list(streams)
+        self.times: list[tuple[float, float]] = []
+        """Of each frame since the start: before its first packet was sent and after its last, seconds since the epoch."""
         self._limit = limit
         self._count = 0
         self._ticked = threading.Condition()
@@ -106,8 +105,10 @@ class RtpSource:
     def _run(self) -> None:
         begin = time.monotonic()
         while not self._stopping.is_set() and self._count != self._limit:
+            began = time.clock_gettime(time.CLOCK_REALTIME)
             for stream in self.streams:
                 stream.send_next()
+            self.times.append((began, time.clock_gettime(time.CLOCK_REALTIME)))
             with self._ticked:
                 self._count += 1
                 self._ticked.notify_all()

@@ -154,17 +154,17 @@ class SippCall:
         return [one.message for one in self.log() if one.received and one.message.start_line.startswith(f"{method} ")]
 
     def frames_between(self, began: float, ended: float) -> list[int]:
-        """Return the numbers of the frames that were sent between two moments."""
-        return [number for number, at in enumerate(self.media.streams[0].times) if began < at < ended]
+        """Return the numbers of the frames that all parties sent between two moments."""
+        return [number for number, (first, last) in enumerate(self.media.times) if began < first and last < ended]
 
     def frames_around(self, began: float, ended: float) -> list[int]:
-        """Return the numbers of the frames that were due before the end and sent after the beginning.
+        """Return the numbers of the frames that were due before the end and that some party sent after the beginning.
 
         A sender that was held up sends what was due before a change after it.
         """
-        times = self.media.streams[0].times
-        first = min((at - number * FRAME_S for number, at in enumerate(times)), default=0.0)
-        return [number for number, at in enumerate(times) if began < at and first + number * FRAME_S < ended]
+        times = self.media.times
+        start = min((first - number * FRAME_S for number, (first, _) in enumerate(times)), default=0.0)
+        return [number for number, (_, last) in enumerate(times) if began < last and start + number * FRAME_S < ended]
 
     def _follow(self) -> None:
         done = 0
