@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,6 +235,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--dialogs", type=int, default=1000)
     parser.add_argument("--away", type=float, default=60.0, help="seconds without PostgreSQL")
+    parser.add_argument("--sites", type=int, default=10, help="recorders whose PostgreSQL is away at the same time")
     parser.add_argument(
         "--only",
         choices=["frontend", "writer", "postgresql", "dialogs", "frontend-with-postgresql-away", *_HOSTS],
@@ -249,7 +251,7 @@ def main() -> int:
             if options.only in {None, role}:
                 broken += _report_deaths(directory, role, options, results)
         if options.only in {None, "postgresql"}:
-            broken += _report_database(directory, options, results)
+            broken += _report_outages(directory, options, results)
         if options.only in {None, "frontend-with-postgresql-away"}:
             broken += _report_blind_takeovers(directory, options, results)
         if options.only in _HOSTS:
@@ -325,16 +327,34 @@ def _report_blind_takeovers(directory: Path, options: argparse.Namespace, result
     return figures.broken
 
 
-def _report_database(directory: Path, options: argparse.Namespace, results: list[str]) -> Sequence[str]:
-    with RunningRecorder(directory / "database") as recorder:
-        outcome, judgement = asyncio.run(database_away(recorder, options.away, options.calls))
-    broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
-    sent = sum(verdict.sent for verdict in judgement.verdicts)
-    results.append(
-        f"PostgreSQL away {options.away:.0f} s while {options.calls} calls came and went;"
-        f" calls not completed: {len(broken)}; packets lost: {judgement.lost} of {sent:,}"
+def _outage(state_dir: Path, seconds: float, calls: int) -> Figures:
+    with RunningRecorder(state_dir) as recorder:
+        outcome, judgement = asyncio.run(database_away(recorder, seconds, calls))
+    return Figures(
+        packets=sum(verdict.sent for verdict in judgement.verdicts),
+        lost=judgement.lost,
+        broken=[
+            *(f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed),
+            *judgement.faults,
+        ],
     )
-    return [*broken, *judgement.faults]
+
+
+def _report_outages(directory: Path, options: argparse.Namespace, results: list[str]) -> Sequence[str]:
+    """Freeze the PostgreSQL of several sites at once, each with a recorder and calls of its own."""
+    done: list[Figures] = []
+    while len(done) < options.faults:
+        sites = range(len(done), min(options.faults, len(done) + options.sites))
+        with ThreadPoolExecutor(len(sites)) as executor:
+            done += executor.map(lambda site: _outage(directory / f"away-{site}", options.away, options.calls), sites)
+        broken = [fault for one in done for fault in one.broken]
+        print(f"  postgresql: {len(done)} outages, {len(broken)} broken promises", flush=True)
+    results.append(
+        f"PostgreSQL away {options.away:.0f} s, {len(done)} times, at {options.sites} sites side by side, while"
+        f" {options.calls} calls came and went at each; packets lost: {sum(one.lost for one in done)} of"
+        f" {sum(one.packets for one in done):,}; broken promises, calls not completed among them: {len(broken)}"
+    )
+    return broken
 
 
 if __name__ == "__main__":
