@@ -1,5 +1,9 @@
--- The catalog's schema as it stands: for reading, and for a database that is created by hand (it then has to be marked
--- as migrated). The numbered migrations are what is applied; a test proves that both lead to the same schema.
+-- The catalog's schema as it stands, each thing once: for reading, and for a database that is created by hand (it then has
+-- to be marked as migrated). The numbered migrations are what is applied; a test proves that both lead to the same schema.
+
+-- Functions stand with what they are about, some before what they call.
+SET check_function_bodies = off;
+
 
 -- Tables of the catalog. Text columns hold what came from the network, escaped by storage.catalog.text and bounded to
 -- 512 characters where they are indexed, so that no input can exceed a b-tree entry.
@@ -9,7 +13,10 @@ CREATE TABLE leases (
     name text COLLATE "C" CONSTRAINT leases_pkey PRIMARY KEY,
     holder text NOT NULL,
     epoch bigint NOT NULL CONSTRAINT leases_epoch_positive CHECK (epoch > 0),
-    acquired_at timestamptz NOT NULL DEFAULT now()
+    acquired_at timestamptz NOT NULL DEFAULT now(),
+    node text NOT NULL DEFAULT '',        -- the holder's host; empty when it gave the lease back
+    -- Whoever wants the lease watches this on a clock of his own; no time stamp says when it ends.
+    renewals bigint NOT NULL DEFAULT 0
 );
 
 -- One row for each record identifier; all sessions that bear it are its segments.
@@ -18,7 +25,8 @@ CREATE TABLE recordings (
     record_identifier text COLLATE "C" NOT NULL,
     door text NOT NULL CONSTRAINT recordings_door_known CHECK (door IN ('msr', 'siprec', 'sip')),
     state text NOT NULL CONSTRAINT recordings_state_known
-        CHECK (state IN ('recording', 'finalising', 'complete', 'interrupted', 'no-media', 'failed')),
+        CHECK (state IN (
+            'recording', 'finalising', 'complete', 'interrupted', 'no-media', 'failed', 'deleting', 'deleted')),
     call_uuid text COLLATE "C",
     conn_id text COLLATE "C",
     ani text COLLATE "C",
@@ -37,14 +45,27 @@ CREATE TABLE recordings (
     render_warnings jsonb NOT NULL DEFAULT '[]',
     created_at timestamptz NOT NULL DEFAULT now(),
     finalised_at timestamptz,
-    CONSTRAINT recordings_record_identifier_key UNIQUE (record_identifier)
+    lost_s double precision,          -- over all parties; null until rendered
+    sealed_at timestamptz,            -- takes no further session: its identifier opens a new recording
+    captures text NOT NULL DEFAULT 'kept'
+        CONSTRAINT recordings_captures_known CHECK (captures IN ('kept', 'erasing', 'erased')),
+    -- What it is to people: the recording of its call, one of several copies of it, the master healed from them, or a
+    -- master whose copies were separated again.
+    role text NOT NULL DEFAULT 'recording'
+        CONSTRAINT recordings_role_known CHECK (role IN ('recording', 'copy', 'master', 'withdrawn')),
+    -- What stands for a copy: a healed master, or the best copy.
+    master_id uuid CONSTRAINT recordings_master_fkey REFERENCES recordings (id),
+    -- True until a curator has looked for copies by the call data as they are.
+    pairing_due boolean NOT NULL DEFAULT true,
+    CONSTRAINT recordings_erased_is_sealed CHECK (
+        sealed_at IS NOT NULL OR (captures = 'kept' AND state NOT IN ('deleting', 'deleted'))),
+    CONSTRAINT recordings_copy_has_master CHECK ((role = 'copy') = (master_id IS NOT NULL))
 );
+
 CREATE INDEX recordings_started_idx ON recordings (started_at DESC, id DESC);
+
 CREATE INDEX recordings_call_uuid_idx ON recordings (call_uuid, started_at DESC) WHERE call_uuid IS NOT NULL;
-CREATE INDEX recordings_dn_idx ON recordings (dn, started_at DESC) WHERE dn IS NOT NULL;
-CREATE INDEX recordings_other_dn_idx ON recordings (other_dn, started_at DESC) WHERE other_dn IS NOT NULL;
-CREATE INDEX recordings_ani_idx ON recordings (ani, started_at DESC) WHERE ani IS NOT NULL;
-CREATE INDEX recordings_dnis_idx ON recordings (dnis, started_at DESC) WHERE dnis IS NOT NULL;
+
 -- The rare states are those that people and curators look for.
 CREATE INDEX recordings_state_idx ON recordings (state, started_at DESC) WHERE state <> 'complete';
 
@@ -54,7 +75,8 @@ CREATE TABLE segments (
     recording_id uuid NOT NULL CONSTRAINT segments_recording_fkey REFERENCES recordings (id),
     ordinal integer NOT NULL CONSTRAINT segments_ordinal_positive CHECK (ordinal > 0),
     door text NOT NULL CONSTRAINT segments_door_known CHECK (door IN ('msr', 'siprec', 'sip')),
-    state text NOT NULL CONSTRAINT segments_state_known CHECK (state IN ('open', 'closed', 'interrupted', 'finalised')),
+    state text NOT NULL CONSTRAINT segments_state_known
+        CHECK (state IN ('open', 'closed', 'interrupted', 'finalised', 'deleted')),
     interrupted boolean NOT NULL DEFAULT false,   -- survives finalising
     epoch bigint NOT NULL,
     writer text NOT NULL,
@@ -70,10 +92,15 @@ CREATE TABLE segments (
     opened_at timestamptz NOT NULL,
     closed_at timestamptz,
     end_cause text,
+    -- When the client says that it ended a session (Date of its BYE, RFC 7865 section 6.1.1). What it says of the
+    -- beginning is with the parameters. Our own times stay those of our clock, which the audio is placed by.
+    client_closed_at timestamptz,
     CONSTRAINT segments_ordinal_key UNIQUE (recording_id, ordinal),
     CONSTRAINT segments_closed_has_time CHECK ((state = 'open') = (closed_at IS NULL))
 );
+
 CREATE INDEX segments_open_idx ON segments (opened_at) WHERE state = 'open';
+
 CREATE INDEX segments_sip_call_id_idx ON segments (sip_call_id);
 
 -- Streams and dialogs have no foreign key: only functions write them, together with or after a look at their segment,
@@ -102,6 +129,7 @@ CREATE TABLE gaps (
     kind text NOT NULL CONSTRAINT gaps_kind_known CHECK (kind IN ('lost', 'silent', 'paused')),
     cause text NOT NULL
 );
+
 CREATE INDEX gaps_recording_idx ON gaps (recording_id, start_s);
 
 -- A row claims bytes that are synced under their final name; nothing else may be written here.
@@ -120,6 +148,7 @@ CREATE TABLE files (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT files_path_key UNIQUE (store, path)
 );
+
 CREATE INDEX files_recording_idx ON files (recording_id);
 
 -- What a takeover restores. Rewritten often: room on the page keeps updates out of the indexes.
@@ -129,12 +158,11 @@ CREATE TABLE dialogs (
     epoch bigint NOT NULL,
     writer text NOT NULL,
     segment_id uuid NOT NULL,
-    snapshot bytea NOT NULL,
+    -- In the row, uncompressed: each 200 waits for this write.
+    snapshot bytea STORAGE EXTERNAL NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz
 ) WITH (fillfactor = 60, toast_tuple_target = 8160);
--- Snapshots stay in the row, uncompressed: each 200 waits for this write.
-ALTER TABLE dialogs ALTER COLUMN snapshot SET STORAGE EXTERNAL;
 
 CREATE TABLE metadata_revisions (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT metadata_revisions_pkey PRIMARY KEY,
@@ -146,16 +174,6 @@ CREATE TABLE metadata_revisions (
     -- A repeated write (unknown outcome) is the same revision.
     CONSTRAINT metadata_revisions_key UNIQUE (segment_id, received_at, sha256)
 );
-
-CREATE TABLE sip_messages (
-    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT sip_messages_pkey PRIMARY KEY,
-    segment_id uuid NOT NULL CONSTRAINT sip_messages_segment_fkey REFERENCES segments (id),
-    at timestamptz NOT NULL,
-    inbound boolean NOT NULL,
-    flow text NOT NULL,
-    message bytea NOT NULL
-);
-CREATE INDEX sip_messages_segment_idx ON sip_messages (segment_id, at);
 
 -- Background work. A finished job is deleted; a dead one waits for a human.
 CREATE TABLE jobs (
@@ -173,13 +191,19 @@ CREATE TABLE jobs (
     locked_until timestamptz,
     last_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
+    claimed_at timestamptz,                       -- of the present or last claim
     CONSTRAINT jobs_running_is_locked CHECK ((state = 'running') = (locked_by IS NOT NULL AND locked_until IS NOT NULL))
 );
+
 -- Without the kind as a column of its own: an index on it lures the planner into reading the whole queue at each claim.
 CREATE UNIQUE INDEX jobs_unfinished_key ON jobs (dedupe_key) WHERE state IN ('queued', 'running');
+
 CREATE INDEX jobs_queued_idx ON jobs (run_after, id) WHERE state = 'queued';
+
 CREATE INDEX jobs_dead_idx ON jobs (dedupe_key) WHERE state = 'dead';
+
 CREATE INDEX jobs_running_idx ON jobs (locked_until) WHERE state = 'running';
+
 
 -- The job queue. Functions carry a version in their name so that old and new programs run side by side.
 
@@ -252,7 +276,7 @@ BEGIN
     END IF;
     RETURN QUERY
     UPDATE jobs SET state = 'running', again = false, attempts = attempts + 1, claims = claims + 1,
-        locked_by = p_worker, locked_until = now() + p_lease
+        locked_by = p_worker, locked_until = now() + p_lease, claimed_at = now()
     WHERE id = v_job.id RETURNING *;
 END $$;
 
@@ -288,8 +312,8 @@ BEGIN
 END $$;
 
 -- Give a job back: 'retry' with back-off 2, 4, 8 ... seconds up to 15 minutes (spread by a quarter), 'dead', or 'lost'.
-CREATE FUNCTION fail_job_v1(p_id bigint, p_worker text, p_claim bigint, p_error text, p_retry boolean) RETURNS text
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION fail_job_v1(p_id bigint, p_worker text, p_claim bigint, p_error text, p_retry boolean)
+RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_job jobs;
 BEGIN
@@ -306,7 +330,7 @@ BEGIN
     END IF;
     UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
         attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
-        run_after = now() + make_interval(secs => least(2 ^ v_job.attempts, 900) * (0.75 + random() / 2))
+        run_after = now() + make_interval(secs => least(2 ^ least(v_job.attempts, 10), 900) * (0.75 + random() / 2))
     WHERE id = p_id;
     RETURN 'retry';
 END $$;
@@ -329,6 +353,7 @@ BEGIN
     PERFORM enqueue_job_v1(v_job.kind, substr(v_job.dedupe_key, length(v_job.kind) + 2), v_job.payload);
     RETURN true;
 END $$;
+
 
 -- Writes of the signalling frontend, one function each: one round trip, one transaction, and no statement of a frozen
 -- client can leave a lock behind.
@@ -371,7 +396,8 @@ BEGIN
         payload_types = coalesce(EXCLUDED.payload_types, streams.payload_types);
 END $$;
 
--- Everything that must be durable before the 200 to an INVITE. Repeating it with the same segment changes nothing.
+-- Everything that must be durable before the 200 to an INVITE. Repeating it with the same segment changes nothing. A
+-- sealed recording is not continued.
 CREATE FUNCTION open_segment_v1(
     p_lease text, p_epoch bigint, p_segment uuid, p_identifier text, p_door text,
     p_call_uuid text, p_conn_id text, p_ani text, p_dnis text, p_dn text, p_other_dn text, p_record_dn text,
@@ -393,7 +419,7 @@ BEGIN
         record_dn, agent_id, sips_app_name, tenant, started_at, parameters, warnings)
     VALUES (gen_random_uuid(), p_identifier, p_door, 'recording', p_call_uuid, p_conn_id, p_ani, p_dnis, p_dn,
         p_other_dn, p_record_dn, p_agent_id, p_sips_app_name, p_tenant, p_opened_at, p_parameters, p_warnings)
-    ON CONFLICT ON CONSTRAINT recordings_record_identifier_key DO UPDATE SET
+    ON CONFLICT (record_identifier) WHERE sealed_at IS NULL DO UPDATE SET
         call_uuid = coalesce(r.call_uuid, EXCLUDED.call_uuid), conn_id = coalesce(r.conn_id, EXCLUDED.conn_id),
         ani = coalesce(r.ani, EXCLUDED.ani), dnis = coalesce(r.dnis, EXCLUDED.dnis),
         dn = coalesce(r.dn, EXCLUDED.dn), other_dn = coalesce(r.other_dn, EXCLUDED.other_dn),
@@ -491,43 +517,7 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- Close a segment and its dialog; with the last open segment the recording goes to its curator, in one transaction.
-CREATE FUNCTION close_segment_v1(
-    p_lease text, p_epoch bigint, p_segment uuid, p_closed_at timestamptz, p_cause text, p_interrupted boolean,
-    p_snapshot bytea, p_warnings jsonb,
-    OUT recording_id uuid, OUT open_segments integer, OUT changed boolean
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    v_recording uuid;
-BEGIN
-    PERFORM require_lease_v1(p_lease, p_epoch);
-    -- The recording's row first, as in open_segment_v1: two segments that close at once must count each other.
-    SELECT r.id INTO v_recording FROM recordings r
-    WHERE r.id = (SELECT s.recording_id FROM segments s WHERE s.id = p_segment) FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    UPDATE segments SET state = CASE WHEN p_interrupted THEN 'interrupted' ELSE 'closed' END,
-        interrupted = p_interrupted, closed_at = greatest(p_closed_at, opened_at), end_cause = p_cause
-    WHERE id = p_segment AND state = 'open';
-    changed := FOUND;
-    UPDATE dialogs SET ended_at = coalesce(ended_at, now()), updated_at = now(), epoch = p_epoch,
-        snapshot = coalesce(p_snapshot, snapshot)
-    WHERE segment_id = p_segment AND dialog_id = (SELECT s.dialog_id FROM segments s WHERE s.id = p_segment);
-    SELECT count(*) INTO open_segments FROM segments s WHERE s.recording_id = v_recording AND s.state = 'open';
-    recording_id := v_recording;
-    IF NOT changed THEN
-        RETURN;
-    END IF;
-    UPDATE recordings SET warnings = warnings || p_warnings, ended_at = greatest(ended_at, p_closed_at, started_at),
-        state = CASE WHEN open_segments = 0 THEN 'finalising' ELSE state END
-    WHERE id = v_recording;
-    IF open_segments = 0 THEN
-        PERFORM enqueue_job_v1('finalise', v_recording::text, jsonb_build_object('recording_id', v_recording));
-    END IF;
-END $$;
-
+-- What comes late from a journal is not kept for a session that is deleted.
 CREATE FUNCTION add_metadata_v1(
     p_lease text, p_epoch bigint, p_segment uuid, p_received_at timestamptz, p_content_type text, p_body bytea,
     p_sha256 bytea
@@ -535,19 +525,11 @@ CREATE FUNCTION add_metadata_v1(
 BEGIN
     PERFORM require_lease_v1(p_lease, p_epoch);
     INSERT INTO metadata_revisions (segment_id, received_at, content_type, body, sha256)
-    VALUES (p_segment, p_received_at, p_content_type, p_body, p_sha256)
+    SELECT p_segment, p_received_at, p_content_type, p_body, p_sha256
+    WHERE NOT EXISTS (SELECT FROM segments WHERE id = p_segment AND state = 'deleted')
     ON CONFLICT ON CONSTRAINT metadata_revisions_key DO NOTHING;
 END $$;
 
-CREATE FUNCTION add_trace_v1(
-    p_lease text, p_epoch bigint, p_segment uuid, p_at timestamptz[], p_inbound boolean[], p_flow text[],
-    p_message bytea[]
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM require_lease_v1(p_lease, p_epoch);
-    INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
-    SELECT p_segment, m.* FROM unnest(p_at, p_inbound, p_flow, p_message) AS m;
-END $$;
 
 -- Writes of the curator.
 
@@ -567,14 +549,14 @@ BEGIN
     RETURN true;
 END $$;
 
--- Replace the result of a recording. `refused` is null on success, else the name of the race that was lost;
--- `superseded` lists [[store, path], ...] that the catalog no longer claims.
+-- Replace the result of a recording; what is deleted stays deleted. `refused` is null on success, else the name of the
+-- race that was lost; `superseded` lists [[store, path], ...] that the catalog no longer claims.
 CREATE FUNCTION publish_v1(
     p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
     p_job bigint, p_worker text, p_claim bigint,
     OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
 DECLARE
     v_segments uuid[];
     v_count integer;
@@ -588,6 +570,10 @@ BEGIN
     IF p_job IS NOT NULL AND NOT EXISTS (
         SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
         refused := 'job-lost';
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM recordings WHERE id = p_recording AND state IN ('deleting', 'deleted')) THEN
+        refused := 'deleted';
         RETURN;
     END IF;
     IF EXISTS (SELECT FROM segments WHERE recording_id = p_recording AND state = 'open') THEN
@@ -638,9 +624,9 @@ BEGIN
     END IF;
 END $$;
 
+
 -- The audit log: who did what to which recording, and why. Each entry's digest covers the one before it
 -- (docs/integrity.md), so that a changed, removed or added entry shows.
-
 CREATE TABLE audit_log (
     number bigint CONSTRAINT audit_log_pkey PRIMARY KEY,
     entry_id uuid NOT NULL CONSTRAINT audit_log_entry_key UNIQUE,
@@ -654,6 +640,7 @@ CREATE TABLE audit_log (
     previous bytea NOT NULL CONSTRAINT audit_log_previous_length CHECK (octet_length(previous) = 32),
     digest bytea NOT NULL CONSTRAINT audit_log_digest_length CHECK (octet_length(digest) = 32)
 );
+
 CREATE INDEX audit_log_subject_idx ON audit_log (subject, number);
 
 -- The one row that orders the writers of the log.
@@ -662,6 +649,7 @@ CREATE TABLE audit_head (
     number bigint NOT NULL,
     digest bytea NOT NULL
 );
+
 INSERT INTO audit_head (number, digest) VALUES (0, sha256('tandem-audit/1'));
 
 CREATE FUNCTION refuse_audit_change_v1() RETURNS trigger
@@ -669,8 +657,10 @@ LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'entries of the audit log are never changed or removed' USING ERRCODE = 'TD003';
 END $$;
+
 CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change_v1();
+
 CREATE TRIGGER audit_head_stays BEFORE DELETE OR TRUNCATE ON audit_head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change_v1();
 
@@ -709,6 +699,7 @@ BEGIN
     RETURN v_number;
 END $$;
 
+
 -- Legal hold: what a court or an authority may ask for stays, whoever wants to remove it. The guards are triggers, so
 -- that they also stop a wrong program and a person at psql.
 
@@ -725,15 +716,27 @@ CREATE TABLE legal_holds (
     released_at timestamptz,
     CONSTRAINT legal_holds_released_whole CHECK (num_nonnulls(released_by, release_reason, released_at) IN (0, 3))
 );
+
 -- Asking twice for the same is one hold; for another matter or reason it is another.
 CREATE UNIQUE INDEX legal_holds_standing_key ON legal_holds (recording_id, matter, md5(reason))
     WHERE released_at IS NULL;
+
 CREATE INDEX legal_holds_recording_idx ON legal_holds (recording_id);
 
--- The recordings that a hold on one of them protects: itself; copies and their healed master once they are paired.
+-- The recordings that a hold on one of them protects: itself; its copies and their healed master, from any of them; and
+-- the other one of two of which nobody knows yet whether they are copies.
 CREATE FUNCTION held_together_v1(p_recording uuid) RETURNS SETOF uuid
 LANGUAGE sql STABLE AS $$
-    SELECT p_recording
+    WITH subject AS (SELECT coalesce(master_id, id) AS master FROM recordings WHERE id = p_recording),
+    family AS (
+        SELECT p_recording AS id
+        UNION SELECT master FROM subject
+        UNION SELECT r.id FROM recordings r JOIN subject s ON r.master_id = s.master
+    )
+    SELECT id FROM family
+    UNION
+    SELECT CASE p.one WHEN p_recording THEN p.other ELSE p.one END FROM copy_pairs p
+    WHERE p_recording IN (p.one, p.other) AND p.state IN ('candidate', 'undecided')
 $$;
 
 CREATE FUNCTION is_held_v1(p_recording uuid) RETURNS boolean
@@ -789,11 +792,12 @@ BEGIN
     RETURN true;
 END $$;
 
+-- A deletion that has begun is carried through: no hold and no rendering comes in between any more.
 CREATE FUNCTION require_no_hold_v1(p_recording uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM FROM recordings WHERE id = p_recording FOR SHARE;
-    IF is_held_v1(p_recording) THEN
+    PERFORM FROM recordings WHERE id = p_recording AND state <> 'deleting' FOR SHARE;
+    IF FOUND AND is_held_v1(p_recording) THEN
         RAISE EXCEPTION 'recording % is under legal hold', p_recording USING ERRCODE = 'TD004';
     END IF;
 END $$;
@@ -818,8 +822,6 @@ BEGIN
     PERFORM require_no_hold_v1(OLD.recording_id);
     RETURN OLD;
 END $$;
-ALTER FUNCTION publish_v1(uuid, uuid[], text, timestamptz, double precision, jsonb, jsonb, jsonb, jsonb, bigint, text,
-    bigint) SET tandem.replaced_files_of_held = 'keep';
 
 CREATE FUNCTION guard_truncate_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -832,28 +834,42 @@ END $$;
 
 CREATE TRIGGER recordings_held BEFORE DELETE ON recordings
     FOR EACH ROW EXECUTE FUNCTION guard_held_v1('id');
+
 CREATE TRIGGER recordings_held_state BEFORE UPDATE OF state ON recordings
     FOR EACH ROW WHEN (NEW.state IN ('deleting', 'deleted') AND NEW.state <> OLD.state)
     EXECUTE FUNCTION guard_held_v1('id');
+
 CREATE TRIGGER segments_held BEFORE DELETE ON segments
     FOR EACH ROW EXECUTE FUNCTION guard_held_v1('recording_id');
+
 CREATE TRIGGER files_held BEFORE DELETE ON files
     FOR EACH ROW EXECUTE FUNCTION guard_held_file_v1();
+
 CREATE TRIGGER files_held_owner BEFORE UPDATE OF recording_id ON files
     FOR EACH ROW WHEN (NEW.recording_id <> OLD.recording_id) EXECUTE FUNCTION guard_held_v1('recording_id');
+
 CREATE TRIGGER legal_holds_standing BEFORE DELETE ON legal_holds
     FOR EACH ROW WHEN (OLD.released_at IS NULL) EXECUTE FUNCTION guard_held_v1('recording_id');
+
 CREATE TRIGGER recordings_held_all BEFORE TRUNCATE ON recordings EXECUTE FUNCTION guard_truncate_v1();
+
 CREATE TRIGGER segments_held_all BEFORE TRUNCATE ON segments EXECUTE FUNCTION guard_truncate_v1();
+
 CREATE TRIGGER files_held_all BEFORE TRUNCATE ON files EXECUTE FUNCTION guard_truncate_v1();
+
 CREATE TRIGGER legal_holds_standing_all BEFORE TRUNCATE ON legal_holds EXECUTE FUNCTION guard_truncate_v1();
+
 -- Also while rows are applied by replication.
 ALTER TABLE recordings ENABLE ALWAYS TRIGGER recordings_held, ENABLE ALWAYS TRIGGER recordings_held_state,
     ENABLE ALWAYS TRIGGER recordings_held_all;
+
 ALTER TABLE segments ENABLE ALWAYS TRIGGER segments_held, ENABLE ALWAYS TRIGGER segments_held_all;
+
 ALTER TABLE files ENABLE ALWAYS TRIGGER files_held, ENABLE ALWAYS TRIGGER files_held_owner,
     ENABLE ALWAYS TRIGGER files_held_all;
+
 ALTER TABLE legal_holds ENABLE ALWAYS TRIGGER legal_holds_standing, ENABLE ALWAYS TRIGGER legal_holds_standing_all;
+
 
 -- The ledger: what became of every frame of every party's timeline, and the totals that reports are made from.
 
@@ -1011,7 +1027,6 @@ BEGIN
         intervals = d.intervals + EXCLUDED.intervals, recordings = d.recordings + EXCLUDED.recordings;
 END $$;
 
-ALTER TABLE recordings ADD COLUMN lost_s double precision;    -- over all parties; null until rendered
 CREATE INDEX recordings_lost_idx ON recordings (lost_s, started_at DESC) WHERE lost_s > 0;
 
 -- write_ledger_v1 on its own. False for an unknown recording.
@@ -1026,7 +1041,9 @@ BEGIN
     RETURN true;
 END $$;
 
--- publish_v1, and the ledger in the same transaction.
+-- publish_v1, and the ledger in the same transaction. Sessions of one recording that ran at the same time may have other
+-- parties: which channel a stream belongs to is known only when the recording was made. The result says so for every
+-- session that the stream is of.
 CREATE FUNCTION publish_v2(
     p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
@@ -1041,9 +1058,13 @@ BEGIN
     refused := v_published.refused;
     superseded := v_published.superseded;
     IF refused IS NULL THEN
-        PERFORM write_ledger_v1(p_recording, p_ledger);
+        UPDATE streams t SET party = n.party
+        FROM jsonb_to_recordset(p_streams) AS n (segment_ids uuid[], index integer, party integer)
+        WHERE t.segment_id = ANY (n.segment_ids) AND t.m_line = n.index AND t.party <> n.party;
+        PERFORM write_ledger_v1(p_recording, p_ledger, (SELECT role <> 'copy' FROM recordings WHERE id = p_recording));
     END IF;
 END $$;
+
 
 -- What recording clients made of our own offers: decides, also after a takeover, how a session can still be moved.
 
@@ -1079,22 +1100,13 @@ END $$;
 -- nothing.
 CREATE INDEX segments_opened_idx ON segments USING brin (opened_at) WITH (pages_per_range = 16, autosummarize = on);
 
+
 -- Deletion, in the order that survives a crash at any point: intent in the catalog, files erased and their directories
 -- synced on each host, tombstone. A sealed recording takes no further session: its identifier opens a new recording.
 
-ALTER TABLE recordings DROP CONSTRAINT recordings_state_known, ADD CONSTRAINT recordings_state_known CHECK (state IN (
-    'recording', 'finalising', 'complete', 'interrupted', 'no-media', 'failed', 'deleting', 'deleted'));
-ALTER TABLE recordings
-    ADD COLUMN sealed_at timestamptz,
-    ADD COLUMN captures text NOT NULL DEFAULT 'kept'
-        CONSTRAINT recordings_captures_known CHECK (captures IN ('kept', 'erasing', 'erased')),
-    ADD CONSTRAINT recordings_erased_is_sealed CHECK (
-        sealed_at IS NOT NULL OR (captures = 'kept' AND state NOT IN ('deleting', 'deleted'))),
-    DROP CONSTRAINT recordings_record_identifier_key;
 CREATE UNIQUE INDEX recordings_open_identifier_key ON recordings (record_identifier) WHERE sealed_at IS NULL;
+
 CREATE INDEX recordings_identifier_idx ON recordings (record_identifier);
-ALTER TABLE segments DROP CONSTRAINT segments_state_known, ADD CONSTRAINT segments_state_known CHECK (state IN (
-    'open', 'closed', 'interrupted', 'finalised', 'deleted'));
 
 -- Who had a recording deleted and why, and what it was. The row of the recording stays, without what was in it.
 CREATE TABLE deletions (
@@ -1129,18 +1141,23 @@ LANGUAGE sql STABLE AS $$
     WHERE s.recording_id = p_recording AND c.path <> ''
 $$;
 
--- Hosts that have something of a recording get a job of their own kind, which only they take.
+-- Hosts that have something of a recording get a job of their own kind, which only they take: whoever has captures of
+-- it, and whoever has files of it in a directory of its own. Erasing waits for stores that keep their objects for a time
+-- (object lock): its jobs are never given up.
 CREATE FUNCTION enqueue_erasures_v1(p_recording uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO erasures (recording_id, host)
     SELECT DISTINCT p_recording, c.host FROM captures_of_v1(p_recording) AS c
+    UNION
+    SELECT DISTINCT p_recording, store_host_v1(f.store) FROM files f
+    WHERE f.recording_id = p_recording AND store_host_v1(f.store) IS NOT NULL
     ON CONFLICT DO NOTHING;
     -- One without sessions (healed from copies) has its files wherever a curator runs.
     IF NOT EXISTS (SELECT FROM erasures WHERE recording_id = p_recording) THEN
         INSERT INTO erasures (recording_id, host) VALUES (p_recording, '');
     END IF;
-    PERFORM enqueue_job_v1('erase@' || e.host, p_recording::text, jsonb_build_object('recording_id', p_recording))
+    PERFORM enqueue_patient_job_v1('erase@' || e.host, p_recording::text, jsonb_build_object('recording_id', p_recording))
     FROM erasures e WHERE e.recording_id = p_recording ORDER BY e.host;
 END $$;
 
@@ -1196,6 +1213,8 @@ BEGIN
         refused := v_recording.state;
     ELSIF is_held_v1(p_recording) THEN
         refused := 'legal-hold';
+    ELSIF v_recording.captures = 'kept' AND captures_needed_v1(p_recording) THEN
+        refused := 'captures-needed';
     END IF;
     IF refused IS NOT NULL THEN
         RETURN;
@@ -1223,7 +1242,7 @@ BEGIN
     END IF;
     IF v_recording.state = 'deleting' THEN
         SELECT coalesce(jsonb_agg(jsonb_build_array(f.store, f.path) ORDER BY f.id), '[]') INTO files
-        FROM files f WHERE f.recording_id = p_recording;
+        FROM files f WHERE f.recording_id = p_recording AND coalesce(store_host_v1(f.store), p_host) = p_host;
     ELSIF v_recording.captures <> 'erasing' OR is_held_v1(p_recording) THEN
         RETURN;
     END IF;
@@ -1293,16 +1312,6 @@ BEGIN
     RETURN true;
 END $$;
 
--- A deletion that has begun is carried through: no hold and no rendering comes in between any more.
-CREATE OR REPLACE FUNCTION require_no_hold_v1(p_recording uuid) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM recordings WHERE id = p_recording AND state <> 'deleting' FOR SHARE;
-    IF FOUND AND is_held_v1(p_recording) THEN
-        RAISE EXCEPTION 'recording % is under legal hold', p_recording USING ERRCODE = 'TD004';
-    END IF;
-END $$;
-
 -- The argument names the column with the recording's id.
 CREATE FUNCTION guard_deleted_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -1315,6 +1324,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
 CREATE TRIGGER files_not_of_deleted BEFORE INSERT OR UPDATE OF recording_id ON files
     FOR EACH ROW EXECUTE FUNCTION guard_deleted_v1('recording_id');
 
@@ -1330,177 +1340,24 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
 CREATE TRIGGER recordings_life BEFORE UPDATE OF state ON recordings
     FOR EACH ROW WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION guard_life_v1();
+
 CREATE TRIGGER recordings_held_captures BEFORE UPDATE OF captures ON recordings
     FOR EACH ROW WHEN (OLD.captures = 'kept' AND NEW.captures <> 'kept' AND NEW.state <> 'deleted')
     EXECUTE FUNCTION guard_held_v1('id');
+
 ALTER TABLE recordings ENABLE ALWAYS TRIGGER recordings_life, ENABLE ALWAYS TRIGGER recordings_held_captures;
+
 ALTER TABLE files ENABLE ALWAYS TRIGGER files_not_of_deleted;
 
--- As before, but a sealed recording is not continued.
-CREATE OR REPLACE FUNCTION open_segment_v1(
-    p_lease text, p_epoch bigint, p_segment uuid, p_identifier text, p_door text,
-    p_call_uuid text, p_conn_id text, p_ani text, p_dnis text, p_dn text, p_other_dn text, p_record_dn text,
-    p_agent_id text, p_sips_app_name text, p_tenant text, p_parameters jsonb, p_warnings jsonb,
-    p_opened_at timestamptz, p_writer text, p_host text, p_capture_path text, p_sip_call_id text, p_local_tag text,
-    p_remote_tag text, p_dialog_id text, p_snapshot bytea, p_descriptor jsonb, p_streams jsonb,
-    OUT recording_id uuid, OUT ordinal integer
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    v_recording uuid;
-    v_new boolean;
-    v_ordinal integer := 1;
-BEGIN
-    PERFORM require_lease_v1(p_lease, p_epoch);
-    -- The row lock of this statement orders the segments of one identifier. A continued recording keeps the facts of
-    -- its first session; what was missing is filled in.
-    INSERT INTO recordings AS r (id, record_identifier, door, state, call_uuid, conn_id, ani, dnis, dn, other_dn,
-        record_dn, agent_id, sips_app_name, tenant, started_at, parameters, warnings)
-    VALUES (gen_random_uuid(), p_identifier, p_door, 'recording', p_call_uuid, p_conn_id, p_ani, p_dnis, p_dn,
-        p_other_dn, p_record_dn, p_agent_id, p_sips_app_name, p_tenant, p_opened_at, p_parameters, p_warnings)
-    ON CONFLICT (record_identifier) WHERE sealed_at IS NULL DO UPDATE SET
-        call_uuid = coalesce(r.call_uuid, EXCLUDED.call_uuid), conn_id = coalesce(r.conn_id, EXCLUDED.conn_id),
-        ani = coalesce(r.ani, EXCLUDED.ani), dnis = coalesce(r.dnis, EXCLUDED.dnis),
-        dn = coalesce(r.dn, EXCLUDED.dn), other_dn = coalesce(r.other_dn, EXCLUDED.other_dn),
-        record_dn = coalesce(r.record_dn, EXCLUDED.record_dn), agent_id = coalesce(r.agent_id, EXCLUDED.agent_id),
-        sips_app_name = coalesce(r.sips_app_name, EXCLUDED.sips_app_name), tenant = coalesce(r.tenant, EXCLUDED.tenant)
-    RETURNING r.id, r.xmax = 0 INTO v_recording, v_new;
-    IF NOT v_new THEN
-        SELECT s.recording_id, s.ordinal INTO recording_id, ordinal FROM segments s WHERE s.id = p_segment;
-        IF FOUND THEN
-            RETURN;
-        END IF;
-        SELECT coalesce(max(s.ordinal), 0) + 1 INTO v_ordinal FROM segments s WHERE s.recording_id = v_recording;
-        UPDATE recordings SET state = 'recording', ended_at = NULL, warnings = warnings || p_warnings
-        WHERE id = v_recording;
-    END IF;
-    INSERT INTO segments (id, recording_id, ordinal, door, state, epoch, writer, host, capture_path, sip_call_id,
-        local_tag, remote_tag, dialog_id, parameters, descriptor, opened_at)
-    VALUES (p_segment, v_recording, v_ordinal, p_door, 'open', p_epoch, p_writer, p_host, p_capture_path, p_sip_call_id,
-        p_local_tag, p_remote_tag, p_dialog_id, p_parameters, p_descriptor, p_opened_at);
-    PERFORM write_streams_v1(p_segment, p_streams);
-    INSERT INTO dialogs (dialog_id, lease, epoch, writer, segment_id, snapshot)
-    VALUES (p_dialog_id, p_lease, p_epoch, p_writer, p_segment, p_snapshot)
-    ON CONFLICT (dialog_id) DO UPDATE SET lease = EXCLUDED.lease, epoch = EXCLUDED.epoch, writer = EXCLUDED.writer,
-        segment_id = EXCLUDED.segment_id, snapshot = EXCLUDED.snapshot, updated_at = now(), ended_at = NULL;
-    recording_id := v_recording;
-    ordinal := v_ordinal;
-END $$;
-
--- As before; what is deleted stays deleted.
-CREATE OR REPLACE FUNCTION publish_v1(
-    p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
-    p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
-    p_job bigint, p_worker text, p_claim bigint,
-    OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
-DECLARE
-    v_segments uuid[];
-    v_count integer;
-BEGIN
-    superseded := '[]';
-    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
-    IF NOT FOUND THEN
-        refused := 'unknown-recording';
-        RETURN;
-    END IF;
-    IF p_job IS NOT NULL AND NOT EXISTS (
-        SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
-        refused := 'job-lost';
-        RETURN;
-    END IF;
-    IF EXISTS (SELECT FROM recordings WHERE id = p_recording AND state IN ('deleting', 'deleted')) THEN
-        refused := 'deleted';
-        RETURN;
-    END IF;
-    IF EXISTS (SELECT FROM segments WHERE recording_id = p_recording AND state = 'open') THEN
-        refused := 'reopened';
-        RETURN;
-    END IF;
-    SELECT array_agg(id ORDER BY id) INTO v_segments FROM segments WHERE recording_id = p_recording;
-    IF v_segments IS DISTINCT FROM (SELECT array_agg(s ORDER BY s) FROM unnest(p_segments) AS s) THEN
-        refused := 'segments-changed';
-        RETURN;
-    END IF;
-    WITH gone AS (
-        DELETE FROM files f WHERE f.recording_id = p_recording AND NOT EXISTS (
-            SELECT FROM jsonb_to_recordset(p_files) AS n (store text, path text)
-            WHERE n.store = f.store AND n.path = f.path)
-        RETURNING f.store, f.path
-    ) SELECT coalesce(jsonb_agg(jsonb_build_array(store, path) ORDER BY store, path), '[]') INTO superseded FROM gone;
-    DELETE FROM gaps WHERE recording_id = p_recording;
-    INSERT INTO files AS f (recording_id, kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256)
-    SELECT p_recording, n.kind, n.store, n.path, n.format, n.sample_rate, n.channels, n.frames, n.size_bytes,
-        decode(n.sha256, 'hex')
-    FROM jsonb_to_recordset(p_files) AS n (kind text, store text, path text, format text, sample_rate integer,
-        channels integer, frames bigint, size_bytes bigint, sha256 text)
-    ON CONFLICT ON CONSTRAINT files_path_key DO UPDATE SET kind = EXCLUDED.kind, format = EXCLUDED.format,
-        sample_rate = EXCLUDED.sample_rate, channels = EXCLUDED.channels, frames = EXCLUDED.frames,
-        size_bytes = EXCLUDED.size_bytes, sha256 = EXCLUDED.sha256
-        WHERE f.recording_id = EXCLUDED.recording_id;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count <> jsonb_array_length(p_files) THEN
-        -- The layout rules such a collision out: fail rather than steal another recording's file.
-        RAISE EXCEPTION 'another recording claims this path' USING ERRCODE = 'TD002';
-    END IF;
-    INSERT INTO gaps (recording_id, segment_id, party, start_s, duration_s, kind, cause)
-    SELECT p_recording, n.segment_id, n.party, n.start_s, n.duration_s, n.kind, n.cause
-    FROM jsonb_to_recordset(p_gaps) AS n (segment_id uuid, party integer, start_s double precision,
-        duration_s double precision, kind text, cause text);
-    UPDATE streams t SET quality = n.quality
-    FROM jsonb_to_recordset(p_streams) AS n (segment_id uuid, index integer, quality jsonb)
-    WHERE t.segment_id = n.segment_id AND t.m_line = n.index AND t.segment_id = ANY (p_segments);
-    UPDATE segments SET state = 'finalised' WHERE recording_id = p_recording;
-    UPDATE recordings SET state = p_state, started_at = p_started_at, duration_s = p_duration_s,
-        render_warnings = p_warnings, finalised_at = now()
-    WHERE id = p_recording;
-    -- An earlier attempt that was given up is settled by this one.
-    DELETE FROM jobs WHERE dedupe_key = 'finalise:' || p_recording AND state = 'dead';
-    IF p_job IS NOT NULL THEN
-        PERFORM complete_job_v1(p_job, p_worker, p_claim);
-    END IF;
-END $$;
-
--- What comes late from a journal is not kept for a session that is deleted.
-CREATE OR REPLACE FUNCTION add_metadata_v1(
-    p_lease text, p_epoch bigint, p_segment uuid, p_received_at timestamptz, p_content_type text, p_body bytea,
-    p_sha256 bytea
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM require_lease_v1(p_lease, p_epoch);
-    INSERT INTO metadata_revisions (segment_id, received_at, content_type, body, sha256)
-    SELECT p_segment, p_received_at, p_content_type, p_body, p_sha256
-    WHERE NOT EXISTS (SELECT FROM segments WHERE id = p_segment AND state = 'deleted')
-    ON CONFLICT ON CONSTRAINT metadata_revisions_key DO NOTHING;
-END $$;
-
-CREATE OR REPLACE FUNCTION add_trace_v1(
-    p_lease text, p_epoch bigint, p_segment uuid, p_at timestamptz[], p_inbound boolean[], p_flow text[],
-    p_message bytea[]
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM require_lease_v1(p_lease, p_epoch);
-    INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
-    SELECT p_segment, m.* FROM unnest(p_at, p_inbound, p_flow, p_message) AS m
-    WHERE NOT EXISTS (SELECT FROM segments WHERE id = p_segment AND state = 'deleted');
-END $$;
 
 -- Copies: recordings of one call under different record identifiers, what is known of each pair of them, and the
 -- healed masters that stand for them.
 
-ALTER TABLE recordings
-    -- What it is to people: the recording of its call, one of several copies of it, the master healed from them, or a
-    -- master whose copies were separated again.
-    ADD COLUMN role text NOT NULL DEFAULT 'recording'
-        CONSTRAINT recordings_role_known CHECK (role IN ('recording', 'copy', 'master', 'withdrawn')),
-    -- What stands for a copy: a healed master, or the best copy.
-    ADD COLUMN master_id uuid CONSTRAINT recordings_master_fkey REFERENCES recordings (id),
-    -- True until a curator has looked for copies by the call data as they are.
-    ADD COLUMN pairing_due boolean NOT NULL DEFAULT true,
-    ADD CONSTRAINT recordings_copy_has_master CHECK ((role = 'copy') = (master_id IS NOT NULL));
 CREATE INDEX recordings_pairing_due_idx ON recordings (started_at) WHERE pairing_due;
+
 CREATE INDEX recordings_master_idx ON recordings (master_id) WHERE master_id IS NOT NULL;
 
 -- Values that recordings of one call have in common; text as bounded as in the recordings.
@@ -1511,6 +1368,7 @@ CREATE TABLE recording_keys (
     value text COLLATE "C" NOT NULL,
     CONSTRAINT recording_keys_pkey PRIMARY KEY (recording_id, kind, value)
 );
+
 CREATE INDEX recording_keys_value_idx ON recording_keys (value, kind);
 
 -- Recordings that pairs connect; what is decided about copies is decided for a group at a time.
@@ -1520,6 +1378,7 @@ CREATE TABLE copy_members (
     group_id uuid NOT NULL,
     joined_at timestamptz NOT NULL DEFAULT now()
 );
+
 CREATE INDEX copy_members_group_idx ON copy_members (group_id);
 
 -- Two recordings that may be copies, and what became of it.
@@ -1543,6 +1402,7 @@ CREATE TABLE copy_pairs (
     CONSTRAINT copy_pairs_decided CHECK ((decided_by IS NULL) = (decided_at IS NULL)
         AND (state = 'candidate') = (decided_by IS NULL))
 );
+
 CREATE INDEX copy_pairs_other_idx ON copy_pairs (other);
 
 -- What a healed master was made from.
@@ -1553,8 +1413,11 @@ CREATE TABLE copy_sources (
     sha256 bytea,                     -- null for a copy without audio
     offset_s double precision,        -- of the copy's beginning from the master's; null without audio
     given_s double precision NOT NULL,-- audio that the master has from it, all parties together
+    -- Where it lies on its master (media.healing.correspondence); null in masters that were healed before that was kept.
+    placed jsonb,
     CONSTRAINT copy_sources_pkey PRIMARY KEY (master_id, recording_id)
 );
+
 CREATE INDEX copy_sources_recording_idx ON copy_sources (recording_id);
 
 -- Where each stretch of a healed master comes from; with its gaps it covers each party's timeline.
@@ -1576,6 +1439,7 @@ BEGIN
     NEW.pairing_due := true;
     RETURN NEW;
 END $$;
+
 CREATE TRIGGER recordings_pairing_is_due BEFORE UPDATE ON recordings FOR EACH ROW
 WHEN (NOT NEW.pairing_due AND NEW.role IN ('recording', 'copy') AND NEW.state NOT IN ('deleting', 'deleted') AND (
     (OLD.call_uuid, OLD.conn_id, OLD.sips_app_name, OLD.record_dn, OLD.dn, OLD.other_dn)
@@ -1594,6 +1458,7 @@ BEGIN
     PERFORM enqueue_pair_v1(group_id) FROM copy_members WHERE recording_id = NEW.id;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_pair_when_finalised AFTER UPDATE OF finalised_at ON recordings FOR EACH ROW
 WHEN (NEW.role IN ('recording', 'copy') AND OLD.finalised_at IS DISTINCT FROM NEW.finalised_at)
 EXECUTE FUNCTION pair_when_finalised_v1();
@@ -1695,13 +1560,14 @@ BEGIN
     RETURN v_group;
 END $$;
 
--- Publish a healed master: its row, file, gaps and provenance, and the copies that it stands for from now on.
--- `refused` names the race that was lost, as in publish_v1; `superseded` lists files that the catalog no longer claims.
+-- Publish a healed master: its row, file, gaps and provenance, and the copies that it stands for from now on; it has a
+-- new result only after its file is claimed, and the file of a held master that this one replaces stays claimed, as with
+-- publish_v1. `refused` names the race that was lost; `superseded` lists files that the catalog no longer claims.
 CREATE FUNCTION publish_master_v1(
     p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
     p_claim bigint, OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
 DECLARE
     v_ids uuid[] := ARRAY(
         SELECT (c ->> 'id')::uuid FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n) ORDER BY n);
@@ -1735,7 +1601,7 @@ BEGIN
     END IF;
     INSERT INTO recordings AS r (id, record_identifier, door, state, call_uuid, conn_id, ani, dnis, dn, other_dn,
         record_dn, agent_id, sips_app_name, tenant, started_at, ended_at, duration_s, parameters, warnings,
-        render_warnings, finalised_at, sealed_at, role, pairing_due)
+        render_warnings, sealed_at, role, pairing_due)
     -- Sealed: a session that names its identifier opens a recording of its own.
     SELECT p_master, (array_agg(c.record_identifier ORDER BY c.started_at, c.id))[1] || '~healed',
         (array_agg(c.door ORDER BY n))[1], p_state,
@@ -1750,14 +1616,14 @@ BEGIN
         (array_agg(c.sips_app_name ORDER BY n) FILTER (WHERE c.sips_app_name IS NOT NULL))[1],
         (array_agg(c.tenant ORDER BY n) FILTER (WHERE c.tenant IS NOT NULL))[1],
         p_started_at, max(c.ended_at), p_duration_s, (array_agg(c.parameters ORDER BY n))[1], '[]', p_warnings, now(),
-        now(), 'master', false
+        'master', false
     FROM unnest(v_ids) WITH ORDINALITY AS m (id, n) JOIN recordings c ON c.id = m.id
     ON CONFLICT ON CONSTRAINT recordings_pkey DO UPDATE SET state = EXCLUDED.state, door = EXCLUDED.door,
         call_uuid = EXCLUDED.call_uuid, conn_id = EXCLUDED.conn_id, ani = EXCLUDED.ani, dnis = EXCLUDED.dnis,
         dn = EXCLUDED.dn, other_dn = EXCLUDED.other_dn, record_dn = EXCLUDED.record_dn, agent_id = EXCLUDED.agent_id,
         sips_app_name = EXCLUDED.sips_app_name, tenant = EXCLUDED.tenant, started_at = EXCLUDED.started_at,
         ended_at = EXCLUDED.ended_at, duration_s = EXCLUDED.duration_s, parameters = EXCLUDED.parameters,
-        render_warnings = EXCLUDED.render_warnings, finalised_at = EXCLUDED.finalised_at, role = 'master';
+        render_warnings = EXCLUDED.render_warnings, role = 'master';
     WITH gone AS (
         DELETE FROM files f WHERE f.recording_id = p_master AND (f.store, f.path) IS DISTINCT FROM
             (p_file ->> 'store', p_file ->> 'path')
@@ -1787,12 +1653,11 @@ BEGIN
     SELECT p_master, (c ->> 'id')::uuid, n - 1, decode(c ->> 'sha256', 'hex'), (c ->> 'offset_s')::double precision,
         (c ->> 'given_s')::double precision
     FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n);
+    -- Last: a new result voids every intent that is not claimed by now.
+    UPDATE recordings SET finalised_at = now() WHERE id = p_master;
     PERFORM write_ledger_v1(p_master, p_ledger);
     PERFORM stand_for_v1(p_master, v_ids);
 END $$;
--- The file of a held master that a further healing replaces stays claimed, as with publish_v1.
-ALTER FUNCTION publish_master_v1(uuid, jsonb, text, timestamptz, double precision, jsonb, jsonb, jsonb, jsonb, jsonb,
-    bigint, text, bigint) SET tandem.replaced_files_of_held = 'keep';
 
 -- What is deleted leaves nothing behind that names the call.
 CREATE FUNCTION forget_pairing_v1() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -1802,6 +1667,7 @@ BEGIN
     UPDATE copy_pairs SET key_reason = 'one of them was deleted' WHERE NEW.id IN (one, other);
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_forget_pairing AFTER UPDATE OF state ON recordings FOR EACH ROW
 WHEN (NEW.state = 'deleted' AND OLD.state <> 'deleted') EXECUTE FUNCTION forget_pairing_v1();
 
@@ -1817,28 +1683,10 @@ BEGIN
     PERFORM count_ledger_v1(NEW.id, NEW.role IN ('recording', 'master'));
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_count_by_role AFTER UPDATE OF role ON recordings FOR EACH ROW
 WHEN ((OLD.role IN ('recording', 'master')) <> (NEW.role IN ('recording', 'master')))
 EXECUTE FUNCTION count_by_role_v1();
-
--- As before; a copy that is rendered again is not counted.
-CREATE OR REPLACE FUNCTION publish_v2(
-    p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
-    p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
-    p_job bigint, p_worker text, p_claim bigint, p_ledger jsonb,
-    OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_published record;
-BEGIN
-    SELECT * INTO v_published FROM publish_v1(p_recording, p_segments, p_state, p_started_at, p_duration_s, p_files,
-        p_gaps, p_streams, p_warnings, p_job, p_worker, p_claim);
-    refused := v_published.refused;
-    superseded := v_published.superseded;
-    IF refused IS NULL THEN
-        PERFORM write_ledger_v1(p_recording, p_ledger, (SELECT role <> 'copy' FROM recordings WHERE id = p_recording));
-    END IF;
-END $$;
 
 -- From now on `p_master` stands for these copies and for no others; it may be one of them.
 CREATE FUNCTION stand_for_v1(p_master uuid, p_copies uuid[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -1865,25 +1713,10 @@ BEGIN
         AND NOT EXISTS (SELECT FROM recordings c WHERE c.master_id = r.id);
 END $$;
 
--- A hold on a copy protects its master and the other copies, and the other way round; so does a hold on one of two
--- recordings of which nobody knows yet whether they are copies.
-CREATE OR REPLACE FUNCTION held_together_v1(p_recording uuid) RETURNS SETOF uuid
-LANGUAGE sql STABLE AS $$
-    WITH subject AS (SELECT coalesce(master_id, id) AS master FROM recordings WHERE id = p_recording),
-    family AS (
-        SELECT p_recording AS id
-        UNION SELECT master FROM subject
-        UNION SELECT r.id FROM recordings r JOIN subject s ON r.master_id = s.master
-    )
-    SELECT id FROM family
-    UNION
-    SELECT CASE p.one WHEN p_recording THEN p.other ELSE p.one END FROM copy_pairs p
-    WHERE p_recording IN (p.one, p.other) AND p.state IN ('candidate', 'undecided')
-$$;
-
 -- Captures wait for their age: few at a time, whatever the size of the catalog.
 CREATE INDEX recordings_captures_idx ON recordings (finalised_at, id)
     WHERE captures <> 'erased' AND state IN ('complete', 'interrupted', 'no-media');
+
 
 -- Captures that are found on a disk: which session they belong to, and how they come back into the catalog.
 
@@ -1907,6 +1740,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_note_erased AFTER UPDATE OF state, captures ON recordings
     FOR EACH ROW WHEN ((NEW.state = 'deleting' AND OLD.state <> 'deleting')
         OR (NEW.captures = 'erasing' AND OLD.captures <> 'erasing'))
@@ -2055,6 +1889,7 @@ BEGIN
         jsonb_build_object('capture', p_name, 'host', p_host, 'fate', fate));
 END $$;
 
+
 -- Search by any metadata: each recording has a row of terms `name=value` in small letters, by month, kept behind the
 -- writes by whoever calls index_recordings_v1. See docs/catalog.md and ADR 0011.
 
@@ -2068,6 +1903,7 @@ CREATE TABLE annotations (
     added_by text NOT NULL,
     added_at timestamptz NOT NULL DEFAULT now()
 );
+
 CREATE INDEX annotations_recording_idx ON annotations (recording_id, id);
 
 -- Who spoke, for people: one row for each participant that the metadata named.
@@ -2088,7 +1924,9 @@ CREATE TABLE recording_search (
     terms tsvector NOT NULL,
     CONSTRAINT recording_search_pkey PRIMARY KEY (recording_id, started_at)
 ) PARTITION BY RANGE (started_at);
+
 CREATE INDEX recording_search_started_idx ON recording_search (started_at DESC, recording_id DESC);
+
 CREATE INDEX recording_search_terms_idx ON recording_search USING gin (terms);
 
 -- Recordings whose terms have to be made (again). No index and no constraint: it lies on the way of each INVITE.
@@ -2100,6 +1938,7 @@ BEGIN
     INSERT INTO search_pending (recording_id) VALUES (NEW.id);
     RETURN NULL;
 END $$;
+
 -- Every function that changes what can be searched for sets one of these columns, be it to what it was.
 CREATE TRIGGER recordings_want_search
 AFTER INSERT OR UPDATE OF call_uuid, conn_id, ani, dnis, dn, other_dn, record_dn, agent_id, sips_app_name, tenant,
@@ -2112,6 +1951,7 @@ BEGIN
     DELETE FROM recording_search WHERE recording_id = OLD.id AND started_at = OLD.started_at;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_forget_search AFTER DELETE ON recordings
 FOR EACH ROW EXECUTE FUNCTION forget_search_v1();
 
@@ -2122,6 +1962,7 @@ BEGIN
     DELETE FROM annotations WHERE recording_id = NEW.id;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_forget_annotations AFTER UPDATE OF state ON recordings
 FOR EACH ROW WHEN (NEW.state = 'deleted') EXECUTE FUNCTION forget_annotations_v1();
 
@@ -2140,7 +1981,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     FROM unnest(p_names, p_values, p_begins) AS n (name, value, begins)
 $$;
 
-CREATE FUNCTION recording_terms_v1(p_recording uuid) RETURNS tsvector
+CREATE FUNCTION recording_words_v1(p_recording uuid) RETURNS tsvector
 LANGUAGE sql STABLE AS $$
     SELECT array_to_tsvector(coalesce(array_agg(DISTINCT search_term_v1(t.name, t.value)), '{}'))
     FROM (
@@ -2163,18 +2004,9 @@ $$;
 
 -- Make the partition of a month, if it is missing.
 CREATE FUNCTION ensure_search_month_v1(p_at timestamptz) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    v_month timestamp := date_trunc('month', p_at AT TIME ZONE 'UTC');
-    v_name text := 'recording_search_' || to_char(v_month, 'YYYYMM');
-BEGIN
-    IF to_regclass(v_name) IS NULL THEN
-        -- Attached rather than created in place: readers and writers of other months are not kept waiting.
-        EXECUTE format('CREATE TABLE %I (LIKE recording_search INCLUDING ALL)', v_name);
-        EXECUTE format('ALTER TABLE recording_search ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', v_name,
-            v_month AT TIME ZONE 'UTC', (v_month + interval '1 month') AT TIME ZONE 'UTC');
-    END IF;
-END $$;
+LANGUAGE sql AS $$
+    SELECT ensure_month_v1('recording_search', p_at)
+$$;
 
 -- Make the terms of some recordings that wait for it; returns how many entries of the queue were done. One at a time:
 -- terms that were read first must not be written last.
@@ -2231,13 +2063,8 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- Terms find these now, for both parties at once; call UUID and identifier keep theirs, they are asked for before a 200.
-DROP INDEX recordings_dn_idx;
-DROP INDEX recordings_other_dn_idx;
-DROP INDEX recordings_ani_idx;
-DROP INDEX recordings_dnis_idx;
 CREATE INDEX recordings_duration_idx ON recordings (duration_s) WHERE duration_s IS NOT NULL;
-INSERT INTO search_pending SELECT id FROM recordings;
+
 
 -- Erasing a person: finding every recording that somebody takes part in, and what stays of him after deletions.
 
@@ -2324,16 +2151,12 @@ BEGIN
     WHERE id = NEW.id AND EXISTS (SELECT FROM deletions WHERE recording_id = NEW.id AND rule = 'erasure request');
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_forget_copies AFTER UPDATE OF state ON recordings
     FOR EACH ROW WHEN (NEW.state = 'deleted' AND OLD.state <> 'deleted') EXECUTE FUNCTION forget_copies_v1();
 
--- A site of several hosts: a lease that ends when nobody renews it, and the register of the hosts.
 
--- `node` is the holder's host, empty when it gave the lease back. Whoever wants the lease watches `renewals` on a clock
--- of his own; no time stamp says when it ends.
-ALTER TABLE leases
-    ADD COLUMN node text NOT NULL DEFAULT '',
-    ADD COLUMN renewals bigint NOT NULL DEFAULT 0;
+-- A site of several hosts: a lease that ends when nobody renews it, and the register of the hosts.
 
 -- Take the lease if it still is as it was seen, or if it is this host's already; null when it is not, or when the
 -- statement comes to be executed later than its sender allows. Epochs given here are multiples of 1024: a host that
@@ -2397,6 +2220,7 @@ CREATE FUNCTION beat_node_v1(
         writers = p_writers, beats = n.beats + 1, seen_at = now()
 $$;
 
+
 -- The life of a file: intended, claimed, doomed, gone. A file gets its name only after its intent is in the catalog, and
 -- loses it only after its doom is: whatever dies in between, the catalog knows every file that may exist.
 
@@ -2408,7 +2232,9 @@ CREATE TABLE intended_files (
     since timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT intended_files_pkey PRIMARY KEY (store, path)
 );
+
 CREATE INDEX intended_files_recording_idx ON intended_files (recording_id);
+
 CREATE INDEX intended_files_since_idx ON intended_files (since);
 
 -- Files that nothing claims any more; a job of kind `discard` removes each. No such name is used until it is gone.
@@ -2418,6 +2244,9 @@ CREATE TABLE doomed_files (
     recording_id uuid NOT NULL,
     reason text NOT NULL,             -- superseded, unpublished, uploaded, deleted
     since timestamptz NOT NULL DEFAULT now(),
+    -- A name is free again some time after its file is gone: another worker whose claim had run out may still be about to
+    -- remove what it took for doomed.
+    gone_at timestamptz,
     CONSTRAINT doomed_files_pkey PRIMARY KEY (store, path)
 );
 
@@ -2429,6 +2258,7 @@ CREATE TABLE envelopes (
     clear_bytes bigint NOT NULL,
     keys bytea NOT NULL
 );
+
 CREATE INDEX envelopes_recording_idx ON envelopes (recording_id);
 
 -- Signed statements of what a recording was, each naming the one before it (docs/integrity.md).
@@ -2468,30 +2298,6 @@ BEGIN
     UPDATE jobs SET max_attempts = 1000000 WHERE id = v_id;
 END $$;
 
--- Give a job back: 'retry' with back-off 2, 4, 8 ... seconds up to 15 minutes (spread by a quarter), 'dead', or 'lost'.
-CREATE OR REPLACE FUNCTION fail_job_v1(p_id bigint, p_worker text, p_claim bigint, p_error text, p_retry boolean)
-RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    v_job jobs;
-BEGIN
-    PERFORM lock_subject_v1(p_id);
-    SELECT * INTO v_job FROM jobs
-    WHERE id = p_id AND state = 'running' AND locked_by = p_worker AND claims = p_claim FOR UPDATE;
-    IF NOT FOUND THEN
-        RETURN 'lost';
-    END IF;
-    -- One that was asked for again meanwhile has new input: it starts afresh.
-    IF NOT v_job.again AND (NOT p_retry OR v_job.attempts >= v_job.max_attempts) THEN
-        PERFORM bury_job_v1(p_id, p_error);
-        RETURN 'dead';
-    END IF;
-    UPDATE jobs SET state = 'queued', locked_by = NULL, locked_until = NULL, last_error = p_error,
-        attempts = CASE WHEN v_job.again THEN 0 ELSE attempts END,
-        run_after = now() + make_interval(secs => least(2 ^ least(v_job.attempts, 10), 900) * (0.75 + random() / 2))
-    WHERE id = p_id;
-    RETURN 'retry';
-END $$;
-
 -- Say that a file of a recording is about to get its name. False while a former file of that name is being removed.
 CREATE FUNCTION intend_file_v1(
     p_recording uuid, p_store text, p_path text, p_sha256 bytea, p_clear_sha256 bytea, p_clear_bytes bigint,
@@ -2513,6 +2319,7 @@ BEGIN
     RETURN true;
 END $$;
 
+
 CREATE FUNCTION doom_file_v1(p_recording uuid, p_store text, p_path text, p_reason text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -2521,8 +2328,8 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO doomed_files (store, path, recording_id, reason) VALUES (p_store, p_path, p_recording, p_reason)
-    ON CONFLICT ON CONSTRAINT doomed_files_pkey DO NOTHING;
-    PERFORM enqueue_patient_job_v1('discard', p_store || ':' || p_path,
+    ON CONFLICT ON CONSTRAINT doomed_files_pkey DO UPDATE SET gone_at = NULL;
+    PERFORM enqueue_patient_job_v1(job_kind_of_store_v1('discard', p_store), p_store || ':' || p_path,
         jsonb_build_object('recording_id', p_recording, 'store', p_store, 'path', p_path));
 END $$;
 
@@ -2556,8 +2363,10 @@ BEGIN
     DELETE FROM intended_files WHERE store = NEW.store AND path = NEW.path;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER files_are_claimed AFTER INSERT OR UPDATE OF store, path ON files
     FOR EACH ROW EXECUTE FUNCTION claim_file_v1();
+
 CREATE TRIGGER manifests_are_claimed AFTER INSERT OR UPDATE OF store, path ON manifests
     FOR EACH ROW EXECUTE FUNCTION claim_file_v1();
 
@@ -2572,8 +2381,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER files_are_doomed AFTER DELETE ON files
     FOR EACH ROW EXECUTE FUNCTION doom_claimed_file_v1('superseded');
+
 CREATE TRIGGER manifests_are_doomed AFTER DELETE ON manifests
     FOR EACH ROW EXECUTE FUNCTION doom_claimed_file_v1('deleted');
 
@@ -2586,6 +2397,7 @@ BEGIN
     PERFORM withdraw_intents_v1(NEW.id, interval '0');
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER recordings_forget_manifests AFTER UPDATE OF state ON recordings
     FOR EACH ROW WHEN (NEW.state = 'deleted' AND OLD.state <> 'deleted') EXECUTE FUNCTION forget_manifests_v1();
 
@@ -2597,8 +2409,10 @@ BEGIN
     PERFORM enqueue_patient_job_v1('manifest', NEW.id::text, jsonb_build_object('recording_id', NEW.id));
     RETURN NULL;
 END $$;
+
 CREATE CONSTRAINT TRIGGER recordings_result_inserted AFTER INSERT ON recordings
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.finalised_at IS NOT NULL) EXECUTE FUNCTION result_changed_v1();
+
 CREATE CONSTRAINT TRIGGER recordings_result_changed AFTER UPDATE OF finalised_at ON recordings
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.finalised_at IS DISTINCT FROM OLD.finalised_at) EXECUTE FUNCTION result_changed_v1();
 
@@ -2610,6 +2424,7 @@ BEGIN
             'sha256', encode(f.sha256, 'hex')) ORDER BY f.id), '[]') FROM files f WHERE f.recording_id = NEW.id)));
     RETURN NULL;
 END $$;
+
 CREATE CONSTRAINT TRIGGER recordings_result_audited AFTER INSERT OR UPDATE OF finalised_at ON recordings
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.finalised_at IS NOT NULL) EXECUTE FUNCTION audit_result_v1();
 
@@ -2619,6 +2434,7 @@ BEGIN
         jsonb_build_object('store', NEW.store, 'file', file_label_v1(NEW.path)));
     RETURN NULL;
 END $$;
+
 CREATE CONSTRAINT TRIGGER doomed_files_audited AFTER INSERT ON doomed_files
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_doom_v1();
 
@@ -2646,29 +2462,9 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The bytes of a file are in another store now; those in the former one are doomed. False when nothing claims them.
-CREATE FUNCTION move_file_v1(p_recording uuid, p_from text, p_to text, p_path text, p_sha256 bytea) RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
-    UPDATE files SET store = p_to
-    WHERE recording_id = p_recording AND store = p_from AND path = p_path AND sha256 = p_sha256;
-    IF NOT FOUND THEN
-        UPDATE manifests SET store = p_to
-        WHERE recording_id = p_recording AND store = p_from AND path = p_path AND sha256 = p_sha256;
-        IF NOT FOUND THEN
-            RETURN false;
-        END IF;
-    END IF;
-    PERFORM doom_file_v1(p_recording, p_from, p_path, 'uploaded');
-    PERFORM append_audit_v1(NULL, 'curator', 'upload', p_recording::text, '',
-        jsonb_build_object('from', p_from, 'to', p_to, 'file', file_label_v1(p_path), 'sha256', encode(p_sha256, 'hex')));
-    RETURN true;
-END $$;
 
 -- Redaction: a stretch of a recording is silenced for good. The audio is made anew without it, the captures go whole
 -- (they are never changed), and a row says what was taken out, by whom and why.
-
 CREATE TABLE redactions (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT redactions_pkey PRIMARY KEY,
     recording_id uuid NOT NULL CONSTRAINT redactions_recording_fkey REFERENCES recordings (id),
@@ -2679,90 +2475,27 @@ CREATE TABLE redactions (
     requested_by text NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT now(),
     done_at timestamptz,
+    -- When a file without the stretch took the place of a master: one that is asked for later needs another one.
+    silenced_at timestamptz,
     CONSTRAINT redactions_not_empty CHECK (end_s > start_s)
 );
+
 CREATE INDEX redactions_recording_idx ON redactions (recording_id, id);
 
--- Decide to redact. `refused` is null on success, else why not.
-CREATE FUNCTION begin_redaction_v1(
-    p_recording uuid, p_party integer, p_start_s double precision, p_end_s double precision, p_reason text, p_by text,
-    OUT refused text, OUT redaction bigint
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_recording recordings;
-    v_file files;
-BEGIN
-    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
-    SELECT * INTO v_file FROM files WHERE recording_id = p_recording AND kind = 'master' ORDER BY id LIMIT 1;
-    refused := CASE
-        WHEN v_recording.id IS NULL THEN 'unknown-recording'
-        WHEN v_recording.state NOT IN ('complete', 'interrupted') THEN v_recording.state
-        WHEN is_held_v1(p_recording) THEN 'legal-hold'
-        -- What one copy loses the others and the master still have.
-        WHEN v_recording.role <> 'recording' THEN 'copies'
-        WHEN v_file.id IS NULL THEN 'no-audio'
-        WHEN v_file.path LIKE '%.enc' THEN 'encrypted'
-        WHEN v_file.store <> 'local' THEN 'store'
-        WHEN v_file.format NOT LIKE 'wav%' THEN 'format'
-        WHEN p_start_s >= v_recording.duration_s OR p_party >= v_file.channels THEN 'outside' END;
-    IF refused IS NOT NULL THEN
-        RETURN;
-    END IF;
-    INSERT INTO redactions (recording_id, party, start_s, end_s, reason, requested_by)
-    VALUES (p_recording, p_party, p_start_s, p_end_s, p_reason, p_by) RETURNING id INTO redaction;
-    IF v_recording.captures <> 'erased' THEN
-        UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
-        PERFORM enqueue_erasures_v1(p_recording);
-    END IF;
-    PERFORM enqueue_job_v1('redact', p_recording::text, jsonb_build_object('recording_id', p_recording));
-    PERFORM append_audit_v1(NULL, p_by, 'redact', p_recording::text, p_reason, jsonb_build_object(
-        'redaction', redaction, 'party', p_party, 'start_s', p_start_s, 'end_s', p_end_s));
-END $$;
-
--- Put the redacted file in the place of the master; the old one stays claimed, as `to-erase`, until it is gone.
--- `refused` names the race that was lost.
-CREATE FUNCTION swap_redacted_v1(
-    p_recording uuid, p_old_sha256 bytea, p_file jsonb, p_gaps jsonb, p_ledger jsonb, p_job bigint, p_worker text,
-    p_claim bigint
-) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
-    IF NOT EXISTS (
-        SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
-        RETURN 'job-lost';
-    END IF;
-    PERFORM require_no_hold_v1(p_recording);
-    UPDATE files SET kind = 'to-erase' WHERE recording_id = p_recording AND kind = 'master' AND sha256 = p_old_sha256;
-    IF NOT FOUND THEN
-        RETURN 'file-changed';
-    END IF;
-    -- An earlier file that a hold kept has the stretch as well.
-    UPDATE files SET kind = 'to-erase' WHERE recording_id = p_recording AND kind = 'superseded';
-    INSERT INTO files (recording_id, kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256)
-    SELECT p_recording, 'master', n.store, n.path, n.format, n.sample_rate, n.channels, n.frames, n.size_bytes,
-        decode(n.sha256, 'hex')
-    FROM jsonb_to_record(p_file) AS n (store text, path text, format text, sample_rate integer, channels integer,
-        frames bigint, size_bytes bigint, sha256 text);
-    DELETE FROM gaps WHERE recording_id = p_recording;
-    INSERT INTO gaps (recording_id, segment_id, party, start_s, duration_s, kind, cause)
-    SELECT p_recording, n.segment_id, n.party, n.start_s, n.duration_s, n.kind, n.cause
-    FROM jsonb_to_recordset(p_gaps) AS n (segment_id uuid, party integer, start_s double precision,
-        duration_s double precision, kind text, cause text);
-    PERFORM write_ledger_v1(p_recording, p_ledger);
-    -- Another result: it is stated and signed anew.
-    UPDATE recordings SET finalised_at = now() WHERE id = p_recording;
-    RETURN NULL;
-END $$;
-
 -- The old file is gone: the redactions that the present one holds are done.
-CREATE FUNCTION finish_redactions_v1(p_recording uuid, p_redactions bigint[], p_job bigint, p_worker text, p_claim bigint)
-RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION finish_redactions_v1(
+    p_recording uuid, p_redactions bigint[], p_job bigint, p_worker text, p_claim bigint
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
     DELETE FROM files WHERE recording_id = p_recording AND kind = 'to-erase';
-    UPDATE redactions SET done_at = now() WHERE recording_id = p_recording AND id = ANY (p_redactions) AND done_at IS NULL;
-    PERFORM complete_job_v1(p_job, p_worker, p_claim);
+    UPDATE redactions SET done_at = now(), silenced_at = coalesce(silenced_at, now())
+    WHERE recording_id = p_recording AND id = ANY (p_redactions) AND done_at IS NULL;
+    IF p_job IS NOT NULL THEN
+        PERFORM complete_job_v1(p_job, p_worker, p_claim);
+    END IF;
 END $$;
+
 
 -- Recordings that come from another site's catalog.
 
@@ -2833,146 +2566,12 @@ BEGIN
         jsonb_build_object('origin', p_origin, 'outcome', outcome, 'sha256', encode(p_version, 'hex')));
 END $$;
 
--- As before, but the master has a new result only after its file is claimed.
-CREATE OR REPLACE FUNCTION publish_master_v1(
-    p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
-    p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
-    p_claim bigint, OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
-DECLARE
-    v_ids uuid[] := ARRAY(
-        SELECT (c ->> 'id')::uuid FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n) ORDER BY n);
-BEGIN
-    superseded := '[]';
-    PERFORM FROM recordings WHERE id = p_master OR id = ANY (v_ids) ORDER BY id FOR UPDATE;
-    IF NOT EXISTS (
-        SELECT FROM jobs WHERE id = p_job AND state = 'running' AND locked_by = p_worker AND claims = p_claim) THEN
-        refused := 'job-lost';
-        RETURN;
-    END IF;
-    IF EXISTS (SELECT FROM recordings WHERE id = ANY (v_ids) AND state IN ('recording', 'finalising')) THEN
-        refused := 'reopened';
-    ELSIF EXISTS (
-        SELECT FROM jsonb_array_elements(p_copies) AS c
-        WHERE (SELECT encode(f.sha256, 'hex') FROM files f
-               WHERE f.recording_id = (c ->> 'id')::uuid AND f.kind = 'master' ORDER BY f.id LIMIT 1)
-            IS DISTINCT FROM (c ->> 'sha256')
-    ) OR EXISTS (
-        SELECT FROM copy_pairs WHERE one = ANY (v_ids) AND other = ANY (v_ids) AND state = 'rejected') THEN
-        refused := 'segments-changed';
-    ELSIF EXISTS (SELECT FROM recordings WHERE id = p_master AND state IN ('deleting', 'deleted')) THEN
-        refused := 'deleted';
-    END IF;
-    IF refused IS NOT NULL THEN
-        -- Nobody else makes this master while the claim stands: unless it is claimed already, its file is nobody's.
-        IF NOT EXISTS (SELECT FROM files WHERE store = p_file ->> 'store' AND path = p_file ->> 'path') THEN
-            superseded := jsonb_build_array(jsonb_build_array(p_file ->> 'store', p_file ->> 'path'));
-        END IF;
-        RETURN;
-    END IF;
-    INSERT INTO recordings AS r (id, record_identifier, door, state, call_uuid, conn_id, ani, dnis, dn, other_dn,
-        record_dn, agent_id, sips_app_name, tenant, started_at, ended_at, duration_s, parameters, warnings,
-        render_warnings, sealed_at, role, pairing_due)
-    -- Sealed: a session that names its identifier opens a recording of its own.
-    SELECT p_master, (array_agg(c.record_identifier ORDER BY c.started_at, c.id))[1] || '~healed',
-        (array_agg(c.door ORDER BY n))[1], p_state,
-        (array_agg(c.call_uuid ORDER BY n) FILTER (WHERE c.call_uuid IS NOT NULL))[1],
-        (array_agg(c.conn_id ORDER BY n) FILTER (WHERE c.conn_id IS NOT NULL))[1],
-        (array_agg(c.ani ORDER BY n) FILTER (WHERE c.ani IS NOT NULL))[1],
-        (array_agg(c.dnis ORDER BY n) FILTER (WHERE c.dnis IS NOT NULL))[1],
-        (array_agg(c.dn ORDER BY n) FILTER (WHERE c.dn IS NOT NULL))[1],
-        (array_agg(c.other_dn ORDER BY n) FILTER (WHERE c.other_dn IS NOT NULL))[1],
-        (array_agg(c.record_dn ORDER BY n) FILTER (WHERE c.record_dn IS NOT NULL))[1],
-        (array_agg(c.agent_id ORDER BY n) FILTER (WHERE c.agent_id IS NOT NULL))[1],
-        (array_agg(c.sips_app_name ORDER BY n) FILTER (WHERE c.sips_app_name IS NOT NULL))[1],
-        (array_agg(c.tenant ORDER BY n) FILTER (WHERE c.tenant IS NOT NULL))[1],
-        p_started_at, max(c.ended_at), p_duration_s, (array_agg(c.parameters ORDER BY n))[1], '[]', p_warnings, now(),
-        'master', false
-    FROM unnest(v_ids) WITH ORDINALITY AS m (id, n) JOIN recordings c ON c.id = m.id
-    ON CONFLICT ON CONSTRAINT recordings_pkey DO UPDATE SET state = EXCLUDED.state, door = EXCLUDED.door,
-        call_uuid = EXCLUDED.call_uuid, conn_id = EXCLUDED.conn_id, ani = EXCLUDED.ani, dnis = EXCLUDED.dnis,
-        dn = EXCLUDED.dn, other_dn = EXCLUDED.other_dn, record_dn = EXCLUDED.record_dn, agent_id = EXCLUDED.agent_id,
-        sips_app_name = EXCLUDED.sips_app_name, tenant = EXCLUDED.tenant, started_at = EXCLUDED.started_at,
-        ended_at = EXCLUDED.ended_at, duration_s = EXCLUDED.duration_s, parameters = EXCLUDED.parameters,
-        render_warnings = EXCLUDED.render_warnings, role = 'master';
-    WITH gone AS (
-        DELETE FROM files f WHERE f.recording_id = p_master AND (f.store, f.path) IS DISTINCT FROM
-            (p_file ->> 'store', p_file ->> 'path')
-        RETURNING f.store, f.path
-    ) SELECT coalesce(jsonb_agg(jsonb_build_array(store, path) ORDER BY store, path), '[]') INTO superseded FROM gone;
-    INSERT INTO files AS f (recording_id, kind, store, path, format, sample_rate, channels, frames, size_bytes, sha256)
-    SELECT p_master, n.kind, n.store, n.path, n.format, n.sample_rate, n.channels, n.frames, n.size_bytes,
-        decode(n.sha256, 'hex')
-    FROM jsonb_to_record(p_file) AS n (kind text, store text, path text, format text, sample_rate integer,
-        channels integer, frames bigint, size_bytes bigint, sha256 text)
-    ON CONFLICT ON CONSTRAINT files_path_key DO NOTHING;
-    IF NOT EXISTS (SELECT FROM files WHERE recording_id = p_master AND path = p_file ->> 'path') THEN
-        RAISE EXCEPTION 'another recording claims this path' USING ERRCODE = 'TD002';
-    END IF;
-    DELETE FROM gaps WHERE recording_id = p_master;
-    INSERT INTO gaps (recording_id, party, start_s, duration_s, kind, cause)
-    SELECT p_master, n.party, n.start_s, n.duration_s, n.kind, n.cause
-    FROM jsonb_to_recordset(p_gaps) AS n (party integer, start_s double precision, duration_s double precision,
-        kind text, cause text);
-    DELETE FROM provenance WHERE recording_id = p_master;
-    INSERT INTO provenance (recording_id, party, start_s, duration_s, copy_id, copy_party, copy_start_s, exact)
-    SELECT p_master, n.party, n.start_s, n.duration_s, n.copy_id, n.copy_party, n.copy_start_s, n.exact
-    FROM jsonb_to_recordset(p_provenance) AS n (party integer, start_s double precision, duration_s double precision,
-        copy_id uuid, copy_party integer, copy_start_s double precision, exact boolean);
-    DELETE FROM copy_sources WHERE master_id = p_master;
-    INSERT INTO copy_sources (master_id, recording_id, position, sha256, offset_s, given_s)
-    SELECT p_master, (c ->> 'id')::uuid, n - 1, decode(c ->> 'sha256', 'hex'), (c ->> 'offset_s')::double precision,
-        (c ->> 'given_s')::double precision
-    FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n);
-    -- Last: a new result voids every intent that is not claimed by now.
-    UPDATE recordings SET finalised_at = now() WHERE id = p_master;
-    PERFORM write_ledger_v1(p_master, p_ledger);
-    PERFORM stand_for_v1(p_master, v_ids);
-END $$;
 
 -- A stretch that was redacted does not come back, neither from a copy nor from another site, and what is deleted or being
 -- redacted does not reach another store.
 
--- Decide to redact. `refused` is null on success, else why not.
-CREATE OR REPLACE FUNCTION begin_redaction_v1(
-    p_recording uuid, p_party integer, p_start_s double precision, p_end_s double precision, p_reason text, p_by text,
-    OUT refused text, OUT redaction bigint
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_recording recordings;
-    v_file files;
-BEGIN
-    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
-    SELECT * INTO v_file FROM files WHERE recording_id = p_recording AND kind = 'master' ORDER BY id LIMIT 1;
-    refused := CASE
-        WHEN v_recording.id IS NULL THEN 'unknown-recording'
-        WHEN v_recording.state NOT IN ('complete', 'interrupted') THEN v_recording.state
-        WHEN is_held_v1(p_recording) THEN 'legal-hold'
-        -- What one copy loses the others and the master still have.
-        WHEN v_recording.role <> 'recording' THEN 'copies'
-        -- So may one that is not decided yet, or not healed.
-        WHEN EXISTS (
-            SELECT FROM copy_pairs WHERE p_recording IN (one, other) AND state <> 'rejected') THEN 'pairs'
-        WHEN v_file.id IS NULL THEN 'no-audio'
-        WHEN v_file.path LIKE '%.enc' THEN 'encrypted'
-        WHEN v_file.store <> 'local' THEN 'store'
-        WHEN v_file.format NOT LIKE 'wav%' THEN 'format'
-        WHEN p_start_s >= v_recording.duration_s OR p_party >= v_file.channels THEN 'outside' END;
-    IF refused IS NOT NULL THEN
-        RETURN;
-    END IF;
-    INSERT INTO redactions (recording_id, party, start_s, end_s, reason, requested_by)
-    VALUES (p_recording, p_party, p_start_s, p_end_s, p_reason, p_by) RETURNING id INTO redaction;
-    IF v_recording.captures <> 'erased' THEN
-        UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
-        PERFORM enqueue_erasures_v1(p_recording);
-    END IF;
-    PERFORM enqueue_job_v1('redact', p_recording::text, jsonb_build_object('recording_id', p_recording));
-    PERFORM append_audit_v1(NULL, p_by, 'redact', p_recording::text, p_reason, jsonb_build_object(
-        'redaction', redaction, 'party', p_party, 'start_s', p_start_s, 'end_s', p_end_s));
-END $$;
-
--- As publish_master_v1, but refused (`redacted`) when a stretch was taken out of one of the copies: the others have it.
+-- As publish_master_v1, with where each copy lies; refused (`redacted`) when a stretch was taken out of one of them: the
+-- others have it.
 CREATE FUNCTION publish_master_v2(
     p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
@@ -2991,6 +2590,11 @@ BEGIN
     SELECT p.refused, p.superseded INTO refused, superseded
     FROM publish_master_v1(p_master, p_copies, p_state, p_started_at, p_duration_s, p_file, p_gaps, p_provenance,
         p_ledger, p_warnings, p_job, p_worker, p_claim) AS p;
+    IF refused IS NULL THEN
+        UPDATE copy_sources s SET placed = nullif(c -> 'placed', 'null')
+        FROM jsonb_array_elements(p_copies) AS c
+        WHERE s.master_id = p_master AND s.recording_id = (c ->> 'id')::uuid;
+    END IF;
 END $$;
 
 -- As import_recording_v1, but `redacted` for another version of what was redacted here: it has the stretch, left alone.
@@ -3010,9 +2614,6 @@ BEGIN
     outcome := import_recording_v1(p_recording, p_facts, p_file, p_gaps, p_ledger, p_version, p_origin, p_by);
 END $$;
 
--- The bytes of a file are in another store now; those in the former one are doomed. False when nothing claims them, when
--- the recording is on its way out or being redacted, and for a worker whose job or intent somebody else ended since.
-DROP FUNCTION move_file_v1(uuid, text, text, text, bytea);
 CREATE FUNCTION move_file_v2(
     p_recording uuid, p_from text, p_to text, p_path text, p_sha256 bytea, p_job bigint, p_worker text, p_claim bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -3040,10 +2641,9 @@ BEGIN
     RETURN true;
 END $$;
 
--- Captures stay while something may still be read or made from them.
-
--- Whether a recording is in a pair that nobody has decided, or has work of its files or of its copies that waits, runs
--- or was given up.
+-- Captures stay while something may still be read or made from them: while the recording is in a pair that nobody has
+-- decided, or nobody has looked yet for recordings of the same call (the sound may be wanted for comparing); while work of
+-- its files or of its copies waits, runs or was given up.
 CREATE FUNCTION captures_needed_v1(p_recording uuid) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     WITH work AS (
@@ -3054,69 +2654,16 @@ LANGUAGE sql STABLE AS $$
             WHERE m.recording_id = p_recording
         ) AS k
     )
-    SELECT EXISTS (SELECT FROM copy_pairs WHERE one = p_recording AND state IN ('candidate', 'undecided'))
+    SELECT EXISTS (SELECT FROM recordings WHERE id = p_recording AND pairing_due)
+        OR EXISTS (SELECT FROM copy_pairs WHERE one = p_recording AND state IN ('candidate', 'undecided'))
         OR EXISTS (SELECT FROM copy_pairs WHERE other = p_recording AND state IN ('candidate', 'undecided'))
         OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state IN ('queued', 'running'))
         OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state = 'dead')
 $$;
 
--- Decide to erase the captures of a finished recording: from now on it cannot be rendered again, nor go on.
-CREATE OR REPLACE FUNCTION begin_capture_erasure_v1(
-    p_recording uuid, p_by text, p_reason text, OUT refused text, OUT begun boolean
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_recording recordings;
-BEGIN
-    begun := false;
-    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
-    IF NOT FOUND THEN
-        refused := 'unknown-recording';
-    ELSIF v_recording.captures = 'erased' OR v_recording.state IN ('deleting', 'deleted') THEN
-        RETURN;
-    ELSIF v_recording.state NOT IN ('complete', 'interrupted', 'no-media') THEN
-        refused := v_recording.state;
-    ELSIF is_held_v1(p_recording) THEN
-        refused := 'legal-hold';
-    ELSIF v_recording.captures = 'kept' AND captures_needed_v1(p_recording) THEN
-        refused := 'captures-needed';
-    END IF;
-    IF refused IS NOT NULL THEN
-        RETURN;
-    END IF;
-    begun := v_recording.captures = 'kept';
-    UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
-    PERFORM enqueue_erasures_v1(p_recording);
-    IF begun THEN
-        PERFORM append_audit_v1(NULL, p_by, 'erase-captures', p_recording::text, p_reason, NULL);
-    END IF;
-END $$;
-
--- Sessions of one recording that ran at the same time may have other parties: which channel a stream belongs to is known
--- only when the recording was made. The result says so for every session that the stream is of.
-CREATE OR REPLACE FUNCTION publish_v2(
-    p_recording uuid, p_segments uuid[], p_state text, p_started_at timestamptz, p_duration_s double precision,
-    p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
-    p_job bigint, p_worker text, p_claim bigint, p_ledger jsonb,
-    OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_published record;
-BEGIN
-    SELECT * INTO v_published FROM publish_v1(p_recording, p_segments, p_state, p_started_at, p_duration_s, p_files,
-        p_gaps, p_streams, p_warnings, p_job, p_worker, p_claim);
-    refused := v_published.refused;
-    superseded := v_published.superseded;
-    IF refused IS NULL THEN
-        UPDATE streams t SET party = n.party
-        FROM jsonb_to_recordset(p_streams) AS n (segment_ids uuid[], index integer, party integer)
-        WHERE t.segment_id = ANY (n.segment_ids) AND t.m_line = n.index AND t.party <> n.party;
-        PERFORM write_ledger_v1(p_recording, p_ledger, (SELECT role <> 'copy' FROM recordings WHERE id = p_recording));
-    END IF;
-END $$;
 
 -- Which host has a file: a store is named NAME when every host of the site sees it, and NAME@HOST when it is one host's
 -- own directory. Jobs about files in such a store are done by that host; their kind ends in @HOST, like that of erasures.
-
 CREATE FUNCTION store_host_v1(p_store text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT substring(p_store FROM '@(.*)$')
@@ -3127,23 +2674,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT p_kind || coalesce('@' || store_host_v1(p_store), '')
 $$;
 
--- A name is free again some time after its file is gone: another worker whose claim had run out may still be about to
--- remove what it took for doomed.
-ALTER TABLE doomed_files ADD COLUMN gone_at timestamptz;
 CREATE INDEX doomed_files_gone_idx ON doomed_files (gone_at) WHERE gone_at IS NOT NULL;
-
-CREATE OR REPLACE FUNCTION doom_file_v1(p_recording uuid, p_store text, p_path text, p_reason text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    DELETE FROM intended_files WHERE store = p_store AND path = p_path;
-    IF is_claimed_v1(p_store, p_path) THEN
-        RETURN;
-    END IF;
-    INSERT INTO doomed_files (store, path, recording_id, reason) VALUES (p_store, p_path, p_recording, p_reason)
-    ON CONFLICT ON CONSTRAINT doomed_files_pkey DO UPDATE SET gone_at = NULL;
-    PERFORM enqueue_patient_job_v1(job_kind_of_store_v1('discard', p_store), p_store || ':' || p_path,
-        jsonb_build_object('recording_id', p_recording, 'store', p_store, 'path', p_path));
-END $$;
 
 -- The bytes are gone. The name is free at once if this is the only worker that ever had the job.
 CREATE FUNCTION file_discarded_v1(p_store text, p_path text, p_alone boolean) RETURNS void
@@ -3154,47 +2685,6 @@ BEGIN
     ELSE
         UPDATE doomed_files SET gone_at = coalesce(gone_at, now()) WHERE store = p_store AND path = p_path;
     END IF;
-END $$;
-
--- Whoever has captures of it, and whoever has files of it in a directory of its own.
-CREATE OR REPLACE FUNCTION enqueue_erasures_v1(p_recording uuid) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO erasures (recording_id, host)
-    SELECT DISTINCT p_recording, c.host FROM captures_of_v1(p_recording) AS c
-    UNION
-    SELECT DISTINCT p_recording, store_host_v1(f.store) FROM files f
-    WHERE f.recording_id = p_recording AND store_host_v1(f.store) IS NOT NULL
-    ON CONFLICT DO NOTHING;
-    -- One without sessions (healed from copies) has its files wherever a curator runs.
-    IF NOT EXISTS (SELECT FROM erasures WHERE recording_id = p_recording) THEN
-        INSERT INTO erasures (recording_id, host) VALUES (p_recording, '');
-    END IF;
-    PERFORM enqueue_job_v1('erase@' || e.host, p_recording::text, jsonb_build_object('recording_id', p_recording))
-    FROM erasures e WHERE e.recording_id = p_recording ORDER BY e.host;
-END $$;
-
-CREATE OR REPLACE FUNCTION erasure_v1(p_recording uuid, p_host text, OUT due boolean, OUT captures text[], OUT files jsonb)
-LANGUAGE plpgsql AS $$
-DECLARE
-    v_recording recordings;
-BEGIN
-    due := false;
-    captures := '{}';
-    files := '[]';
-    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR SHARE;
-    IF NOT EXISTS (SELECT FROM erasures WHERE recording_id = p_recording AND host = p_host) THEN
-        RETURN;
-    END IF;
-    IF v_recording.state = 'deleting' THEN
-        SELECT coalesce(jsonb_agg(jsonb_build_array(f.store, f.path) ORDER BY f.id), '[]') INTO files
-        FROM files f WHERE f.recording_id = p_recording AND coalesce(store_host_v1(f.store), p_host) = p_host;
-    ELSIF v_recording.captures <> 'erasing' OR is_held_v1(p_recording) THEN
-        RETURN;
-    END IF;
-    due := true;
-    SELECT coalesce(array_agg(c.path ORDER BY c.path), '{}') INTO captures
-    FROM captures_of_v1(p_recording) AS c WHERE c.host = p_host;
 END $$;
 
 -- The bytes of a file are in another store now; those in the former one are doomed. False when nothing claims them any
@@ -3246,66 +2736,9 @@ BEGIN
     PERFORM enqueue_object_hold_v1(h.id) FROM held_together_v1(NEW.recording_id) AS h (id);
     RETURN NULL;
 END $$;
+
 CREATE TRIGGER legal_holds_reach_objects AFTER INSERT OR UPDATE OF released_at ON legal_holds
     FOR EACH ROW EXECUTE FUNCTION holds_reach_objects_v1();
-
--- Captures stay also while nobody has looked yet for recordings of the same call: the sound may be wanted for comparing.
-CREATE OR REPLACE FUNCTION captures_needed_v1(p_recording uuid) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    WITH work AS (
-        SELECT array_agg(k.kind || ':' || k.subject) AS keys FROM (
-            SELECT kind, p_recording AS subject FROM unnest(ARRAY['finalise', 'manifest']) AS kind
-            UNION ALL
-            SELECT kind, m.group_id FROM unnest(ARRAY['pair', 'heal']) AS kind, copy_members m
-            WHERE m.recording_id = p_recording
-        ) AS k
-    )
-    SELECT EXISTS (SELECT FROM recordings WHERE id = p_recording AND pairing_due)
-        OR EXISTS (SELECT FROM copy_pairs WHERE one = p_recording AND state IN ('candidate', 'undecided'))
-        OR EXISTS (SELECT FROM copy_pairs WHERE other = p_recording AND state IN ('candidate', 'undecided'))
-        OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state IN ('queued', 'running'))
-        OR EXISTS (SELECT FROM jobs, work WHERE dedupe_key = ANY (keys) AND state = 'dead')
-$$;
-
--- By the host that has the file.
-CREATE OR REPLACE FUNCTION begin_redaction_v1(
-    p_recording uuid, p_party integer, p_start_s double precision, p_end_s double precision, p_reason text, p_by text,
-    OUT refused text, OUT redaction bigint
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_recording recordings;
-    v_file files;
-BEGIN
-    SELECT * INTO v_recording FROM recordings WHERE id = p_recording FOR UPDATE;
-    SELECT * INTO v_file FROM files WHERE recording_id = p_recording AND kind = 'master' ORDER BY id LIMIT 1;
-    refused := CASE
-        WHEN v_recording.id IS NULL THEN 'unknown-recording'
-        WHEN v_recording.state NOT IN ('complete', 'interrupted') THEN v_recording.state
-        WHEN is_held_v1(p_recording) THEN 'legal-hold'
-        -- What one copy loses the others and the master still have.
-        WHEN v_recording.role <> 'recording' THEN 'copies'
-        -- So may one that is not decided yet, or not healed.
-        WHEN EXISTS (
-            SELECT FROM copy_pairs WHERE p_recording IN (one, other) AND state <> 'rejected') THEN 'pairs'
-        WHEN v_file.id IS NULL THEN 'no-audio'
-        WHEN v_file.path LIKE '%.enc' THEN 'encrypted'
-        WHEN v_file.store <> 'local' AND v_file.store NOT LIKE 'local@%' THEN 'store'
-        WHEN v_file.format NOT LIKE 'wav%' THEN 'format'
-        WHEN p_start_s >= v_recording.duration_s OR p_party >= v_file.channels THEN 'outside' END;
-    IF refused IS NOT NULL THEN
-        RETURN;
-    END IF;
-    INSERT INTO redactions (recording_id, party, start_s, end_s, reason, requested_by)
-    VALUES (p_recording, p_party, p_start_s, p_end_s, p_reason, p_by) RETURNING id INTO redaction;
-    IF v_recording.captures <> 'erased' THEN
-        UPDATE recordings SET captures = 'erasing', sealed_at = coalesce(sealed_at, now()) WHERE id = p_recording;
-        PERFORM enqueue_erasures_v1(p_recording);
-    END IF;
-    PERFORM enqueue_job_v1(job_kind_of_store_v1('redact', v_file.store), p_recording::text,
-        jsonb_build_object('recording_id', p_recording));
-    PERFORM append_audit_v1(NULL, p_by, 'redact', p_recording::text, p_reason, jsonb_build_object(
-        'redaction', redaction, 'party', p_party, 'start_s', p_start_s, 'end_s', p_end_s));
-END $$;
 
 -- As stand_for_v1; false, and nothing changed, when a stretch was taken out of one of them: the others still have it.
 CREATE FUNCTION stand_for_v2(p_master uuid, p_copies uuid[]) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -3319,42 +2752,10 @@ BEGIN
     RETURN true;
 END $$;
 
+
 -- Redaction of everything that has a stretch: the copies of a call and the masters made of them, in whatever store and
 -- form. Audio that is encrypted is made anew by whoever has a key, not by a curator.
 
--- Where a copy lies on its master (media.healing.correspondence); null in masters that were healed before.
-ALTER TABLE copy_sources ADD COLUMN placed jsonb;
-
--- When a file without the stretch took the master's place: one that is asked for later needs another one.
-ALTER TABLE redactions ADD COLUMN silenced_at timestamptz;
-UPDATE redactions SET silenced_at = done_at;
-
--- As publish_master_v1, with where each copy lies; refused (`redacted`) when a stretch was taken out of one of them: the
--- others have it.
-CREATE OR REPLACE FUNCTION publish_master_v2(
-    p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
-    p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
-    p_claim bigint, OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql AS $$
-DECLARE
-    v_ids uuid[] := ARRAY(SELECT (c ->> 'id')::uuid FROM jsonb_array_elements(p_copies) AS c) || p_master;
-BEGIN
-    -- Against a redaction that begins: whoever comes second sees the other's rows.
-    PERFORM FROM recordings WHERE id = ANY (v_ids) ORDER BY id FOR UPDATE;
-    IF EXISTS (SELECT FROM redactions WHERE recording_id = ANY (v_ids)) THEN
-        refused := 'redacted';
-        superseded := '[]';
-        RETURN;
-    END IF;
-    SELECT p.refused, p.superseded INTO refused, superseded
-    FROM publish_master_v1(p_master, p_copies, p_state, p_started_at, p_duration_s, p_file, p_gaps, p_provenance,
-        p_ledger, p_warnings, p_job, p_worker, p_claim) AS p;
-    IF refused IS NULL THEN
-        UPDATE copy_sources s SET placed = nullif(c -> 'placed', 'null')
-        FROM jsonb_array_elements(p_copies) AS c
-        WHERE s.master_id = p_master AND s.recording_id = (c ->> 'id')::uuid;
-    END IF;
-END $$;
 
 -- What may hold a stretch of a recording: itself, what stands for it and the copies of that, and every master that was
 -- made of any of them, also one that was withdrawn since. What is deleted holds nothing.
@@ -3373,10 +2774,6 @@ LANGUAGE sql STABLE AS $$
     SELECT f.id FROM family f JOIN recordings r ON r.id = f.id WHERE r.state NOT IN ('deleting', 'deleted')
 $$;
 
--- Decide to redact: `p_stretches` is [{recording, party, start_s, end_s}, ...] of the family of a recording, `p_family`
--- what the family was when they were found. `refused` is null on success, else why not, and `subject` whose fault it is.
--- A stretch that waits already is not asked for twice: who repeats the command goes on with it.
-DROP FUNCTION begin_redaction_v1(uuid, integer, double precision, double precision, text, text);
 CREATE FUNCTION begin_redactions_v1(
     p_recording uuid, p_family uuid[], p_stretches jsonb, p_reason text, p_by text, OUT refused text, OUT subject uuid
 ) LANGUAGE plpgsql AS $$
@@ -3445,9 +2842,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- Put the redacted file in the place of the master; the old one stays claimed, as `to-erase`, until it is gone. Without
--- a job a person does it. `refused` names the race that was lost.
-DROP FUNCTION swap_redacted_v1(uuid, bytea, jsonb, jsonb, jsonb, bigint, text, bigint);
 CREATE FUNCTION swap_redacted_v2(
     p_recording uuid, p_redactions bigint[], p_old_sha256 bytea, p_file jsonb, p_gaps jsonb, p_ledger jsonb,
     p_job bigint, p_worker text, p_claim bigint
@@ -3492,62 +2886,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The old file is gone: the redactions that the present one holds are done.
-CREATE OR REPLACE FUNCTION finish_redactions_v1(
-    p_recording uuid, p_redactions bigint[], p_job bigint, p_worker text, p_claim bigint
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM recordings WHERE id = p_recording FOR UPDATE;
-    DELETE FROM files WHERE recording_id = p_recording AND kind = 'to-erase';
-    UPDATE redactions SET done_at = now(), silenced_at = coalesce(silenced_at, now())
-    WHERE recording_id = p_recording AND id = ANY (p_redactions) AND done_at IS NULL;
-    IF p_job IS NOT NULL THEN
-        PERFORM complete_job_v1(p_job, p_worker, p_claim);
-    END IF;
-END $$;
-
--- Since when a job runs: `jobs list` tells it, and `status` the longest one.
-ALTER TABLE jobs ADD COLUMN claimed_at timestamptz;   -- of the present or last claim
-
-CREATE OR REPLACE FUNCTION claim_job_v1(p_worker text, p_kinds text[], p_lease interval) RETURNS SETOF jobs
-LANGUAGE plpgsql SET enable_sort = off AS $$
-DECLARE
-    v_job jobs;
-BEGIN
-    -- What took its worker down (or was abandoned) once too often.
-    FOR v_job IN
-        SELECT * FROM jobs
-        WHERE state = 'running' AND locked_until < now() AND attempts >= max_attempts AND kind = ANY (p_kinds)
-    LOOP
-        PERFORM lock_subject_v1(v_job.id);
-        PERFORM FROM jobs WHERE id = v_job.id AND state = 'running' AND claims = v_job.claims FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            PERFORM bury_job_v1(v_job.id, format('abandoned by %s in attempt %s', v_job.locked_by, v_job.attempts));
-        END IF;
-    END LOOP;
-    -- Two index scans rather than one OR; abandoned jobs first, they have waited longest.
-    SELECT * INTO v_job FROM jobs
-    WHERE state = 'running' AND locked_until < now() AND attempts < max_attempts AND kind = ANY (p_kinds)
-    ORDER BY locked_until LIMIT 1 FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        SELECT * INTO v_job FROM jobs
-        WHERE state = 'queued' AND run_after <= now() AND kind = ANY (p_kinds)
-        ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED;
-    END IF;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-    UPDATE jobs SET state = 'running', again = false, attempts = attempts + 1, claims = claims + 1,
-        locked_by = p_worker, locked_until = now() + p_lease, claimed_at = now()
-    WHERE id = v_job.id RETURNING *;
-END $$;
-
-
 -- What became of a recording is a term as well where it is rare: an agent's recordings that lost something are then found
 -- in the index, not by reading all that the agent has. Names are never empty, so nothing that was received looks like it.
-
-ALTER FUNCTION recording_terms_v1(uuid) RENAME TO recording_words_v1;
 CREATE FUNCTION recording_terms_v1(p_recording uuid) RETURNS tsvector
 LANGUAGE sql STABLE AS $$
     SELECT recording_words_v1(id) || array_to_tsvector(array_remove(ARRAY[
@@ -3561,17 +2901,10 @@ CREATE TRIGGER recordings_want_search_of_outcome AFTER UPDATE OF state, lost_s O
 WHEN (NEW.state IN ('interrupted', 'no-media', 'failed') AND NEW.state <> OLD.state
     OR NEW.lost_s > 0 AND coalesce(OLD.lost_s, 0) = 0)
 EXECUTE FUNCTION want_search_v1();
-INSERT INTO search_pending SELECT id FROM recordings WHERE state IN ('interrupted', 'no-media', 'failed') OR lost_s > 0;
 
 -- Long recordings are rarer than the planner's statistics make them; here they are read in their order.
 CREATE INDEX recordings_long_idx ON recordings (started_at DESC, id DESC, duration_s) WHERE duration_s >= 1800;
 
--- When the client says that it ended a session (Date of its BYE, RFC 7865 section 6.1.1). What it says of the beginning is
--- with the parameters. Our own times stay those of our clock, which the audio is placed by.
-
-ALTER TABLE segments ADD COLUMN client_closed_at timestamptz;
-
-DROP FUNCTION close_segment_v1(text, bigint, uuid, timestamptz, text, boolean, bytea, jsonb);
 -- Close a segment and its dialog; with the last open segment the recording goes to its curator, in one transaction.
 CREATE FUNCTION close_segment_v2(
     p_lease text, p_epoch bigint, p_segment uuid, p_closed_at timestamptz, p_cause text, p_interrupted boolean,
@@ -3610,26 +2943,6 @@ BEGIN
     END IF;
 END $$;
 
--- Erasing waits for stores that keep their objects for a time (object lock): its jobs are never given up.
-
--- Whoever has captures of it, and whoever has files of it in a directory of its own.
-CREATE OR REPLACE FUNCTION enqueue_erasures_v1(p_recording uuid) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO erasures (recording_id, host)
-    SELECT DISTINCT p_recording, c.host FROM captures_of_v1(p_recording) AS c
-    UNION
-    SELECT DISTINCT p_recording, store_host_v1(f.store) FROM files f
-    WHERE f.recording_id = p_recording AND store_host_v1(f.store) IS NOT NULL
-    ON CONFLICT DO NOTHING;
-    -- One without sessions (healed from copies) has its files wherever a curator runs.
-    IF NOT EXISTS (SELECT FROM erasures WHERE recording_id = p_recording) THEN
-        INSERT INTO erasures (recording_id, host) VALUES (p_recording, '');
-    END IF;
-    PERFORM enqueue_patient_job_v1('erase@' || e.host, p_recording::text, jsonb_build_object('recording_id', p_recording))
-    FROM erasures e WHERE e.recording_id = p_recording ORDER BY e.host;
-END $$;
-
 -- As swap_redacted_v2. What is left after it is to erase the former file: the job waits for that, and where a person
 -- silenced it there is one from now on.
 CREATE FUNCTION swap_redacted_v3(
@@ -3663,6 +2976,7 @@ BEGIN
     END IF;
 END $$;
 
+
 -- SIP messages by month: much of what a call adds, written once and hardly ever read. An old month goes as a whole. See
 -- docs/catalog.md and ADR 23.
 
@@ -3693,16 +3007,10 @@ BEGIN
     END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION ensure_search_month_v1(p_at timestamptz) RETURNS void
-LANGUAGE sql AS $$
-    SELECT ensure_month_v1('recording_search', p_at)
-$$;
-
 -- Without a foreign key: attaching a partition would then lock the segments against every INVITE. The one function that
 -- adds messages looks at their segments. No key of its own either: nothing looks a message up by its number.
-ALTER TABLE sip_messages RENAME TO sip_messages_in_one;
-ALTER INDEX sip_messages_segment_idx RENAME TO sip_messages_in_one_segment_idx;
 CREATE SEQUENCE sip_messages_number;
+
 CREATE TABLE sip_messages (
     id bigint NOT NULL DEFAULT nextval('sip_messages_number'),    -- order of messages of one moment
     segment_id uuid NOT NULL,
@@ -3711,13 +3019,8 @@ CREATE TABLE sip_messages (
     flow text NOT NULL,
     message bytea NOT NULL
 ) PARTITION BY RANGE (at);
+
 CREATE INDEX sip_messages_segment_idx ON sip_messages (segment_id, at);
-SELECT ensure_month_v1('sip_messages', m.at)
-FROM (SELECT DISTINCT date_trunc('month', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM sip_messages_in_one) AS m (at);
-INSERT INTO sip_messages (segment_id, at, inbound, flow, message)
-SELECT segment_id, at, inbound, flow, message FROM sip_messages_in_one ORDER BY id;
-DROP TABLE sip_messages_in_one;
-DROP FUNCTION add_trace_v1;
 
 -- Append messages to the traces of several segments, in their order; those of segments that do not exist (yet) or are
 -- deleted are left out. Returns the segments of the others.
