@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import UUID
 
-from recorder.config import Settings
+from recorder.settings import Settings
 from recorder.stores import directories, open_remote, s3_options
 from storage.catalog import Catalog
 from storage.catalog.file_lives import EnvelopeRow

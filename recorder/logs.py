@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import structlog
 
-from recorder.config import LogSettings
 from recorder.log_lines import console_renderer
+from recorder.settings import LogSettings
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

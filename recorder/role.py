@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from recorder.channel import Channel, SocketGrant, Start, read_memory
-from recorder.config import Settings
 from recorder.errors import ChannelLostError
 from recorder.logs import configure_logging
+from recorder.settings import Settings
 from recorder.state_dir import StateDir
 
 _PR_SET_PDEATHSIG: Final = 1

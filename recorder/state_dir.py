@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from recorder.config import Settings
 from recorder.errors import NotRunningError, SetupError
+from recorder.settings import Settings
 from storage.files.object_store import S3Options
 
 

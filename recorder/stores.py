@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from recorder.config import Settings
 from recorder.errors import ConfigError
+from recorder.settings import Settings
 from recorder.state_dir import recordings_root
 from storage.encryption import load_recipients
 from storage.errors import StorageMisused

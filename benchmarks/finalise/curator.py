@@ -28,11 +28,12 @@ import msgspec
 from benchmarks.finalise.__main__ import write_capture
 from benchmarks.machine import machine_facts
 from recorder.channel import Channel
-from recorder.config import Settings, load_settings
+from recorder.config import load_settings
 from recorder.curator.process import run
 from recorder.errors import ChannelLostError
 from recorder.logs import configure_logging
 from recorder.role import Assignment
+from recorder.settings import Settings
 from storage.catalog import Catalog, migrate
 from storage.postgres import EmbeddedPostgres
 from tests.integration.storage_samples import closing, opening

@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 
 from recorder.admin.conversion import MediaConverter
-from recorder.config import Settings
 from recorder.errors import NotRunningError
 from recorder.retention_settings import RetentionSettings
+from recorder.settings import Settings
 from recorder.state_dir import StateDir, recordings_root
 from recorder.stores import directories, s3_options
 from storage.cli.context import CliContext

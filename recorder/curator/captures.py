@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 import structlog
 
 from media.container.layout import FILE_SUFFIX
-from recorder.config import Settings
 from recorder.errors import ChannelLostError
 from recorder.gateway.captures import fetch_capture
 from recorder.gateway.link import own_address, site_context
+from recorder.settings import Settings
 from recorder.state_dir import StateDir
 from storage.catalog.records import CaptureLocation, RecordingSegments
 from storage.catalog.sites import Sites

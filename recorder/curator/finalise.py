@@ -19,11 +19,11 @@ import structlog
 from media.healing import Healing
 from media.pipeline import OutputFormat, Rendering, RenderOptions
 from media.pipeline.report import Gap, RenderingKind
-from recorder.config import Settings
 from recorder.curator.accounting import ledger_of
 from recorder.curator.captures import Captures
 from recorder.curator.sessions import Rendered, render_recording
 from recorder.depot import Depot, Draft, Subject
+from recorder.settings import Settings
 from storage.catalog import Catalog
 from storage.catalog.records import (
     ClaimedJob,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from recorder.config import Settings
+from recorder.settings import Settings
 from storage.catalog import Catalog
 from storage.catalog.records import FINALISE
 from storage.catalog.views import JobView

@@ -15,8 +15,8 @@ from uuid import UUID
 
 import structlog
 
-from recorder.config import Settings
 from recorder.depot import Depot, Draft, Subject
+from recorder.settings import Settings
 from recorder.state_dir import StateDir
 from storage.catalog import Catalog
 from storage.catalog.file_lives import FileClaim

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from recorder.config import Settings
 from recorder.curator.captures import Captures
 from recorder.curator.copies.decide import PairDecider
 from recorder.curator.copies.heal import Healer
@@ -25,6 +24,7 @@ from recorder.curator.revive import Reviver
 from recorder.curator.scratch import ScratchSweeper
 from recorder.curator.stating import Stating
 from recorder.depot import Depot
+from recorder.settings import Settings
 from recorder.state_dir import StateDir
 from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR

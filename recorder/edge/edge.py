@@ -10,7 +10,6 @@ from typing import Final
 
 import structlog
 
-from recorder.config import AccessSettings
 from recorder.edge.authentication import Authenticator
 from recorder.edge.files import EdgeFiles
 from recorder.edge.gate import AccessRules, Gate
@@ -22,6 +21,7 @@ from recorder.edge.shield import Shield
 from recorder.edge.tls import TlsContexts
 from recorder.edge.users import parse_users
 from recorder.role import Assignment
+from recorder.settings import AccessSettings
 from signaling.transport import SipTransport
 
 _log = structlog.get_logger()

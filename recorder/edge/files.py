@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from recorder.config import Settings
 from recorder.edge import logins
 from recorder.edge.profile_files import ProfileText, parse_profiles, read_profiles
 from recorder.edge.tls import TlsMaterial, read_material
 from recorder.edge.users import parse_users, read_users
 from recorder.errors import ConfigError
+from recorder.settings import Settings
 
 T = TypeVar("T")
 

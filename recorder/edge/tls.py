@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder.config import SipSettings
 from recorder.errors import ConfigError
+from recorder.settings import SipSettings
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 """For TLS 1.2: what RFC 9325 section 4.2 recommends, forward secret and authenticated; TLS 1.3 has only such suites."""

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 
-from recorder.config import Settings
 from recorder.edge.edge import Edge
 from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
@@ -22,6 +21,7 @@ from recorder.frontend.ability import Ability
 from recorder.frontend.session import Move, Session, encode_checkpoint
 from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
+from recorder.settings import Settings
 from recorder.writer_pool.client import WriterClient
 from recorder.writer_pool.pool import WriterPool, name_of, node_of
 from signaling.errors import LostError

@@ -8,9 +8,9 @@ from typing import Final
 
 import structlog
 
-from recorder.config import Settings
 from recorder.edge.files import EdgeFiles, read_files, renew_files
 from recorder.edge.tls import TlsMaterial, facts
+from recorder.settings import Settings
 
 _log = structlog.get_logger()
 

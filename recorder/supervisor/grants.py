@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from recorder import unix_socket
 from recorder.channel import grants_needed
-from recorder.config import Settings
+from recorder.settings import Settings
 from recorder.state_dir import StateDir
 from recorder.supervisor import sockets
 from recorder.supervisor.rings import Rings

@@ -9,7 +9,7 @@ import structlog
 
 from media.errors import ResourceError
 from media.writer.packet_socket import accept_datagrams, open_rings
-from recorder.config import MediaSettings
+from recorder.settings import MediaSettings
 from recorder.supervisor.sockets import MediaPair
 
 _log = structlog.get_logger()

@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 
-from recorder.config import HttpSettings, MediaSettings, SipSettings
 from recorder.edge.kernel_filter import FilterTooLongError, attach, compile_filter
 from recorder.edge.networks import network
 from recorder.errors import SetupError
 from recorder.ha.settings import HaSettings
+from recorder.settings import HttpSettings, MediaSettings, SipSettings
 
 _log = structlog.get_logger()
 

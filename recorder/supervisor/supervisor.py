@@ -33,9 +33,9 @@ from recorder.channel import (
     WriterDied,
     WriterStuck,
 )
-from recorder.config import Settings
 from recorder.errors import SetupError
 from recorder.ha.vault import make_key_file, open_vault
+from recorder.settings import Settings
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
 from recorder.stores import directories, s3_options
 from recorder.supervisor.child import Child

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from recorder.config import CopySettings, RecordingSettings, Settings
 from recorder.curator.copies.decide import PairDecider
 from recorder.curator.copies.heal import Healer
 from recorder.curator.copies.seek import Seeker
 from recorder.depot import Depot
+from recorder.settings import CopySettings, RecordingSettings, Settings
 from storage.catalog import Catalog
 from storage.catalog.copy_records import HEAL, PAIR, CopyState
 from storage.catalog.ledger import RECEIVED, LedgerInterval, LedgerKind, account

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder.config import CopySettings
 from recorder.curator.copies.remove import CopyRemover
+from recorder.settings import CopySettings
 from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState, PairDecision
 from storage.catalog.records import RecordingState, Role

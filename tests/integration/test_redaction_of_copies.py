@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from recorder.admin.recordings_redact import Redaction, RedactOptions
-from recorder.config import CopySettings
 from recorder.redaction import Redactor
+from recorder.settings import CopySettings
 from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState
 from storage.catalog.records import Role

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from recorder.config import Settings, load_settings
+from recorder.config import load_settings
 from recorder.curator.work import JOBS, NODE, JobHandler, Tools
 from recorder.depot import Depot
+from recorder.settings import Settings
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment
 from tests.integration.storage_samples import closing, opening

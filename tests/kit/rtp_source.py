@@ -91,7 +91,7 @@ class RtpSource:
     def __init__(self, streams: Iterable[RtpStream], *, limit: int | None = None) -> None:
         self.streams = list(streams)
         self.times: list[tuple[float, float]] = []
-        """Of each frame since the start: before its first packet was sent and after its last, seconds since the epoch."""
+        """Of each frame: before its first packet was sent, and after its last one; seconds since the epoch."""
         self._limit = limit
         self._count = 0
         self._ticked = threading.Condition()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recorder.config import CopySettings
 from recorder.curator.copies.seek import Seeker
+from recorder.settings import CopySettings
 from storage.catalog import Catalog
 
 

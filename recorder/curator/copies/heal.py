@@ -27,13 +27,13 @@ from media.healing import (
     placement_of,
     shares,
 )
-from recorder.config import Settings
 from recorder.curator.accounting import ledger_of_master
 from recorder.curator.copies.audio import AudioReader
 from recorder.curator.copies.comparing import alike, best_first, compare_sounds, steadiest_first
 from recorder.curator.finalise import master_format, rendered_file, rendered_gaps, suffix_of
 from recorder.depot import Depot, Draft, Subject
 from recorder.pairing.components import components, masters
+from recorder.settings import Settings
 from storage.catalog import Catalog
 from storage.catalog.copy_records import (
     CopyGroup,

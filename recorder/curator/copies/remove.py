@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from recorder.config import CopySettings
+from recorder.settings import CopySettings
 from storage.catalog import Catalog
 from storage.retention import Policy
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import structlog
 
-from recorder.config import CopySettings
 from recorder.pairing.candidates import Candidacy, candidacy
 from recorder.pairing.keys import Key, KeyKind, keys_of
+from recorder.settings import CopySettings
 from storage.catalog.copies import Copies
 from storage.catalog.copy_records import DueRecording, Partner, RecordingFacts
 

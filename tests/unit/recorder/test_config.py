@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from recorder.config import Settings, load_settings
+from recorder.config import load_settings
 from recorder.errors import ConfigError
+from recorder.settings import Settings
 
 SHIPPED = Path(__file__).parents[3] / "config" / "recorder.toml"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from recorder.config import Settings
 from recorder.edge.files import EdgeFiles, read_files, renew_files
 from recorder.edge.profile import ANY_CLIENT, PeerProfile, ProfileTable, Source
 from recorder.edge.profile_files import MAX_FILES, load_profiles, shipped_directory
 from recorder.errors import ConfigError
+from recorder.settings import Settings
 from signaling.sip import Request, parse_message
 from signaling.siprec.media_types import METADATA, METADATA_XML
 

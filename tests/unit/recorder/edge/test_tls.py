@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from recorder.config import SipSettings
 from recorder.edge.tls import TlsContexts, TlsMaterial, client_context, facts, names_of, read_material, server_context
 from recorder.errors import ConfigError
+from recorder.settings import SipSettings
 from tests.kit.certificates import Authority, KeyPair
 
 

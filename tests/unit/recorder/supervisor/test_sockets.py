@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from recorder.config import HttpSettings, MediaSettings, SipSettings
 from recorder.errors import SetupError
+from recorder.settings import HttpSettings, MediaSettings, SipSettings
 from recorder.supervisor import sockets
 from tests.kit.running import free_port
 
