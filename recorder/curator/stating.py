@@ -22,10 +22,10 @@ from storage.catalog import Catalog
 from storage.catalog.file_lives import FileClaim
 from storage.catalog.records import ClaimedJob, RecordingState
 from storage.catalog.sealing import LatestManifest, StatedFile, StatedRecording, StatedSegment
+from storage.catalog.statement import parts_of
 from storage.errors import IntegrityBroken
 from storage.files.durable import digest_file
 from storage.integrity import SigningKeys
-from storage.integrity.chain import instant
 from storage.integrity.keys import DIRECTORY
 from storage.integrity.manifest import SUFFIX, Manifest, compose, same_statement, sign
 
@@ -71,7 +71,7 @@ class Stating:
             previous=latest.sha256 if latest else None,
             sealed_at=datetime.now(UTC),
             node=self._node,
-            parts={"facts": _facts(recording), "segments": _segments(recording), "gaps": _gaps(recording)},
+            parts=parts_of(recording),
             files=[_file(file) for file in recording.files],
             captures=_captures(recording.segments),
         )
@@ -124,43 +124,6 @@ class Stating:
         return same_statement(former.document, document)
 
 
-def _facts(recording: StatedRecording) -> dict[str, Any]:
-    return {
-        **recording.facts,
-        "state": recording.state.value,
-        "started_at": instant(recording.started_at),
-        "ended_at": recording.ended_at and instant(recording.ended_at),
-        "duration_us": None if recording.duration_s is None else round(recording.duration_s * 1e6),
-        "parameters": [list(pair) for pair in recording.parameters],
-        "warnings": list(recording.warnings),
-    }
-
-
-def _segments(recording: StatedRecording) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": str(segment.segment_id),
-            "ordinal": segment.ordinal,
-            "door": segment.door,
-            "sip_call_id": segment.sip_call_id,
-            "opened_at": instant(segment.opened_at),
-            "closed_at": segment.closed_at and instant(segment.closed_at),
-            "end_cause": segment.end_cause,
-            "interrupted": segment.interrupted,
-            "parties": segment.parties,
-            "metadata": [
-                {
-                    "received_at": instant(document.received_at),
-                    "content_type": document.content_type,
-                    "sha256": document.sha256.hex(),
-                }
-                for document in segment.documents
-            ],
-        }
-        for segment in recording.segments
-    ]
-
-
 def _file(file: StatedFile) -> dict[str, Any]:
     clear = file.clear_sha256 and {"size_bytes": file.clear_bytes, "sha256": file.clear_sha256.hex()}
     return {
@@ -174,19 +137,6 @@ def _file(file: StatedFile) -> dict[str, Any]:
         "sha256": file.sha256.hex(),
         "clear": clear,
     }
-
-
-def _gaps(recording: StatedRecording) -> list[dict[str, Any]]:
-    return [
-        {
-            "party": gap.party,
-            "start_us": round(gap.start_s * 1e6),
-            "duration_us": round(gap.duration_s * 1e6),
-            "kind": gap.kind,
-            "cause": gap.cause,
-        }
-        for gap in recording.gaps
-    ]
 
 
 def _captures(segments: Sequence[StatedSegment]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from storage.catalog.sql import load_statements
 from storage.catalog.text import storable
 
 PAGE = 500
+AUDIT_PAGE = 5000
+"""Entries of the audit log that are looked at by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ class StoredRecording:
     def key(self) -> tuple[datetime, UUID]:
         """Position in the order of beginnings."""
         return self.started_at, self.recording_id
+
+
+@dataclass(frozen=True, slots=True)
+class Unaccounted:
+    """A result of which the audit log tells, and which the catalog has lost."""
+
+    number: int
+    """Of the entry."""
+    subject: str
+    """Id of the recording."""
+    state: str | None
+    """What the catalog says of the recording; None when it has none."""
+    version: int | None
+    """Of the manifest that is lost; None when it is not that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +235,13 @@ class FileLives:
             for row in rows:
                 yield UUID(str(row["id"]))
             after = rows[-1]["id"]
+
+    async def unaccounted(self) -> AsyncIterator[Unaccounted]:
+        """Yield the results that the audit log tells of and the catalog has lost, in the order of the log."""
+        end = await self._database.value("audit_end")
+        for after in range(0, end, AUDIT_PAGE):
+            for row in await self._database.rows("unaccounted", after, min(after + AUDIT_PAGE, end)):
+                yield Unaccounted(**row)
 
 
 @cache

@@ -124,3 +124,25 @@ SELECT finalised_at FROM recordings WHERE id = $1
 -- name: sealed_recordings
 -- Finished recordings after $1 in the order of ids.
 SELECT id FROM recordings WHERE id > $1 AND state IN ('complete', 'interrupted', 'no-media') ORDER BY id LIMIT $2
+
+-- name: audit_end
+SELECT coalesce(max(number), 0) FROM audit_log
+
+-- name: unaccounted
+-- Entries with numbers above $1 and up to $2 that tell of results which the catalog has lost: `state` is null where the
+-- recording itself is, `version` null where it is a deletion that nobody has asked for, else that of a lost manifest.
+SELECT a.number, a.subject, r.state,
+    CASE WHEN r.state NOT IN ('deleting', 'deleted') THEN substring(a.details FROM '"version": ([0-9]+)')::integer END
+        AS version
+FROM audit_log a LEFT JOIN recordings r
+    ON r.id = CASE WHEN a.subject ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN a.subject::uuid END
+WHERE a.number > $1 AND a.number <= $2 AND a.action IN ('publish', 'seal') AND CASE
+    WHEN r.id IS NULL THEN true
+    WHEN r.state IN ('deleting', 'deleted')
+        THEN NOT EXISTS (SELECT FROM audit_log d WHERE d.subject = a.subject AND d.action = 'delete')
+    WHEN a.action = 'seal' THEN NOT EXISTS (
+        SELECT FROM manifests m WHERE m.recording_id = r.id
+            AND m.version = substring(a.details FROM '"version": ([0-9]+)')::integer)
+    ELSE false
+END
+ORDER BY a.number

@@ -63,6 +63,11 @@ def span(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds < 60.0 else clock(seconds)
 
 
+def counted(number: int, thing: str) -> str:
+    """Write a number of things, such as `1 file` or `2,000 files`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def moment(at: datetime | None) -> str:
     """Write a time in UTC to the second; a dash for None."""
     return "-" if at is None else (iso_utc(at) or "-")[:19].replace("T", " ")

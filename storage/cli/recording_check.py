@@ -7,18 +7,21 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from storage.catalog import Catalog
 from storage.catalog.file_lives import ManifestRow
 from storage.catalog.records import RecordingState
+from storage.catalog.statement import parts_of
 from storage.catalog.views import RecordingDetail
 from storage.encryption.envelope import SUFFIX as KEYS_SUFFIX
 from storage.errors import IntegrityBroken
 from storage.files import Store, StoredFile
 from storage.integrity import PublicKeys
 from storage.integrity.manifest import Manifest
+from storage.integrity.signed import canonical
 
 FINISHED: Final = (RecordingState.COMPLETE, RecordingState.INTERRUPTED, RecordingState.NO_MEDIA)
 BATCH: Final = 1000
@@ -55,7 +58,46 @@ async def check_recording(
         claimed = {(file.path, file.size_bytes, file.sha256) for file in recording.files}
         if stated != claimed:
             check.faults.append("the catalog claims other files than the manifest states")
+        check.faults += await _other_words(catalog, recording_id, latest, finalised_at)
     return check
+
+
+async def _other_words(
+    catalog: Catalog, recording_id: UUID, latest: Manifest, finalised_at: datetime | None
+) -> list[str]:
+    """Say where the rows of a recording are not what was signed; nothing of one that has changed meanwhile."""
+    recording = await catalog.files.to_state(recording_id)
+    if recording is None or recording.finalised_at != finalised_at or recording.state not in FINISHED:
+        return []
+    faults = []
+    for name, here in parts_of(recording).items():
+        stated = latest.document[name]
+        if canonical(here) == canonical(stated):
+            continue
+        if isinstance(here, dict):
+            differing = sorted(key for key in {*here, *stated} if here.get(key) != stated.get(key))
+            faults.append(f"the catalog has other call data than the manifest states: {', '.join(differing)}")
+        else:
+            what = {"segments": "sessions"}.get(name, name)
+            faults.append(
+                f"the catalog has other {what} than the manifest states: {len(here)} here, {len(stated)} stated"
+            )
+    return faults
+
+
+async def unaccounted(catalog: Catalog) -> AsyncIterator[tuple[str, str]]:
+    """Yield the recordings of which the audit log tells results that the catalog has lost, with what is lost."""
+    told: set[tuple[str, str]] = set()
+    async for entry in catalog.files.unaccounted():
+        if entry.state is None:
+            what = "the catalog has no such recording, and nobody is said to have deleted it"
+        elif entry.version is None:
+            what = "the catalog says that it is deleted, the audit log says nothing of that"
+        else:
+            what = f"the catalog has no manifest {entry.version}, which was sealed"
+        if (entry.subject, what) not in told:
+            told.add((entry.subject, what))
+            yield entry.subject, f"{what} (entry {entry.number} of the audit log)"
 
 
 async def orphans_of(catalog: Catalog, store: Store) -> AsyncIterator[str]:
@@ -111,7 +153,9 @@ def _bytes_fault(stores: Mapping[str, Store], store: str, path: str, size_bytes:
         return str(error)
     if (size, hasher.digest()) == (size_bytes, sha256):
         return None
-    return f"{store}:{path} was changed: it has {size} bytes and another SHA-256 than {size_bytes} bytes of the catalog"
+    if size != size_bytes:
+        return f"{store}:{path} was changed: it has {size} bytes, the catalog says {size_bytes}"
+    return f"{store}:{path} was changed: its SHA-256 is {hasher.hexdigest()}, the catalog says {sha256.hex()}"
 
 
 def _read(stores: Mapping[str, Store], store: str, path: str) -> bytes:

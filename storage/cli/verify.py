@@ -18,8 +18,8 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonObject
-from storage.cli.presentation import printable, write_json
-from storage.cli.recording_check import check_recording, orphans_of
+from storage.cli.presentation import counted, printable, write_json
+from storage.cli.recording_check import check_recording, orphans_of, unaccounted
 from storage.errors import IntegrityBroken
 from storage.integrity import PublicKeys, SigningKeys
 from storage.integrity.jws import read_jws
@@ -70,6 +70,8 @@ async def run(options: VerifyOptions, catalog: Catalog, context: CliContext, con
             recording = await find_recording(catalog, str(reference))
             await _check(recording, catalog, context, trusted, found)
             progress.advance(bar)
+    if options.every:
+        found.faults += [fault async for fault in unaccounted(catalog)]
     if options.orphans:
         for name, store in context.stores().items():
             found.faults += [
@@ -209,8 +211,10 @@ def _tell(found: Findings, console: Console, *, as_json: bool) -> ExitCode:
             console.print(printable(told), soft_wrap=True)
         if len(found.faults) > SHOWN:
             console.print(f"... and {len(found.faults) - SHOWN} more; --json lists them all")
-        verdict = "NOT INTACT" if found.faults else "intact"
+        faults = counted(len(found.faults), "fault")
+        verdict = f"NOT INTACT: {faults}; looked at" if found.faults else "intact:"
         waiting = found.recordings - found.sealed
         unsealed = f"; {waiting} not sealed yet" if waiting else ""
-        console.print(f"{verdict}: {found.recordings} recordings, {found.files} files as they were{unsealed}")
+        recordings, files = counted(found.recordings, "recording"), counted(found.files, "file")
+        console.print(f"{verdict} {recordings}, {files} as they were{unsealed}")
     return ExitCode.INTEGRITY if found.faults else ExitCode.OK

@@ -35,9 +35,26 @@ class Curating:
         }
 
     async def record(
-        self, identifier: str, *, seconds: float = 0.5, seed: int = 1, epoch: int = 0, after_s: float = 0.0
+        self,
+        identifier: str,
+        *,
+        seconds: float = 0.5,
+        seed: int = 1,
+        epoch: int = 0,
+        after_s: float = 0.0,
+        lost: bool = False,
     ) -> OpenedSegment:
-        """Open a segment of a recording, write its capture, and close it; `after_s`: how much later than the first."""
+        """Open a segment of a recording, write its capture, and close it.
+
+        Args:
+            identifier: of the recording.
+            seconds: of sound in both streams, made of `seed`.
+            seed: see `seconds`.
+            epoch: of the lease; 0 takes it.
+            after_s: how much later than the first.
+            lost: whether a packet of the first stream is lost.
+
+        """
         at = datetime.fromtimestamp(START_NS / 1e9 + after_s, UTC)
         sample = opening(identifier, epoch=epoch or await self.catalog.acquire_lease(), at=at)
         folder = self.state_dir / "captures"
@@ -52,6 +69,8 @@ class Curating:
                 start_ms=after_s * 1000,
             )
         ]
+        if lost:
+            del packets[5]
         capture = CaptureFile(packets=packets, session=sample.segment_id.hex, opened_ms=after_s * 1000 - 100).write(
             folder
         )

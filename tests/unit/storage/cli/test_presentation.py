@@ -6,7 +6,18 @@ import pytest
 
 from storage.catalog.records import GapKind
 from storage.catalog.views import GapView, iso_utc
-from storage.cli.presentation import age, channel_of, clock, gap_json, lost_seconds, moment, or_dash, printable, span
+from storage.cli.presentation import (
+    age,
+    channel_of,
+    clock,
+    counted,
+    gap_json,
+    lost_seconds,
+    moment,
+    or_dash,
+    printable,
+    span,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +96,8 @@ def test_only_lost_intervals_count_as_lost() -> None:
 )
 def test_age(seconds: float | None, expected: str) -> None:
     assert age(seconds) == expected
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 files"), (1, "1 file"), (2000, "2,000 files")])
+def test_counted(number: int, expected: str) -> None:
+    assert counted(number, "file") == expected
