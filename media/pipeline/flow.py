@@ -6,15 +6,17 @@ source; a new SSRC is a new source and both are kept (checklist R3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from media.pipeline.packets import Packets, joined
 from media.pipeline.stream_table import StreamTable
 from media.rtp.ordering import Resequencer
+from media.rtp.reported_clock import NO_REPORTS, ReportedClock
 from media.rtp.source import STRAY, SourceTracker
 
 QUIET_NS: Final = 5_000_000_000
@@ -46,18 +48,20 @@ class FlowPackets:
     """Packets whose turn it is, each sequence number once, in order of run and sequence number."""
     overdue: int
     """So many of `ordered`, at its front, came too late for their turn."""
+    late: NDArray[np.bool_]
+    """Which of `arrived` do not tell the time."""
 
 
 class Flow:
     """One source of one stream."""
 
-    def __init__(self, key: FlowKey) -> None:
+    def __init__(self, key: FlowKey, reports: ReportedClock = NO_REPORTS) -> None:
         self.key = key
         self.duplicates = 0
         self.strays = 0
         self.latest_ns = 0
         self.resequencer = Resequencer()
-        self.tracker = SourceTracker(key.clock_rate)
+        self.tracker = SourceTracker(key.clock_rate, reports)
         self._undecided = Packets.none()
         self._held = Packets.none()
 
@@ -70,15 +74,15 @@ class Flow:
         """Take the next packets in order of arrival; with `flush`, give out everything that waits."""
         if len(packets):
             self.latest_ns = int(packets.index["arrival_ns"][-1])
-        arrived = self._locate(joined([self._undecided, packets]), final=flush)
+        arrived, late = self._locate(joined([self._undecided, packets]), final=flush)
         queue = joined([self._held, arrived])
         index = queue.index
         ordered = self.resequencer.order(index["run"], index["extended_sequence_number"], flush=flush)
         self._held = queue.take(ordered.held).compact()
         self.duplicates += ordered.duplicates
-        return FlowPackets(self.key, arrived, queue.take(ordered.emitted), ordered.overdue)
+        return FlowPackets(self.key, arrived, queue.take(ordered.emitted), ordered.overdue, late)
 
-    def _locate(self, packets: Packets, *, final: bool) -> Packets:
+    def _locate(self, packets: Packets, *, final: bool) -> tuple[Packets, NDArray[np.bool_]]:
         index = packets.index
         located = self.tracker.locate(
             index["sequence_number"],
@@ -94,7 +98,9 @@ class Flow:
         index["extended_timestamp"][:decided] = located.extended_timestamps
         valid = located.runs != STRAY
         self.strays += decided - int(valid.sum())
-        return packets.part(0, decided) if valid.all() else packets.take(np.flatnonzero(valid))
+        if valid.all():
+            return packets.part(0, decided), located.late
+        return packets.take(np.flatnonzero(valid)), located.late[valid]
 
 
 class Demultiplexer:
@@ -102,14 +108,16 @@ class Demultiplexer:
 
     Args:
         table: names party and stream of each row, and the clock rate of each codec.
+        reports: sender reports by stream and SSRC.
 
     """
 
-    def __init__(self, table: StreamTable) -> None:
+    def __init__(self, table: StreamTable, reports: Mapping[tuple[int, int], ReportedClock]) -> None:
         self.flows: dict[FlowKey, Flow] = {}
         """In order of appearance."""
         self.refused = 0
         """Packets of sources beyond `MAX_FLOWS`."""
+        self._reports = reports
         streams = [(row.session, row.stream.party, row.stream.index) for row in table.rows]
         self._streams = sorted(set(streams))
         self._stream_of = np.array([self._streams.index(stream) for stream in streams], np.int64)
@@ -126,7 +134,7 @@ class Demultiplexer:
                 if len(self.flows) >= MAX_FLOWS:
                     self.refused += len(own)
                     continue
-                flow = self.flows[key] = Flow(key)
+                flow = self.flows[key] = Flow(key, self._reports.get((key.stream, key.ssrc), NO_REPORTS))
             fed.add(key)
             yield flow.feed(own, flush=last)
         for key, flow in self.flows.items():

@@ -5,7 +5,7 @@ Only a long recording is read a second time, so that memory stays constant whate
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from media.container import Capture
@@ -13,6 +13,7 @@ from media.pipeline.flow import Demultiplexer, FlowPackets
 from media.pipeline.intake import Intake
 from media.pipeline.packets import Packets
 from media.pipeline.stream_table import StreamTable
+from media.rtp.reported_clock import ReportedClock
 
 KEPT_BYTES: Final = 32 << 20
 """Of packets and their index: about twenty minutes of a two-party G.711 call. Most calls end before."""
@@ -24,17 +25,25 @@ class Passes:
     Args:
         captures: in order of their opening.
         table: of the same captures.
+        reports: sender reports of the same captures, by stream and SSRC.
         kept_bytes: most that is kept of the first pass for the second one.
 
     """
 
-    def __init__(self, captures: Sequence[Capture], table: StreamTable, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        captures: Sequence[Capture],
+        table: StreamTable,
+        reports: Mapping[tuple[int, int], ReportedClock],
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
         self._captures = captures
         self._table = table
+        self._reports = reports
         self._room = kept_bytes
         self._kept: list[tuple[int, FlowPackets]] | None = []
         self.intake = Intake(captures, table)
-        self.flows = Demultiplexer(table)
+        self.flows = Demultiplexer(table, reports)
 
     def first(self) -> Iterator[tuple[int, FlowPackets]]:
         """Yield what each slice adds to each flow, with the number of the slice."""
@@ -45,7 +54,7 @@ class Passes:
     def second(self) -> Iterator[tuple[int, FlowPackets]]:
         """Yield the same once more; `arrived` may be left out."""
         if self._kept is None:
-            return _read(Intake(self._captures, self._table), Demultiplexer(self._table))
+            return _read(Intake(self._captures, self._table), Demultiplexer(self._table, self._reports))
         return iter(self._kept)
 
     def _keep(self, number: int, given: FlowPackets) -> None:
@@ -56,7 +65,8 @@ class Passes:
         if self._room < 0:
             self._kept = None
         else:
-            self._kept.append((number, FlowPackets(given.key, Packets.none(), given.ordered, given.overdue)))
+            bare = FlowPackets(given.key, Packets.none(), given.ordered, given.overdue, given.late[:0])
+            self._kept.append((number, bare))
 
 
 def _read(intake: Intake, flows: Demultiplexer) -> Iterator[tuple[int, FlowPackets]]:

@@ -22,6 +22,7 @@ from media.pipeline.report import Gap, GapCause
 from media.pipeline.sender_clock import SenderClocks, align
 from media.pipeline.stream_table import CodecUse, PacketKind, StreamTable
 from media.pipeline.survey import Survey
+from media.rtp.source import CLOCK_STEP_SECONDS
 
 MAX_SECONDS: Final = 14 * 24 * 3600
 """Longest timeline. Only a wrong clock makes a recording longer than two weeks, and it would fill the disk."""
@@ -55,6 +56,21 @@ class Missing(NamedTuple):
     """Packets that pauses explain."""
     bursts: int
     """How often packets were lost outside of pauses, those that followed one another once."""
+
+
+class _LateHole(NamedTuple):
+    """What a late sender did not bring: when it was spoken, and when the packets beside it came; wall clock, ns."""
+
+    start_ns: int
+    end_ns: int
+    before_ns: int
+    after_ns: int
+
+    def spoken(self, start: int, end: int) -> tuple[int, int]:
+        """Return when that was spoken which would have come from `start` to `end`, as far as it is of the hole."""
+        start -= self.before_ns - self.start_ns
+        end -= self.after_ns - self.end_ns
+        return max(start, self.start_ns), min(end, self.end_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,7 +200,7 @@ class _Layout:
                 causes[GapCause.NOT_AUTHENTICATED].append(Intervals.of((self._frame(start), self._frame(end))))
         sounding = Intervals.merged(*audio)
         slack = self._frame(round(PAUSE_SLACK_SECONDS * _NANOSECONDS)) - self._frame(0)
-        for start, end in times.pauses.get(party, Intervals.empty()).pairs():
+        for start, end in self._pauses(party, times):
             paused = pause_with_slack(sounding, self._frame(start), self._frame(end), slack)
             causes[GapCause.PAUSED].append(Intervals.of(paused))
         whole = Intervals.merged(*heard)
@@ -247,6 +263,15 @@ class _Layout:
                 )
         return found
 
+    def _pauses(self, party: int, times: _CaptureTimes) -> Iterator[tuple[int, int]]:
+        """Yield start and end of what a party spoke during each of its pauses, ns: who is late spoke it earlier."""
+        pauses = times.pauses.get(party, Intervals.empty()).pairs()
+        own = [anchor for anchor in self._anchors if anchor.party == party] if pauses else []
+        late = [hole for anchor in own for hole in _late_holes(anchor)]
+        for start, end in pauses:
+            found = [hole.spoken(start, end) for hole in late if hole.before_ns < end and start < hole.after_ns]
+            yield from [part for part in found if part[0] < part[1]] or [(start, end)]
+
     def _holes(self, placed: PlacedRun, times: _CaptureTimes, table: StreamTable) -> dict[GapCause, Intervals]:
         """Return what the holes of a run say, in extended timestamps."""
         holes = placed.survey.holes
@@ -273,6 +298,16 @@ class _Layout:
 
     def _frame(self, wall_ns: int) -> int:
         return (wall_ns - self._zero_ns) * self._rate // _NANOSECONDS
+
+
+def _late_holes(anchor: Anchor) -> Iterator[_LateHole]:
+    for placed in anchor.runs:
+        holes = placed.survey.holes
+        edges = np.stack([holes["start"], holes["end"]]) + (placed.shift - anchor.base)
+        spoken_ns = anchor.wall_ns + edges * _NANOSECONDS // anchor.clock_rate
+        came_ns = np.stack([holes["arrival_before_ns"], holes["arrival_after_ns"]])
+        late = ((came_ns - spoken_ns) > CLOCK_STEP_SECONDS * _NANOSECONDS).any(axis=0)
+        yield from map(_LateHole._make, np.concatenate([spoken_ns, came_ns])[:, late].T.tolist())
 
 
 def _used(codecs: Sequence[CodecUse], survey: Survey) -> list[CodecUse]:

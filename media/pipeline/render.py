@@ -28,7 +28,7 @@ from media.pipeline.passes import Passes
 from media.pipeline.plan import Plan, make_plan
 from media.pipeline.quality import Findings, Surveyed, nothing_received, report
 from media.pipeline.report import Layout, Rendering, RenderOptions
-from media.pipeline.sender_clock import read_sender_clocks
+from media.pipeline.sender_clock import SenderClocks, read_sender_clocks
 from media.pipeline.stream_table import StreamTable
 from media.pipeline.survey import Survey
 
@@ -69,8 +69,9 @@ def render(
     numbered, findings = _open(captures, sessions or [0] * len(captures))
     opened = [capture for capture, _ in numbered]
     table = StreamTable(opened, registry or default_registry(), [session for _, session in numbered])
-    passes = Passes(opened, table)
-    recording = _survey(opened, table, passes, findings)
+    clocks = read_sender_clocks(opened)
+    passes = Passes(opened, table, clocks.reported())
+    recording = _survey(opened, table, passes, clocks, findings)
     if not recording.survey.flows:
         return nothing_received(recording)
     plan = make_plan(
@@ -117,15 +118,15 @@ def _open(paths: Sequence[Path], sessions: Sequence[int]) -> tuple[list[tuple[Ca
     return opened, findings
 
 
-def _survey(captures: Sequence[Capture], table: StreamTable, passes: Passes, findings: Findings) -> Surveyed:
+def _survey(
+    captures: Sequence[Capture], table: StreamTable, passes: Passes, clocks: SenderClocks, findings: Findings
+) -> Surveyed:
     survey, number = Survey(), 0
     for number, given in passes.first():
         survey.add(given, number)
     intake, flows = passes.intake, passes.flows
     findings.malformed, findings.unknown, findings.refused = intake.malformed, intake.unknown, flows.refused
-    return Surveyed(
-        captures, table, survey, flows, number + 1, findings, intake.contributors, read_sender_clocks(captures)
-    )
+    return Surveyed(captures, table, survey, flows, number + 1, findings, intake.contributors, clocks)
 
 
 def _stretches(passes: Passes, plan: Plan, painter: Painter) -> Iterator[list[Rows]]:

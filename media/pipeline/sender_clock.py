@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from media.container import Capture
 from media.pipeline.alignment import Anchor
 from media.pipeline.capture_clock import CaptureClock
+from media.rtp.reported_clock import TRUST_SECONDS, ReportedClock
 from media.rtp.rtcp import ntp_to_unix_ns, parse_rtcp
 from media.rtp.sequence import TIMESTAMP_MODULUS, nearest_extended
-
-TRUST_SECONDS: Final = 0.25
-"""Sender reports that contradict arrival by more are wrong: a queue holds back all sources of a sender alike."""
 
 MAX_READINGS: Final = 4096
 """Per source: more than five hours of reports at the usual interval, and a median needs no more."""
@@ -45,6 +45,18 @@ class SenderClocks:
     """By stream and SSRC."""
     cnames: dict[tuple[int, int], str] = field(default_factory=dict)
     """By stream and SSRC."""
+
+    def reported(self) -> dict[tuple[int, int], ReportedClock]:
+        """Return the reports of each source, by stream and SSRC, in order of arrival."""
+        found = {}
+        for source, readings in self.readings.items():
+            ordered = sorted(readings, key=lambda reading: reading.arrival_ns)
+            found[source] = ReportedClock(
+                np.array([reading.arrival_ns for reading in ordered], np.int64),
+                np.array([reading.ntp_ns for reading in ordered], np.int64),
+                np.array([reading.rtp_timestamp for reading in ordered], np.uint32),
+            )
+        return found
 
 
 def read_sender_clocks(captures: Iterable[Capture]) -> SenderClocks:
@@ -73,6 +85,7 @@ def align(anchors: Sequence[Anchor], clocks: SenderClocks) -> int:
         behind = _median([anchor.wall_ns - at_base for anchor, at_base in members])
         for anchor, at_base in members:
             move = at_base + behind - anchor.wall_ns
+            # What contradicts arrival by more is wrong: a queue holds back all sources of a sender alike.
             if abs(move) <= TRUST_SECONDS * _NANOSECONDS:
                 anchor.wall_ns += move
                 anchor.adjusted_ns = move

@@ -139,7 +139,7 @@ class FlowSurvey:
     def add(self, given: FlowPackets, number: int) -> None:
         """Take what slice `number` adds to the flow."""
         if len(given.arrived):
-            self._add_arrived(given.arrived)
+            self._add_arrived(given.arrived, given.late)
         if given.overdue:
             late = given.ordered.part(0, given.overdue)
             for run, packets in by_run(late):
@@ -148,7 +148,7 @@ class FlowSurvey:
             self._cover(run, packets, number)
             self._add_holes(run, packets)
 
-    def _add_arrived(self, packets: Packets) -> None:
+    def _add_arrived(self, packets: Packets, late: NDArray[np.bool_]) -> None:
         index = packets.index
         arrivals = index["arrival_ns"]
         self.packets += len(index)
@@ -161,10 +161,12 @@ class FlowSurvey:
         highest = np.maximum.accumulate(np.append(self._highest, numbers))
         self.late += int((numbers < highest[:-1]).sum())
         self._highest = int(highest[-1])
+        start = 0
         for run, own in by_run(packets):
-            self._add_times(run, own)
+            self._add_times(run, own, late[start : start + len(own)])
+            start += len(own)
 
-    def _add_times(self, run: int, packets: Packets) -> None:
+    def _add_times(self, run: int, packets: Packets, late: NDArray[np.bool_]) -> None:
         """Feed jitter and envelope with packets of one run in order of arrival."""
         index = packets.index
         if run != self._jitter_run:
@@ -177,7 +179,7 @@ class FlowSurvey:
             self.runs[run] = RunSurvey(base, int(index["arrival_ns"][0]), base, base)
         survey = self.runs[run]
         # Comfort noise and events are sent when the sender likes; audio tells the time, if there is any.
-        telling = (index["kind"] == PacketKind.AUDIO) | (index["kind"] == PacketKind.UNDECODABLE)
+        telling = ((index["kind"] == PacketKind.AUDIO) | (index["kind"] == PacketKind.UNDECODABLE)) & ~late
         if not telling.all():
             index = index.take(np.flatnonzero(telling)) if telling.any() else index
         media = (index["extended_timestamp"] - survey.base) * _NANOSECONDS // self.key.clock_rate

@@ -2,9 +2,9 @@
 
 A *run* is a stretch of one SSRC during which sequence numbers and timestamps go on as the wire and the arrival clock
 predict. A restarted sender, a media clock that stood still or leapt, and a sequence number space that began anew each
-start another run; nothing of either side is dropped. A sender that falls behind while packets of it are lost begins
-none: its own numbers say how long the gap is. Pure: no packet bytes, no files. It puts nothing in order and counts no
-loss (`media.rtp.ordering` does).
+start another run; nothing of either side is dropped. A sender that is late begins none: its numbers say so where
+packets of it are lost meanwhile, its pace where it catches up, its reports where it sends any. Pure: no packet bytes,
+no files. It puts nothing in order and counts no loss (`media.rtp.ordering` does).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from media.rtp.reported_clock import NO_REPORTS, TRUST_SECONDS, ReportedClock
 from media.rtp.sequence import (
     MAX_DROPOUT,
     MAX_MISORDER,
@@ -36,12 +37,23 @@ CLOCK_STEP_SECONDS: Final = 0.5
 """A lasting step of the media clock against the arrival clock above this starts a run. Below it lie jitter buffers of
 gateways and queueing; above it the ear notices that two parties no longer answer each other."""
 
-MAX_LATENESS_SECONDS: Final = 10.0
-"""A packet that fits by both of its numbers belongs to its run although it came so much too late or too early."""
+MAX_LATENESS_SECONDS: Final = 60.0
+"""A packet that fits by both of its numbers belongs to its run although it came so much too late or too early: as long
+as `MAX_DROPOUT`, at 50 packets/s."""
 
 LASTING_PACKETS: Final = 50
 """Packets after which a step of the media clock counts as lasting: a second of speech. A stall that ends with fewer
 behind it, at the end of a source, is taken for one of the network."""
+
+_CATCHES_UP: Final = 0.25
+"""Fall of the lag per media time: a source that gains more sends what it had, faster than it can be spoken. It was
+held up, and its clock went on; a clock that stood still has nothing to send that fast."""
+
+_STALL_SECONDS: Final = 0.25
+"""A lag that rises by more between two packets is no pace: something holds them up."""
+
+_MOST_UNDECIDED: Final = 6000
+"""Packets that wait until it is known whether a step of the media clock lasts: two minutes of speech."""
 
 _SLOWEST: Final = 0.2
 """Speed, media clock to arrival clock, of a sender that falls behind during a gap. A clock that stood still while some
@@ -64,6 +76,8 @@ class Located:
     """Continuous inside a run; not comparable between runs."""
     extended_timestamps: Extended
     """RTP timestamp units; one space for all runs of the source. Meaningless for strays."""
+    late: NDArray[np.bool_]
+    """They came later than they were sent, by more than the network may hold them: they do not tell the time."""
 
 
 @dataclass(slots=True)
@@ -79,6 +93,14 @@ class _Run:
     """Least recent lag, RTP timestamp units: arrival clock minus media clock."""
     packet_units: int
     """RTP timestamp units per packet, as last seen."""
+    least: float
+    """Least lag of all its packets."""
+    began_ns: int
+    """Arrival of the first packet or report that can be of it."""
+    latest_ns: int
+    """Arrival of its latest packet so far."""
+    late_above: float = np.inf
+    """Lag above which a packet is late; infinite while the sender is on time."""
 
 
 class SourceTracker:
@@ -86,12 +108,14 @@ class SourceTracker:
 
     Args:
         clock_rate: Hz.
+        reports: the sender reports of this SSRC, those to come included.
 
     """
 
-    def __init__(self, clock_rate: int) -> None:
+    def __init__(self, clock_rate: int, reports: ReportedClock = NO_REPORTS) -> None:
         self.clock_rate = clock_rate
-        self._run = _Run(-1, 0, 0, 0.0, 0)
+        self._reports = reports
+        self._run = _Run(-1, 0, 0, 0.0, 0, 0.0, 0, 0)
         self._origin_ns = 0
         self._last_lag = 0.0
 
@@ -137,17 +161,19 @@ class SourceTracker:
         breaks = (lag_steps > self._tolerance) | (steps >= MAX_DROPOUT) | (steps <= -MAX_MISORDER)
         # A sequence number that does not rise while the timestamp does is a new count, not reordering.
         breaks |= (steps <= 0) & forward
-        batch = _Batch(sequence_numbers, extended_timestamps, lags)
+        batch = _Batch(sequence_numbers, extended_timestamps, lags, arrival_ns)
         if breaks.any():
             return self._locate_pieces(batch, np.flatnonzero(breaks), final=final)
         extended = extend_sequence_numbers(sequence_numbers, run.highest)
-        self._advance(extended, extended_timestamps, lags)
-        return Located(np.full(count, run.number, np.int32), extended, extended_timestamps)
+        self._advance(extended, batch)
+        return Located(np.full(count, run.number, np.int32), extended, extended_timestamps, lags > run.late_above)
 
     def _begin(self, sequence_number: int, timestamp: int, duration: int, arrival_ns: int) -> None:
         self._origin_ns = arrival_ns
         self._last_lag = float(-timestamp - duration)
-        self._run = _Run(0, _FIRST_CYCLE + sequence_number, timestamp, self._last_lag, 0)
+        lag = self._last_lag
+        # A report may come before the first packet.
+        self._run = _Run(0, _FIRST_CYCLE + sequence_number, timestamp, lag, 0, lag, 0, arrival_ns)
 
     def _lags(
         self, extended_timestamps: Extended, durations: NDArray[np.int64], arrival_ns: NDArray[np.int64]
@@ -156,19 +182,23 @@ class SourceTracker:
         arrivals = (arrival_ns - self._origin_ns) * (self.clock_rate / 1e9)
         return arrivals - (extended_timestamps + durations)
 
-    def _advance(self, extended: Extended, extended_timestamps: Extended, lags: NDArray[np.float64]) -> None:
-        """Take accepted packets of the current run into its state; (n,) each, n at least 1."""
-        run = self._run
+    def _advance(self, extended: Extended, batch: _Batch) -> None:
+        """Take accepted packets of the current run, at least one, into its state; `extended` are their numbers."""
+        run, lags = self._run, batch.lags
         if len(extended) > 1:
-            apart = np.diff(extended_timestamps)
+            apart = np.diff(batch.extended_timestamps)
             usable = np.flatnonzero((np.diff(extended) == 1) & (apart > 0))
             if usable.size:
                 run.packet_units = int(apart[usable[-1]])
         last = int(extended.argmax())
         if extended[last] >= run.highest:
             run.highest = int(extended[last])
-            run.timestamp = int(extended_timestamps[last])
+            run.timestamp = int(batch.extended_timestamps[last])
         run.level = float(lags[-_LEVEL_PACKETS:].min())
+        run.least = min(run.least, float(lags.min()))
+        if run.level <= run.late_above:
+            run.late_above = np.inf
+        run.latest_ns = int(batch.arrival_ns[-1])
         self._last_lag = float(lags[-1])
 
     def _locate_pieces(self, batch: _Batch, breaks: NDArray[np.intp], *, final: bool) -> Located:
@@ -176,18 +206,20 @@ class SourceTracker:
         count = len(batch.sequence_numbers)
         runs = np.full(count, STRAY, np.int32)
         extended = np.zeros(count, np.int64)
+        late = np.zeros(count, np.bool_)
         edges = sorted({0, count, *breaks.tolist()})
         least = np.minimum.reduceat(batch.lags, edges[:-1])
         decided = count
         for position, (start, end) in enumerate(itertools.pairwise(edges)):
             piece, lag = batch.piece(start, end), float(least[position])
             first = self._number_in_run(piece, lag)
+            number, late_above = self._run.number, min(self._run.late_above, self._run.level + self._tolerance)
             if first is not None and first > self._run.highest and self._lasts(least[position:]):
                 # Both numbers follow, and the clock does not: a stall of the network, a step of the media clock, or a
                 # sender that has fallen behind.
-                if count - start >= LASTING_PACKETS:
-                    if self._fell_behind(first, piece, lag):
-                        self._run.level = lag
+                if self._keeps_pace(batch, start):
+                    if self._goes_on(first, piece, lag):
+                        self._run.level, self._run.late_above = lag, late_above
                     else:
                         first = self._restart(piece, lag)
                 elif not final:
@@ -202,14 +234,16 @@ class SourceTracker:
                     continue
                 first = self._restart(piece, lag)
             runs[start:end] = self._run.number
+            if self._run.number == number:
+                late[start:end] = piece.lags > late_above
             steps = sequence_steps(piece.sequence_numbers, first)
             extended[start:end] = first + np.cumsum(steps, dtype=np.int64)
             level = self._run.level
-            self._advance(extended[start:end], piece.extended_timestamps, piece.lags)
+            self._advance(extended[start:end], piece)
             if abs(lag - level) > self._tolerance:
                 # Packets that came late or early say nothing about where the media clock stands.
                 self._run.level = level
-        return Located(runs[:decided], extended[:decided], batch.extended_timestamps[:decided])
+        return Located(runs[:decided], extended[:decided], batch.extended_timestamps[:decided], late[:decided])
 
     @property
     def _tolerance(self) -> float:
@@ -219,16 +253,54 @@ class SourceTracker:
         """Say whether none of the lags to come returns to the run's level."""
         return bool((np.abs(least_lags - self._run.level) > self._tolerance).all())
 
-    def _fell_behind(self, first: int, piece: _Batch, lag: float) -> bool:
-        """Say whether the sender counted on through the gap before the piece, only not as fast as the clock.
+    def _keeps_pace(self, batch: _Batch, start: int) -> bool:
+        """Say whether as many packets as count as lasting follow one another as fast as they were made.
 
-        Its sequence numbers and its timestamps then agree on the length of the gap, and most of the gap was sent.
+        Until they do, whoever sends is held up again or still catches up, or there is too little to tell.
+        """
+        if len(batch.lags) - start >= _MOST_UNDECIDED:
+            return True
+        within = LASTING_PACKETS - 1
+        # Nearly always the first ones do.
+        for until in (start + LASTING_PACKETS, len(batch.lags)):
+            lags, media = batch.lags[start:until], batch.extended_timestamps[start:until]
+            stalls = np.cumsum(np.diff(lags, prepend=lags[:1]) > _STALL_SECONDS * self.clock_rate)
+            fall = lags[:-within] - lags[within:]
+            most = _CATCHES_UP * np.maximum(media[within:] - media[:-within], 0)
+            if ((fall <= most) & (stalls[within:] == stalls[:-within])).any():
+                return True
+        return False
+
+    def _goes_on(self, first: int, piece: _Batch, lag: float) -> bool:
+        """Say whether a piece whose numbers follow, and whose lag is another, is of the same media clock.
+
+        So it is where sequence numbers and timestamps agree on the length of the gap before it and most of that was
+        sent; or where nothing is late any more.
         """
         run = self._run
         missing = first - run.highest - 1
         units = int(piece.extended_timestamps[0]) - run.timestamp - run.packet_units
-        agreed = missing > 0 and abs(units - missing * run.packet_units) <= run.packet_units
-        return agreed and units >= _SLOWEST * (units + abs(lag - run.level))
+        agreed = abs(units - missing * run.packet_units) <= run.packet_units
+        if lag < run.level:
+            return agreed
+        sent = missing > 0 and units >= _SLOWEST * (units + lag - run.level)
+        return (agreed and sent) or self._is_late(piece)
+
+    def _is_late(self, piece: _Batch) -> bool:
+        """Say whether sender reports tell that the media clock went on through the gap before the piece.
+
+        Then what comes is late, by as much as it may be. Once it is, and no report follows, it is taken to have become
+        later still.
+        """
+        run = self._run
+        before, after = self._reports.around(run.began_ns, run.latest_ns, int(piece.arrival_ns[0]))
+        if len(before) and len(after):
+            return before.goes_on_in(after, self.clock_rate)
+        if len(after):
+            lags = after.lags(self._origin_ns, self.clock_rate, run.timestamp)
+            return bool((lags - run.least <= TRUST_SECONDS * self.clock_rate).any())
+        lags = before.lags(self._origin_ns, self.clock_rate, run.timestamp)
+        return bool((run.level - lags > self._tolerance).any())
 
     def _number_in_run(self, piece: _Batch, least_lag: float) -> int | None:
         """Return the extended sequence number of the piece's first packet, or None if it is not of the current run."""
@@ -275,7 +347,9 @@ class SourceTracker:
         """Begin a run with the piece and return its first extended sequence number."""
         first = _FIRST_CYCLE + int(piece.sequence_numbers[0])
         timestamp = int(piece.extended_timestamps[0])
-        self._run = _Run(self._run.number + 1, first, timestamp, level, self._run.packet_units)
+        began_ns = int(piece.arrival_ns[0])
+        number, units = self._run.number + 1, self._run.packet_units
+        self._run = _Run(number, first, timestamp, level, units, level, began_ns, began_ns)
         return first
 
 
@@ -286,11 +360,15 @@ class _Batch:
     sequence_numbers: NDArray[np.uint16]
     extended_timestamps: Extended
     lags: NDArray[np.float64]
+    arrival_ns: NDArray[np.int64]
 
     def piece(self, start: int, end: int) -> _Batch:
-        return _Batch(self.sequence_numbers[start:end], self.extended_timestamps[start:end], self.lags[start:end])
+        part = slice(start, end)
+        return _Batch(
+            self.sequence_numbers[part], self.extended_timestamps[part], self.lags[part], self.arrival_ns[part]
+        )
 
 
 def _nothing() -> Located:
     empty = np.zeros(0, np.int64)
-    return Located(np.zeros(0, np.int32), empty, empty)
+    return Located(np.zeros(0, np.int32), empty, empty, np.zeros(0, np.bool_))

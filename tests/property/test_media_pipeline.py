@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from media.container import RecordFlag
 from media.pipeline import GapCause, GapKind, Rendering, render
-from tests.unit.media.pipeline.recordings import CaptureFile, Rtp, sound, stream, talk, wav_channels
+from tests.unit.media.pipeline.recordings import (
+    CaptureFile,
+    Rtp,
+    sender_report,
+    sound,
+    stream,
+    talk,
+    wav_channels,
+)
 
 SIZES = (1, 7, 80, 160, 160, 160, 240, 480)
 SILENCE = 0xFF
@@ -237,6 +245,62 @@ def test_a_sender_that_falls_behind_during_a_takeover_is_joined_to_the_sample(
             if found.party == party and found.start_frame < end
         ] == [(start, end - start, GapKind.LOST, GapCause.WRITER_FAILOVER)]
     assert [quality.restarts for quality in rendering.streams] == [0, 0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 449), st.floats(20, 9000)), min_size=1, max_size=5),
+    st.sampled_from([0.1, 4.0, 12.0, 18.0, 20.0]),
+    st.integers(50, 400),
+    st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_sender_that_is_kept_from_its_work_stands_where_its_timestamps_say(
+    stalls: list[tuple[int, float]], pace_ms: float, taken_over: int, reported: bool
+) -> None:
+    """Its reports say that its clock goes on; without them it says so itself, if it catches up quickly until its end.
+
+    Args:
+        stalls: before which packets of both parties, and how long, ms.
+        pace_ms: least time from one packet to the next.
+        taken_over: packet with which another writer begins.
+        reported: both parties send reports.
+
+    """
+    if not reported:
+        pace_ms = min(pace_ms, 4.0)
+    late_ms, arrival_ms = dict(stalls), 0.0
+    first: list[Rtp] = []
+    second: list[Rtp] = []
+    rtcp = []
+    sounds = [sound(450 * 160, seed=party + 1) for party in (0, 1)]
+    talks = [
+        talk(audio, sequence=65_300, timestamp=2**32 - 30_000, ssrc=0x1000 + party, stream=party)
+        for party, audio in enumerate(sounds)
+    ]
+    for number, both in enumerate(zip(*talks, strict=True)):
+        arrival_ms = max(number * 20.0, arrival_ms + (pace_ms if number else 0) + late_ms.get(number, 0))
+        (first if number < taken_over else second).extend(replace(packet, arrival_ms=arrival_ms) for packet in both)
+    if reported:
+        rtcp = [
+            (party, float(at_ms), sender_report(0x1000 + party, at_ms, 2**32 - 30_000 + at_ms * 8, b"party-%d" % party))
+            for party in (0, 1)
+            for at_ms in range(1000, round(arrival_ms) + 6000, 5000)
+        ]
+    rendering, channels = rendered(
+        [
+            CaptureFile(packets=first, rtcp=[one for one in rtcp if one[1] <= first[-1].arrival_ms], end=None),
+            CaptureFile(
+                packets=second,
+                rtcp=[one for one in rtcp if one[1] > first[-1].arrival_ms],
+                session="2" * 32,
+                writer="writer-2",
+                opened_ms=first[-1].arrival_ms,
+            ),
+        ],
+        2,
+    )
+    assert [channel.tobytes() for channel in channels] == sounds
+    assert not rendering.gaps
 
 
 @given(senders(most=200), st.integers(0, 60_000))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.container import RECORD, BlockEncoder, Codec, End, Event, RecordFlag, Session, Stream
+from media.rtp.rtcp import NTP_UNIX_OFFSET
 
 START_NS = 1_772_366_400_000_000_000
 """2026-03-01T12:00:00Z."""
@@ -154,6 +155,18 @@ class CaptureFile:
         path = folder / f"{self.session}.tcap"
         path.write_bytes(b"".join(parts))
         return path
+
+
+def sender_report(ssrc: int, sender_ms: float, timestamp: int, cname: bytes = b"mcp") -> bytes:
+    """SR and SDES of a source whose sample `timestamp` was taken at `sender_ms` of the sender's clock."""
+    sender_ns = at(sender_ms)
+    seconds, rest = divmod(sender_ns, 10**9)
+    report = struct.pack(
+        "!BBHIIIIII", 0x80, 200, 6, ssrc, seconds + NTP_UNIX_OFFSET, (rest << 32) // 10**9, timestamp % 2**32, 1, 2
+    )
+    item = struct.pack("!IBB", ssrc, 1, len(cname)) + cname
+    item += bytes(4 - len(item) % 4)
+    return report + struct.pack("!BBH", 0x81, 202, len(item) // 4) + item
 
 
 def at(milliseconds: float) -> int:

@@ -47,7 +47,7 @@ def test_both_passes_give_the_same(kept_bytes: int, tmp_path: Path, monkeypatch:
     """Nothing is kept, the first slices only, all of them."""
     monkeypatch.setattr(intake, "BATCH_BYTES", 256 << 10)
     capture = read_capture(_call(tmp_path))
-    passes = Passes([capture], StreamTable([capture], default_registry()), kept_bytes)
+    passes = Passes([capture], StreamTable([capture], default_registry()), {}, kept_bytes)
     first = [_seen(number, given) for number, given in passes.first()]
     assert first[-1][0] != 0
     assert [_seen(number, given) for number, given in passes.second()] == first

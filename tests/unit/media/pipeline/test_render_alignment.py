@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from media.pipeline import Rendering, render
-from media.rtp.rtcp import NTP_UNIX_OFFSET
 from tests.unit.media.pipeline.recordings import (
     START_NS,
     CaptureFile,
     Rtp,
-    at,
+    sender_report,
     sound,
     stream,
     talk,
@@ -31,18 +29,6 @@ def delayed(packets: list[Rtp], *, base_ms: float = 0.0, jitter_ms: float = 0.0,
     late[:: max(len(packets) // 40, 1)] = 0
     times = np.maximum.accumulate(np.array([packet.arrival_ms for packet in packets]) + base_ms + late)
     return [replace(packet, arrival_ms=float(time)) for packet, time in zip(packets, times, strict=True)]
-
-
-def sender_report(ssrc: int, sender_ms: float, timestamp: int, cname: bytes = b"mcp") -> bytes:
-    """SR and SDES of a source whose sample `timestamp` was taken at `sender_ms` of the sender's clock."""
-    sender_ns = at(sender_ms)
-    seconds, rest = divmod(sender_ns, 10**9)
-    report = struct.pack(
-        "!BBHIIIIII", 0x80, 200, 6, ssrc, seconds + NTP_UNIX_OFFSET, (rest << 32) // 10**9, timestamp % 2**32, 1, 2
-    )
-    item = struct.pack("!IBB", ssrc, 1, len(cname)) + cname
-    item += bytes(4 - len(item) % 4)
-    return report + struct.pack("!BBH", 0x81, 202, len(item) // 4) + item
 
 
 def rendered(folder: Path, packets: list[Rtp], rtcp: list[tuple[int, float, bytes]] | None = None) -> Rendering:

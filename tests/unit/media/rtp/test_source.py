@@ -141,6 +141,47 @@ def test_a_burst_after_a_network_stall_stays_in_the_run() -> None:
     assert set(located(packets).runs.tolist()) == {0}
 
 
+def stalled(count: int, at_ms: float, until_ms: float, *, apart_ms: float = 0.2) -> list[Packet]:
+    """A sender that stands still from one time to another, and then sends what is due as fast as it can."""
+    found: list[Packet] = []
+    for packet in steady(count):
+        late_ms = until_ms if at_ms <= packet.arrival_ms < until_ms else packet.arrival_ms
+        found.append(packet._replace(arrival_ms=max(late_ms, found[-1].arrival_ms + apart_ms if found else late_ms)))
+    return found
+
+
+@pytest.mark.parametrize(("count", "until_ms"), [(350, 14_600), (120, 10_000), (350, 31_000)])
+def test_a_sender_that_still_catches_up_when_it_ends_goes_on(count: int, until_ms: float) -> None:
+    """It stood still beyond the time of its last packet: all that was left of it came at once."""
+    assert set(located(stalled(count, 1000, until_ms)).runs.tolist()) == {0}
+
+
+def test_a_sender_that_catches_up_at_twice_its_pace_goes_on() -> None:
+    assert set(located(stalled(350, 1000, 10_000, apart_ms=9)).runs.tolist()) == {0}
+
+
+@pytest.mark.parametrize("pieces", [1, 20, 60, 400])
+def test_how_a_sender_catches_up_is_seen_over_several_feedings(pieces: int) -> None:
+    tracker = SourceTracker(8000)
+    packets = stalled(400, 1000, 6000, apart_ms=9)
+    waiting: list[Packet] = []
+    runs: list[int] = []
+    for start in range(0, len(packets), pieces):
+        waiting += packets[start : start + pieces]
+        found = locate(tracker, waiting, final=start + pieces >= len(packets))
+        runs += found.runs.tolist()
+        waiting = waiting[len(found.runs) :]
+    assert runs == [0] * 400
+
+
+@pytest.mark.parametrize("burst", [0, 5, 20])
+def test_a_clock_that_stood_still_starts_a_run_although_a_few_packets_come_at_once(burst: int) -> None:
+    """As from a jitter buffer; what follows comes at its own pace."""
+    later = steady(200, sequence=50, timestamp=50 * FRAME, start_ms=5000)
+    later = [p._replace(arrival_ms=max(p.arrival_ms, 5000 + burst * 20)) for p in later]
+    assert located(steady(50) + later).runs.tolist() == [0] * 50 + [1] * 200
+
+
 def test_a_packet_three_seconds_late_finds_its_place() -> None:
     packets = steady(400)
     late = packets.pop(100)
