@@ -9,11 +9,30 @@ import structlog
 
 from recorder.child_loop import ChildLoop
 from storage.catalog import Catalog, migrate
-from storage.errors import CatalogUnreachable, SchemaMismatch
+from storage.errors import CatalogUnreachable, SchemaMismatch, StorageError
 
 _log = structlog.get_logger()
 
 _RETRY_S: Final = 1.0
+
+
+class _Waiting:
+    """Tells why the catalog cannot be used yet: each reason once, until there is another one."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, error: StorageError) -> None:
+        if str(error) == self._told:
+            return
+        self._told = str(error)
+        if isinstance(error, CatalogUnreachable):
+            _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=self._told)
+        else:
+            # Not fatal: while calls are recorded a process that starts anew must not end them.
+            _log.error(
+                "database.dsn: the catalog refuses this recorder; waiting until that is mended", reason=self._told
+            )
 
 
 async def prepare_catalog(dsn: str, loop: ChildLoop) -> bool:
@@ -21,17 +40,15 @@ async def prepare_catalog(dsn: str, loop: ChildLoop) -> bool:
 
     A database of another build ends the whole recorder: no restart of a process would change it.
     """
-    waiting = False
+    waiting = _Waiting()
     while not loop.stopped.is_set():
         try:
             await migrate(dsn)
         except SchemaMismatch as error:
             loop.fatal(f"catalog: {error}")
             await loop.stopped.wait()
-        except CatalogUnreachable as error:
-            if not waiting:
-                _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=str(error))
-            waiting = True
+        except StorageError as error:
+            waiting.tell(error)
             await _told_to_end(loop, within_s=_RETRY_S)
         else:
             return True
@@ -52,7 +69,7 @@ async def open_catalog(
     Returns None when this process is told to stop before that, and when the database belongs to another build: then
     the whole recorder ends, because no restart of a process would change it.
     """
-    waiting = False
+    waiting = _Waiting()
     while not (loop.stopped.is_set() or loop.draining.is_set()):
         try:
             await migrate(dsn)
@@ -62,10 +79,8 @@ async def open_catalog(
         except SchemaMismatch as error:
             loop.fatal(f"catalog: {error}")
             await loop.stopped.wait()
-        except CatalogUnreachable as error:
-            if not waiting:
-                _log.warning("database.dsn: the catalog does not answer; waiting for it", reason=str(error))
-            waiting = True
+        except StorageError as error:
+            waiting.tell(error)
             await _told_to_end(loop, within_s=_RETRY_S)
     # Without a catalog there is nothing that this process could still finish.
     loop.drained()

@@ -7,6 +7,7 @@ key; a test keeps the two equal.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,26 @@ def _explain(error: ValidationError, path: Path | None) -> list[str]:
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             known = ", ".join(sorted(_keys_at(fault["loc"])))
-            lines.append(f"{key}: unknown key; remove it or correct its name; known here: {known}")
+            lines.append(
+                f"{key}: unknown key; remove it or correct its name; known here: {known}"
+                + _source_of(fault["loc"], path)
+            )
             continue
-        value = "" if isinstance(fault["input"], dict | Table) else f" = {fault['input']!r}"
-        purpose = _description(fault["loc"])
-        lines.append(f"{key}{value}: {message}" + (f" ({key} is the {purpose})" if purpose else ""))
-    source = f"; file {path}" if path else ""
-    return [f"{line}{source}" for line in lines]
+        field = _field(fault["loc"])
+        secret = field is not None and not field.repr
+        value = "" if secret or isinstance(fault["input"], dict | Table) else f" = {fault['input']!r}"
+        purpose = field.description if field else None
+        lines.append(f"{key}{value}: {message}" + (f" ({key}: {purpose})" if purpose else ""))
+        lines[-1] += _source_of(fault["loc"], path)
+    return lines
+
+
+def _source_of(location: tuple[int | str, ...], path: Path | None) -> str:
+    """Say where a value came from: the environment beats the file."""
+    variable = "RECORDER_" + "_".join(str(part) for part in location[:2]).upper()
+    if variable in os.environ:
+        return f"; environment variable {variable}"
+    return f"; file {path}" if path else ""
 
 
 def _keys_at(location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
@@ -92,6 +106,5 @@ def _keys_at(location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
     return fields
 
 
-def _description(location: tuple[int | str, ...]) -> str:
-    field = _keys_at(location).get(str(location[-1])) if location else None
-    return (field.description or "") if field else ""
+def _field(location: tuple[int | str, ...]) -> FieldInfo | None:
+    return _keys_at(location).get(str(location[-1])) if location else None

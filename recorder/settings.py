@@ -137,6 +137,13 @@ class DatabaseSettings(Table):
     )
     pool_size: int = Field(8, ge=2, le=100, description="connections of the frontend")
 
+    @field_validator("dsn")
+    @classmethod
+    def _dsn_is_a_uri(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be postgresql://user@host/name, or empty for an embedded server")
+        return value
+
 
 class CheckpointSettings(Table):
     """What is kept of live sessions, so that another process can go on with them."""

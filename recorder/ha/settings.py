@@ -47,9 +47,9 @@ class HaSettings(Table):
     def _listen_is_an_endpoint(cls, value: str) -> str:
         if value:
             host, _, port = value.rpartition(":")
-            ip_address(host.strip("[]"))
-            if not port.isdecimal() or not 1 <= int(port) <= 65535:
+            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
                 raise ValueError("must be ADDRESS:PORT, for example 10.0.0.1:5070")
+            ip_address(host.strip("[]"))
         return value
 
     @field_validator("address")

@@ -30,9 +30,10 @@ HELD: Final = "TD004"
 DELETED: Final = "TD005"
 """SQLSTATEs that our own functions raise."""
 
-# Classes and codes that mean "not now": connection, rolled back for another transaction, resources, operator
-# intervention, and a server that has become read-only because another one was promoted.
-_AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
+# Classes and codes that mean "not now": connection, login refused, no such database (it is being restored), rolled back
+# for another transaction, resources, operator intervention, and a server that has become read-only because another one
+# was promoted.
+_AWAY_CLASSES: Final = ("08", "28", "3D", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
 BACKGROUND_NICE: Final = 10
 """Not 19: a backend that holds what others wait for has to come to its end."""

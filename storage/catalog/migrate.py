@@ -23,6 +23,17 @@ _log = logging.getLogger(__name__)
 # Any number will do, as long as every version of this program uses the same one.
 LOCK: Final = 0x54414E44454D
 
+FORMER: Final = {
+    6: "96cc378e4f68964b75818fd35d9244c67b3ed31037202d61f45057432ab0347f",
+    10: "6cb542f3741f29abe53907d8b2b1b4b4b9582a6e76d36a44b0b7e8c6428509fe",
+    11: "bf98ba7614dc98eae15422ec04419ac3acc4290b865a1ab8d916a925e2fdbeb4",
+    19: "6c616288cf35e82fb982889a6d2e7590d413587ee85e51abee5ffc0bc9939792",
+}
+"""Checksums that migrations had while they needed a superuser; 0031 brings the databases of both texts to the same."""
+
+OLDEST: Final = 150000
+"""`server_version_num` of the oldest PostgreSQL that the catalog was tried on."""
+
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer PRIMARY KEY,
@@ -68,6 +79,9 @@ async def migrate(dsn: str, *, timeout_s: float = 30.0) -> int:
     with translated():
         connection = await asyncpg.connect(dsn, timeout=timeout_s)
         try:
+            if int(await connection.fetchval("SHOW server_version_num")) < OLDEST:
+                version = await connection.fetchval("SHOW server_version")
+                raise SchemaMismatch(f"PostgreSQL {version} is too old: {OLDEST // 10000} or newer is needed")
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
                 await connection.execute(TABLE)
@@ -78,9 +92,11 @@ async def migrate(dsn: str, *, timeout_s: float = 30.0) -> int:
                         "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
                         *(migration.version, migration.name, migration.checksum),
                     )
-                    _log.info("migration applied", extra={"version": migration.version, "migration": migration.name})
+                    _log.debug("migration applied", extra={"version": migration.version, "migration": migration.name})
         finally:
             await connection.close()
+    if pending:
+        _log.info("catalog migrated", extra={"migrations": len(pending), "version": pending[-1].version})
     return len(pending)
 
 
@@ -99,7 +115,8 @@ async def _pending(connection: Connection, migrations: list[Migration]) -> list[
     rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
     applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
     for migration in migrations:
-        if applied.get(migration.version, migration.checksum) != migration.checksum:
+        known = {migration.checksum, FORMER.get(migration.version)}
+        if applied.get(migration.version, migration.checksum) not in known:
             raise SchemaMismatch(
                 f"migration {migration.version} ({migration.name}) was applied with another text: "
                 "the database belongs to a different build of this program"

@@ -556,7 +556,7 @@ CREATE FUNCTION publish_v1(
     p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
     p_job bigint, p_worker text, p_claim bigint,
     OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_segments uuid[];
     v_count integer;
@@ -810,7 +810,7 @@ BEGIN
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
 
--- A file that a further rendering replaces stays claimed while the recording is held: `publish_v1` runs with the
+-- A file that a further rendering replaces stays claimed while the recording is held: what publishes runs with the
 -- setting; any other removal is refused.
 CREATE FUNCTION guard_held_file_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -1053,8 +1053,10 @@ CREATE FUNCTION publish_v2(
 DECLARE
     v_published record;
 BEGIN
+    PERFORM set_config('tandem.replaced_files_of_held', 'keep', true);
     SELECT * INTO v_published FROM publish_v1(p_recording, p_segments, p_state, p_started_at, p_duration_s, p_files,
         p_gaps, p_streams, p_warnings, p_job, p_worker, p_claim);
+    PERFORM set_config('tandem.replaced_files_of_held', '', true);
     refused := v_published.refused;
     superseded := v_published.superseded;
     IF refused IS NULL THEN
@@ -1567,7 +1569,7 @@ CREATE FUNCTION publish_master_v1(
     p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
     p_claim bigint, OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_ids uuid[] := ARRAY(
         SELECT (c ->> 'id')::uuid FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n) ORDER BY n);
@@ -2517,7 +2519,7 @@ CREATE FUNCTION import_recording_v1(
     p_recording uuid, p_facts jsonb, p_file jsonb, p_gaps jsonb, p_ledger jsonb, p_version bytea, p_origin text,
     p_by text,
     OUT outcome text
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_known recordings;
 BEGIN
@@ -2587,9 +2589,11 @@ BEGIN
         superseded := '[]';
         RETURN;
     END IF;
+    PERFORM set_config('tandem.replaced_files_of_held', 'keep', true);
     SELECT p.refused, p.superseded INTO refused, superseded
     FROM publish_master_v1(p_master, p_copies, p_state, p_started_at, p_duration_s, p_file, p_gaps, p_provenance,
         p_ledger, p_warnings, p_job, p_worker, p_claim) AS p;
+    PERFORM set_config('tandem.replaced_files_of_held', '', true);
     IF refused IS NULL THEN
         UPDATE copy_sources s SET placed = nullif(c -> 'placed', 'null')
         FROM jsonb_array_elements(p_copies) AS c
@@ -2611,7 +2615,9 @@ BEGIN
         outcome := 'redacted';
         RETURN;
     END IF;
+    PERFORM set_config('tandem.replaced_files_of_held', 'keep', true);
     outcome := import_recording_v1(p_recording, p_facts, p_file, p_gaps, p_ledger, p_version, p_origin, p_by);
+    PERFORM set_config('tandem.replaced_files_of_held', '', true);
 END $$;
 
 CREATE FUNCTION move_file_v2(

@@ -47,6 +47,13 @@ async def test_no_server_is_unreachable() -> None:
         await Catalog.connect("postgresql://tandem@/tandem?host=/nonexistent")
 
 
+@pytest.mark.parametrize("wrong", [("/test_", "/absent_"), ("://tandem@", "://nobody@")])
+async def test_a_server_that_does_not_let_us_in_is_unreachable(empty_dsn: str, wrong: tuple[str, str]) -> None:
+    """A database that is being restored, or a password that was changed: calls are recorded meanwhile."""
+    with pytest.raises(CatalogUnreachable, match="does not exist"):
+        await Catalog.connect(empty_dsn.replace(*wrong))
+
+
 async def test_a_statement_that_hangs_is_unreachable_in_time(catalog_dsn: str) -> None:
     async with await Catalog.connect(catalog_dsn, timeout_s=1.0) as catalog:
         blocker = await asyncpg.connect(catalog_dsn)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from importlib.resources import files
 
 import asyncpg
 import pytest
 
 from storage.catalog import Catalog, migrate
-from storage.catalog.migrate import load_migrations
+from storage.catalog.migrate import FORMER, load_migrations
 from storage.errors import CatalogUnreachable, SchemaMismatch
 from storage.postgres.server import find_binaries
 
@@ -76,6 +77,31 @@ async def test_an_edited_migration_is_refused(catalog_dsn: str) -> None:
         await migrate(catalog_dsn)
     with pytest.raises(SchemaMismatch, match="migration 2"):
         await Catalog.connect(catalog_dsn)
+
+
+async def test_an_ordinary_role_that_owns_the_database_suffices(empty_dsn: str) -> None:
+    """As administrators of a site give it: no superuser, nothing granted by hand."""
+    database = empty_dsn.rpartition("/")[2].partition("?")[0]
+    await execute(empty_dsn, f"CREATE ROLE ordinary LOGIN; ALTER DATABASE {database} OWNER TO ordinary")
+    try:
+        own = empty_dsn.replace("://tandem@", "://ordinary@")
+        assert await migrate(own) == len(load_migrations())
+        async with await Catalog.connect(own) as catalog:
+            assert await catalog.acquire_lease() == 1
+    finally:
+        await execute(empty_dsn, "REASSIGN OWNED BY ordinary TO tandem; DROP OWNED BY ordinary; DROP ROLE ordinary")
+
+
+async def test_a_database_of_the_texts_that_needed_a_superuser_goes_on(catalog_dsn: str) -> None:
+    for version, checksum in FORMER.items():
+        await execute(catalog_dsn, f"UPDATE schema_migrations SET checksum = '{checksum}' WHERE version = {version}")
+    assert await migrate(catalog_dsn) == 0
+
+
+async def test_a_postgresql_that_is_too_old_is_told(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["storage.catalog.migrate"], "OLDEST", 990000)
+    with pytest.raises(SchemaMismatch, match=r"PostgreSQL 1\d\.\d+.* is too old: 99 or newer"):
+        await migrate(empty_dsn)
 
 
 async def test_a_missing_migration_is_named(catalog_dsn: str) -> None:

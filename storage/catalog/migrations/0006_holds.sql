@@ -95,7 +95,7 @@ BEGIN
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
 
--- A file that a further rendering replaces stays claimed while the recording is held: `publish_v1` runs with the
+-- A file that a further rendering replaces stays claimed while the recording is held: what publishes runs with the
 -- setting; any other removal is refused.
 CREATE FUNCTION guard_held_file_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -107,8 +107,6 @@ BEGIN
     PERFORM require_no_hold_v1(OLD.recording_id);
     RETURN OLD;
 END $$;
-ALTER FUNCTION publish_v1(uuid, uuid[], text, timestamptz, double precision, jsonb, jsonb, jsonb, jsonb, bigint, text,
-    bigint) SET tandem.replaced_files_of_held = 'keep';
 
 CREATE FUNCTION guard_truncate_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$

@@ -314,7 +314,7 @@ CREATE OR REPLACE FUNCTION publish_v1(
     p_files jsonb, p_gaps jsonb, p_streams jsonb, p_warnings jsonb,
     p_job bigint, p_worker text, p_claim bigint,
     OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_segments uuid[];
     v_count integer;

@@ -301,9 +301,6 @@ BEGIN
     PERFORM write_ledger_v1(p_master, p_ledger);
     PERFORM stand_for_v1(p_master, v_ids);
 END $$;
--- The file of a held master that a further healing replaces stays claimed, as with publish_v1.
-ALTER FUNCTION publish_master_v1(uuid, jsonb, text, timestamptz, double precision, jsonb, jsonb, jsonb, jsonb, jsonb,
-    bigint, text, bigint) SET tandem.replaced_files_of_held = 'keep';
 
 -- What is deleted leaves nothing behind that names the call.
 CREATE FUNCTION forget_pairing_v1() RETURNS trigger LANGUAGE plpgsql AS $$

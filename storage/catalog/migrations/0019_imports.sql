@@ -18,7 +18,7 @@ CREATE FUNCTION import_recording_v1(
     p_recording uuid, p_facts jsonb, p_file jsonb, p_gaps jsonb, p_ledger jsonb, p_version bytea, p_origin text,
     p_by text,
     OUT outcome text
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_known recordings;
 BEGIN
@@ -72,7 +72,7 @@ CREATE OR REPLACE FUNCTION publish_master_v1(
     p_master uuid, p_copies jsonb, p_state text, p_started_at timestamptz, p_duration_s double precision,
     p_file jsonb, p_gaps jsonb, p_provenance jsonb, p_ledger jsonb, p_warnings jsonb, p_job bigint, p_worker text,
     p_claim bigint, OUT refused text, OUT superseded jsonb
-) LANGUAGE plpgsql SET tandem.replaced_files_of_held = 'keep' AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
     v_ids uuid[] := ARRAY(
         SELECT (c ->> 'id')::uuid FROM jsonb_array_elements(p_copies) WITH ORDINALITY AS t (c, n) ORDER BY n);

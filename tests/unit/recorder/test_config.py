@@ -60,6 +60,8 @@ def test_a_keys_with_two_words_can_come_from_the_environment(monkeypatch: pytest
         ("[recordings]\nformat = 'mp3'\n", ["recordings.format = 'mp3'", "'g711', 'pcm16', 'flac' or 'opus'"]),
         ("[sip]\nhost = '::'\n", ["sip.host = :: and media.host = 0.0.0.0 are of different IP versions"]),
         ("node = ''\n", ["node = ''", "1 to 63 letters"]),
+        ("[database]\ndsn = 'mysql://x'\n", ["database.dsn: must be postgresql://user@host/name"]),
+        ("[ha]\nlisten = '10.0.0.1'\n", ["ha.listen = '10.0.0.1': must be ADDRESS:PORT"]),
     ],
 )
 def test_an_error_names_key_value_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -110,6 +112,21 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
 def test_the_dsn_is_not_shown(tmp_path: Path) -> None:
     path = write(tmp_path, "[database]\ndsn = 'postgresql://user:secret@db/x'\n")
     assert "secret" not in repr(load_settings(path))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, "[database]\ndsn = 'mysql://user:secret@db/x'\n"))
+    assert "secret" not in str(caught.value)
+
+
+def test_an_error_of_the_environment_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORDER_SIP_PORT", "x")
+    monkeypatch.setenv("RECORDER_SIP_PROT", "5060")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, "[http]\nport = -1\n"))
+    assert [fault.rpartition("; ")[2] for fault in sorted(caught.value.faults)] == [
+        f"file {tmp_path / 'recorder.toml'}",
+        "environment variable RECORDER_SIP_PORT",
+        "environment variable RECORDER_SIP_PROT",
+    ]
 
 
 @pytest.mark.parametrize("host", ["host-a", "host-b"])

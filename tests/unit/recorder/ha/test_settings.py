@@ -20,7 +20,7 @@ FILES = {"certificate": "/c.pem", "key": "/k.pem", "ca": "/ca.pem"}
     [
         ({"lease_s": 1.0}, "a holder could not try twice"),
         ({"listen": "host-a:5070"}, "must be an IPv4 or IPv6 address"),
-        ({"listen": "10.0.0.1"}, "must be an IPv4 or IPv6 address"),
+        ({"listen": "10.0.0.1"}, "must be ADDRESS:PORT"),
         ({"listen": "10.0.0.1:0"}, "must be ADDRESS:PORT"),
         ({"listen": "10.0.0.1:5070"}, "listen needs certificate, key and ca"),
         ({"address": "10.0.0.9"}, "must have a prefix length"),
