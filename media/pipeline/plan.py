@@ -22,7 +22,6 @@ from media.pipeline.report import Gap, GapCause
 from media.pipeline.sender_clock import SenderClocks, align
 from media.pipeline.stream_table import CodecUse, PacketKind, StreamTable
 from media.pipeline.survey import Survey
-from media.rtp.source import CLOCK_STEP_SECONDS
 
 MAX_SECONDS: Final = 14 * 24 * 3600
 """Longest timeline. Only a wrong clock makes a recording longer than two weeks, and it would fill the disk."""
@@ -67,10 +66,12 @@ class _LateHole(NamedTuple):
     after_ns: int
 
     def spoken(self, start: int, end: int) -> tuple[int, int]:
-        """Return when that was spoken which would have come from `start` to `end`, as far as it is of the hole."""
-        start -= self.before_ns - self.start_ns
-        end -= self.after_ns - self.end_ns
-        return max(start, self.start_ns), min(end, self.end_ns)
+        """Return when that was spoken which would have come from `start` to `end`, as far as it is of the hole.
+
+        How late that was is known only on either side; what may be of it is.
+        """
+        late = self.before_ns - self.start_ns, self.after_ns - self.end_ns
+        return max(start - max(late), self.start_ns), min(end - min(late), self.end_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,7 +307,7 @@ def _late_holes(anchor: Anchor) -> Iterator[_LateHole]:
         edges = np.stack([holes["start"], holes["end"]]) + (placed.shift - anchor.base)
         spoken_ns = anchor.wall_ns + edges * _NANOSECONDS // anchor.clock_rate
         came_ns = np.stack([holes["arrival_before_ns"], holes["arrival_after_ns"]])
-        late = ((came_ns - spoken_ns) > CLOCK_STEP_SECONDS * _NANOSECONDS).any(axis=0)
+        late = ((came_ns - spoken_ns) > PAUSE_SLACK_SECONDS * _NANOSECONDS).any(axis=0)
         yield from map(_LateHole._make, np.concatenate([spoken_ns, came_ns])[:, late].T.tolist())
 
 

@@ -136,15 +136,15 @@ def test_a_clock_that_stood_still_by_its_own_word_stands_where_it_arrives(tmp_pa
     ]
 
 
-def test_a_pause_of_a_late_sender_stands_where_its_packets_are_missing(tmp_path: Path) -> None:
-    """What the recorder refused from 9 s to 12 s by its clock was spoken from 4 s to 7 s."""
-    heard = [spoken(party, 14, stepped((100, 5000))) for party in (0, 1)]
+@pytest.mark.parametrize("late_from", [100, 250, 349], ids=["all of it", "its end", "its last packet"])
+def test_a_pause_of_a_late_sender_stands_where_its_packets_are_missing(tmp_path: Path, late_from: int) -> None:
+    """What the recorder refused from 9 s to 12 s was spoken five seconds earlier, as far as it was late."""
+    heard = [spoken(party, 14, stepped((late_from, 5000))) for party in (0, 1)]
     paused, table = [stream(0, recording=False), stream(1, recording=False)], [stream(0), stream(1)]
-    received = [p for _, packets in heard for p in packets if not 9000 <= p.arrival_ms < 12_000]
     rendering = rendered(
         tmp_path,
         CaptureFile(
-            packets=received,
+            packets=[p for _, packets in heard for p in packets if not 9000 <= p.arrival_ms < 12_000],
             rtcp=[one for party in (0, 1) for one in reports(party, 20_000)],
             events=[
                 Streams(at_ns=at(9000), cause="pause", streams=paused),
@@ -152,9 +152,32 @@ def test_a_pause_of_a_late_sender_stands_where_its_packets_are_missing(tmp_path:
             ],
         ),
     )
+    start, end = max(200, late_from) * 160, 7 * SECOND
     for party, (audio, _) in enumerate(heard):
-        start, end = 4 * SECOND, 7 * SECOND
         assert channels(tmp_path)[party] == audio[:start] + b"\xff" * (end - start) + audio[end:]
         assert [(g.start_frame, g.frames, g.cause) for g in rendering.gaps if g.party == party] == [
             (start, end - start, GapCause.PAUSED)
         ]
+
+
+def test_a_loss_of_a_late_sender_is_no_pause_that_it_was_recorded_beside(tmp_path: Path) -> None:
+    """It falls into the pause by the time line's clock, and was sent after it."""
+    packets = spoken(0, 14, stepped((100, 5000)))[1]
+    received = [p for p in packets if not 9000 <= p.arrival_ms < 12_000]
+    lost = next(number for number, p in enumerate(received) if p.timestamp == TIMESTAMP + 10 * SECOND)
+    rendering = rendered(
+        tmp_path,
+        CaptureFile(
+            packets=received[:lost] + received[lost + 5 :],
+            rtcp=reports(0, 20_000),
+            streams=[stream(0)],
+            events=[
+                Streams(at_ns=at(9000), cause="pause", streams=[stream(0, recording=False)]),
+                Streams(at_ns=at(12_000), cause="resume", streams=[stream(0)]),
+            ],
+        ),
+    )
+    assert [(gap.start_frame, gap.frames, gap.cause) for gap in rendering.gaps] == [
+        (4 * SECOND, 3 * SECOND, GapCause.PAUSED),
+        (10 * SECOND, 800, GapCause.NETWORK),
+    ]
