@@ -16,7 +16,7 @@ from recorder.errors import ConfigError, RecorderError
 from recorder.lab.command import lab
 from recorder.logs import configure_logging
 from recorder.simulator.command import simulate
-from recorder.stores import check_storage
+from recorder.stores import check_directories, check_storage
 from recorder.supervisor.supervisor import Supervisor
 
 app = typer.Typer(
@@ -73,6 +73,7 @@ def check_config(config: ConfigPath = None) -> None:
         settings = load_settings(config)
         read_files(settings)
         check_storage(settings)
+        check_directories(settings)
     except ConfigError as error:
         _fail(error)
     print(f"settings are valid; state directory {settings.state_dir}")

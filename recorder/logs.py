@@ -71,6 +71,8 @@ def configure_logging(settings: LogSettings, *, role: str, name: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
+    # Its lines say nothing that the supervisor's and ours do not.
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLevelName(settings.level.upper())))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,33 @@ def open_remote(options: S3Options | None) -> Store | None:
     if options is None:
         return None
     return S3Store(options, lock=ObjectLock(options) if options.lock != "none" else None)
+
+
+def directory_faults(settings: Settings) -> list[str]:
+    """Say which directories that the settings name for finished files cannot be used, and what to do."""
+    named = {f"recordings.archives.{name}": path for name, path in settings.recordings.archives.items()}
+    faults = [
+        f"{key} = {path}: is not there; mount the disk, or correct the path"
+        for key, path in named.items()
+        if not os.path.isdir(path)
+    ]
+    root = settings.recordings.root
+    if root is not None:
+        # It is made with the first file: until then, what would hold it counts.
+        standing = next(one for one in (root, *root.parents) if os.path.exists(one))
+        if not standing.is_dir():
+            faults.append(f"recordings.root = {root}: {standing} is not a directory; correct the path")
+        elif not os.access(standing, os.W_OK | os.X_OK):
+            faults.append(
+                f"recordings.root = {root}: {standing} is not writable for this user; change its owner or mode"
+            )
+    return faults
+
+
+def check_directories(settings: Settings) -> None:
+    """Raise `ConfigError` with all that `directory_faults` finds."""
+    if faults := directory_faults(settings):
+        raise ConfigError(faults)
 
 
 def check_storage(settings: Settings) -> None:

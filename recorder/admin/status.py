@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +21,7 @@ from storage.catalog import Catalog
 from storage.catalog.views import Workload, iso_utc
 from storage.cli.context import make_console
 from storage.cli.options import JsonObject
-from storage.cli.presentation import age, size_text
+from storage.cli.presentation import age, moment, size_text
 from storage.errors import StorageError
 
 _CATALOG_S: Final = 3.0
@@ -173,7 +174,8 @@ def _print(answer: dict[str, Any]) -> None:
     console = make_console()
     sip, http = answer["sip"], answer["http"]
     console.print(
-        f"Tandem {answer['version']} on {answer['node']}: {answer['state']} since {answer['started_at']}",
+        f"Tandem {answer['version']} on {answer['node']}: {answer['state']} since "
+        f"{moment(datetime.fromisoformat(answer['started_at']))} UTC",
     )
     console.print(
         f"SIP {'+'.join(sip['transports'])} {sip['host']}:{sip['port']}"
@@ -193,6 +195,6 @@ def _print(answer: dict[str, Any]) -> None:
         _print_site(console, answer["site"])
     table = Table(*_COLUMNS, "figures", box=None)
     for process in answer["processes"]:
-        figures = "  ".join(f"{key} {value}" for key, value in process.items() if key not in _COLUMNS)
+        figures = "  ".join(f"{key} {value}" for key, value in process.items() if key not in _COLUMNS and value != "")
         table.add_row(*(str(process[column] if process[column] is not None else "-") for column in _COLUMNS), figures)
     console.print(table)

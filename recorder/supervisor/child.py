@@ -61,7 +61,8 @@ class Child:
         self.state, self.detail = "starting", {}
         # A session of its own: Ctrl-C reaches the supervisor alone, which ends the others in the right order.
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "recorder.role", self.role, self.name, str(theirs.socket.fileno())],
+            # -P: the program of this process, never one that lies in the directory it was started from.
+            [sys.executable, "-P", "-m", "recorder.role", self.role, self.name, str(theirs.socket.fileno())],
             pass_fds=[theirs.socket.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,

@@ -37,7 +37,7 @@ from recorder.errors import SetupError
 from recorder.ha.vault import make_key_file, open_vault
 from recorder.settings import Settings
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
-from recorder.stores import directories, s3_options
+from recorder.stores import directories, directory_faults, s3_options
 from recorder.supervisor.child import Child
 from recorder.supervisor.choice import ActiveChoice
 from recorder.supervisor.control import ControlServer
@@ -132,6 +132,9 @@ class Supervisor:
 
     async def _start(self) -> None:
         settings = self._settings
+        for fault in directory_faults(settings):
+            # Calls are recorded all the same: what cannot be finished waits in its captures.
+            _log.error("finished recordings cannot be kept there", reason=fault)
         self._grants = Grants(settings, self._state_dir, writers=self._writers())
         self._control = ControlServer(
             unix_socket.listen(self._state_dir.control_socket),

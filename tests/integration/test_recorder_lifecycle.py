@@ -38,11 +38,17 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lived(deep: Path) -> Iterator[RunningRecorder]:
-    """A recorder whose tests start and stop it themselves, in the order of this file."""
-    deep.parent.mkdir(parents=True)
+    """A recorder whose tests start and stop it themselves, in the order of this file.
+
+    It is started from a directory that holds something of its package's name: another version's sources, say.
+    """
+    decoy = deep.parent / "recorder" / "__init__.py"
+    decoy.parent.mkdir(parents=True)
+    decoy.write_text("raise RuntimeError('not this one')\n", encoding="utf-8")
     recorder = RunningRecorder(
         deep, environment={"RECORDER_SHUTDOWN_DRAIN_LIMIT_S": PATIENT_S, "RECORDER_CURATOR_PROCESSES": str(CURATORS)}
     )
+    recorder.started_from = deep.parent
     with recorder.stopped_at_exit():
         yield recorder
     recorder.assert_no_traceback()

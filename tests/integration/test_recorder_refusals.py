@@ -42,6 +42,17 @@ def test_a_config_file_that_is_not_toml(tmp_path: Path) -> None:
     assert "not valid TOML" in done.stderr
 
 
+def test_check_config_names_directories_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.toml"
+    path.write_text(f"[recordings]\nroot = '{path}/recordings'\narchives = {{ old = '{tmp_path}/old' }}\n")
+    done = recorder("check-config", "--config", str(path))
+    assert done.returncode == 2
+    assert f"recordings.archives.old = {tmp_path}/old: is not there; mount the disk" in done.stderr
+    assert f"recordings.root = {path}/recordings: {path} is not a directory; correct the path" in done.stderr
+    path.write_text(f"[recordings]\nroot = '{tmp_path}/made/with/the/first'\n")
+    assert recorder("check-config", "--config", str(path)).returncode == 0
+
+
 def test_check_config_names_key_value_and_remedy(tmp_path: Path) -> None:
     path = tmp_path / "recorder.toml"
     path.write_text('[sip]\nport = 70000\n[media]\nfirst_port = 20001\nwriterz = 3\n[log]\nformat = "xml"\n')

@@ -79,6 +79,8 @@ class RunningRecorder:
         self.http_port = free_port()
         self.log_path = state_dir.parent / f"{state_dir.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.started_from: Path | None = None
+        """The directory that it is started from; None: that of the tests."""
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RECORDER_")},
             "RECORDER_MEDIA_MAX_STREAMS": "60",
@@ -108,7 +110,7 @@ class RunningRecorder:
             self.process = subprocess.Popen(
                 # Ends with the tests, however those end.
                 [*self._prefix, "setpriv", "--pdeathsig", "TERM", *self.run_command()],
-                env=self.environment, stdout=log, stderr=log, start_new_session=True,
+                env=self.environment, cwd=self.started_from, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     @contextmanager
