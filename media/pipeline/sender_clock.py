@@ -19,6 +19,7 @@ from media.pipeline.capture_clock import CaptureClock
 from media.rtp.reported_clock import TRUST_SECONDS, ReportedClock
 from media.rtp.rtcp import ntp_to_unix_ns, parse_rtcp
 from media.rtp.sequence import TIMESTAMP_MODULUS, nearest_extended
+from media.rtp.source import MAX_LATENESS_SECONDS
 
 MAX_READINGS: Final = 4096
 """Per source: more than five hours of reports at the usual interval, and a median needs no more."""
@@ -72,7 +73,11 @@ def read_sender_clocks(captures: Iterable[Capture]) -> SenderClocks:
 
 
 def align(anchors: Sequence[Anchor], clocks: SenderClocks) -> int:
-    """Move `wall_ns` of anchors whose sources share a sender; return the greatest move, ns."""
+    """Move `wall_ns` of anchors whose sources share a sender; return the greatest move, ns.
+
+    Those that were held up from their beginning are moved to where they began.
+    """
+    _set_back(anchors, clocks)
     senders: dict[str, list[tuple[Anchor, int]]] = {}
     for anchor in anchors:
         source = (anchor.runs[0].flow.stream, anchor.ssrc)
@@ -107,15 +112,43 @@ def _read(clocks: SenderClocks, stream: int, arrival_ns: int, datagram: bytes) -
             readings.append(Reading(ntp_ns, report.rtp_timestamp, arrival_ns))
 
 
+def _set_back(anchors: Sequence[Anchor], clocks: SenderClocks) -> None:
+    """Place sources by the arrival of their reports, if these say of all parties that packets were held up alike.
+
+    Who was late in all that was heard of it began earlier than its first arrivals say, and how much later each party's
+    came is chance. One party's reports alone are not believed: some senders count their timestamps from elsewhere.
+    """
+    found = {}
+    for anchor in anchors:
+        told = _told(anchor, clocks.readings.get((anchor.runs[0].flow.stream, anchor.ssrc), []))
+        if not told:
+            return
+        found[anchor] = _median([anchor.wall_at(timestamp) - reading.arrival_ns for reading, timestamp in told])
+    late = found.values()
+    if len({anchor.party for anchor in found}) < 2 or max(late) - min(late) > TRUST_SECONDS * _NANOSECONDS:
+        return
+    if min(late) > TRUST_SECONDS * _NANOSECONDS and max(late) <= MAX_LATENESS_SECONDS * _NANOSECONDS:
+        for anchor, late_ns in found.items():
+            anchor.wall_ns -= late_ns
+
+
 def _sender_time_at_base(anchor: Anchor, readings: Sequence[Reading]) -> int | None:
     """Return the sender's clock at the anchor's base; None if no report of the anchor's time tells."""
+    found = [
+        reading.ntp_ns - (timestamp - anchor.base) * _NANOSECONDS // anchor.clock_rate
+        for reading, timestamp in _told(anchor, readings)
+    ]
+    return _median(found) if found else None
+
+
+def _told(anchor: Anchor, readings: Sequence[Reading]) -> list[tuple[Reading, int]]:
+    """Return the reports of the anchor's time, each with its extended timestamp."""
     found = []
     for reading in readings:
         if anchor.wall_at(anchor.start) <= reading.arrival_ns <= anchor.wall_at(anchor.end) + _NANOSECONDS:
             expected = anchor.base + (reading.arrival_ns - anchor.wall_ns) * anchor.clock_rate // _NANOSECONDS
-            timestamp = nearest_extended(reading.rtp_timestamp, expected, TIMESTAMP_MODULUS)
-            found.append(reading.ntp_ns - (timestamp - anchor.base) * _NANOSECONDS // anchor.clock_rate)
-    return _median(found) if found else None
+            found.append((reading, nearest_extended(reading.rtp_timestamp, expected, TIMESTAMP_MODULUS)))
+    return found
 
 
 def _median(values: Sequence[int]) -> int:

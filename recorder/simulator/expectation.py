@@ -36,7 +36,7 @@ class ExpectedParty:
     length: int
     """Samples from the first planned packet to the end of the last."""
     origin_ns: int
-    """Wall clock at which place 0 was, or would have been, sent."""
+    """Wall clock at which place 0 was due; if the journal does not say, as early as any packet lets it have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,12 @@ def expected_call(journal: Journal, conversation: Conversation, call: int) -> Ex
         raise ValueError("the journal was made with other speech than this program's; its payloads cannot be rebuilt")
     facts = journal.calls[call]
     rows = journal.packets_of(call)
+    due = journal.due.get(call) or (None,) * len(facts.first_timestamps)
     return ExpectedCall(
         facts=facts,
         parties=tuple(
-            _expected_party(rows[rows["stream"] == party], conversation, party, first)
-            for party, first in enumerate(facts.first_timestamps)
+            _expected_party(rows[rows["stream"] == party], conversation, party, first, due_ns)
+            for party, (first, due_ns) in enumerate(zip(facts.first_timestamps, due, strict=True))
         ),
     )
 
@@ -96,7 +97,9 @@ def _merged(copies: Sequence[ExpectedParty]) -> ExpectedParty:
     )
 
 
-def _expected_party(rows: Packets, conversation: Conversation, party: int, first_timestamp: int) -> ExpectedParty:
+def _expected_party(
+    rows: Packets, conversation: Conversation, party: int, first_timestamp: int, due_ns: int | None
+) -> ExpectedParty:
     rows = rows[rows["flags"] & DUPLICATE == 0]
     rows = rows[np.argsort(rows["packet"], kind="stable")]
     flags = rows["flags"]
@@ -107,6 +110,9 @@ def _expected_party(rows: Packets, conversation: Conversation, party: int, first
     counted &= (flags & PAUSED == 0) | (flags & DOUBTFUL != 0)
     on_time = (flags & SENT != 0) & (flags & DELAYED == 0)
     origins = rows["at_ns"][on_time] - places[on_time] * NS_PER_SAMPLE
+    if due_ns is None:
+        # A packet leaves late, never early.
+        due_ns = int(origins.min()) if len(origins) else 0
     chosen = rows[counted]
     return ExpectedParty(
         party=party,
@@ -116,8 +122,7 @@ def _expected_party(rows: Packets, conversation: Conversation, party: int, first
         certain=chosen["flags"] & DOUBTFUL == 0,
         paused=_runs(places[(flags & PAUSED != 0) & ~counted]),
         length=int(places[-1]) + FRAME_SAMPLES if len(places) else 0,
-        # The median of differences: a median of the times themselves would lose digits in floating point.
-        origin_ns=int(origins[0]) + int(np.median(origins - origins[0])) if len(origins) else 0,
+        origin_ns=due_ns,
     )
 
 

@@ -2,8 +2,8 @@
 
 One row per packet in numpy columns, every SIP message, and notes of what happened to each call. A saved journal is a
 `.npz` file (zip of arrays) with `packets` (`PACKET_DTYPE`) and `facts`, UTF-8 JSON with the keys `version`, `law`,
-`speech_sha256`, `destinations`, `calls`, `sip` and `notes`; their fields are those of the classes below. The payload
-of a packet is not stored: its `speech` column says where in the conversation it begins.
+`speech_sha256`, `destinations`, `calls`, `due`, `sip` and `notes`; their fields are those of the classes below. The
+payload of a packet is not stored: its `speech` column says where in the conversation it begins.
 
 Does not decide what a recorder should have kept; that is `oracle`.
 """
@@ -110,6 +110,8 @@ class Journal:
         self.law = law
         self.speech_sha256 = speech_sha256
         self.calls: dict[int, CallFacts] = {}
+        self.due: dict[int, tuple[int, ...]] = {}
+        """By call: when packet 0 of each stream was due, wall clock in ns; it may have left later."""
         self.sip: list[SipTrace] = []
         self.notes: list[Note] = []
         self.destinations: list[str] = []
@@ -163,6 +165,7 @@ class Journal:
             "speech_sha256": self.speech_sha256,
             "destinations": self.destinations,
             "calls": [dataclasses.asdict(facts) for facts in self.calls.values()],
+            "due": {str(call): due for call, due in self.due.items()},
             "sip": [dataclasses.asdict(trace) for trace in self.sip],
             "notes": [dataclasses.asdict(note) for note in self.notes],
         }
@@ -198,6 +201,7 @@ class Journal:
         for call in facts["calls"]:
             call |= {"door": Door(call["door"]), "first_timestamps": tuple(call["first_timestamps"])}
             journal.calls[call["call"]] = CallFacts(**call)
+        journal.due = {int(call): tuple(due) for call, due in facts.get("due", {}).items()}
         journal.sip = [SipTrace(**trace) for trace in facts["sip"]]
         journal.notes = [Note(**note) for note in facts["notes"]]
         journal.append(packets)

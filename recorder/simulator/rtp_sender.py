@@ -114,7 +114,8 @@ class RtpSender:
         """Begin the media of one call."""
         with self._lock:
             begin = self._tick_number + 1
-            rows = []
+            rows, due = [], []
+            wall_ns = time.time_ns() - time.monotonic_ns()
             for stream, pair in enumerate(ports):
                 tick = begin + plan.streams[stream].delay_ticks
                 row = self._table.add(plan, stream, tick)
@@ -122,6 +123,8 @@ class RtpSender:
                 self._groups[tick % TICKS_PER_SLOT].append(row)
                 self._mark(row)
                 rows.append(row)
+                due.append(wall_ns + self._tick_ns(tick))
+            self._journal.due[plan.index] = tuple(due)
             self._rows_of[plan.index] = rows
             self._aim(rows, targets)
 

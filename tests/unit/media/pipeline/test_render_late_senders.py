@@ -113,6 +113,38 @@ def test_a_party_that_is_late_most_of_the_time_keeps_its_distance_to_the_other(t
     assert not rendering.warnings
 
 
+@pytest.mark.parametrize(
+    ("report_of", "apart_ms"),
+    [(lambda _: 0, 0), (lambda party: 700 * party, 45), (lambda _: -3000, 45)],
+    ids=["both", "not alike", "not at all"],
+)
+def test_parties_that_were_late_from_their_beginning_stand_as_their_reports_came(
+    tmp_path: Path, report_of: Callable[[int], float], apart_ms: int
+) -> None:
+    """They began together, and the first packets of one came 45 ms later than those of the other: by chance.
+
+    Args:
+        tmp_path: for files.
+        report_of: by how much each party's reports are ahead of what they should say, ms.
+        apart_ms: how far apart they are placed.
+
+    """
+    heard = [spoken(party, 12, lambda number, party=party: 3000 + 45 * party) for party in (0, 1)]  # type: ignore[misc]
+    rendered(
+        tmp_path,
+        CaptureFile(
+            packets=[packet for _, packets in heard for packet in packets],
+            rtcp=[
+                report(party, at_ms, at_ms - 20 + report_of(party))
+                for party in (0, 1)
+                for at_ms in (4000, 9000, 14_000)
+            ],
+        ),
+    )
+    left, right = channels(tmp_path)
+    assert right.index(heard[1][0]) - left.index(heard[0][0]) == apart_ms * 8
+
+
 def test_a_way_that_became_longer_is_told_from_a_clock_that_stood_still(tmp_path: Path) -> None:
     """Packets and reports are late alike; the sender's own clock says that it went on."""
     audio, packets = spoken(0, 20, stepped((400, 3000)))

@@ -49,6 +49,25 @@ def test_the_origin_is_when_place_0_was_sent() -> None:
     assert expected.parties[0].origin_ns >= START_NS
 
 
+def test_the_origin_is_that_of_the_packets_that_left_in_time() -> None:
+    """A busy machine held the sender up from its tenth packet on, one party a little longer than the other."""
+    journal = run_journal(index=3)
+    rows = journal.packets
+    held_up = Journal(journal.law, journal.speech_sha256)
+    held_up.calls = journal.calls
+    rows["at_ns"] += np.where(rows["packet"] >= 10, 3_000_000_000 + 24_000_000 * rows["stream"].astype(np.int64), 0)
+    held_up.append(rows)
+    expected, sent = (expected_call(one, CONVERSATION, 3) for one in (held_up, journal))
+    assert [one.origin_ns for one in expected.parties] == [one.origin_ns for one in sent.parties]
+
+
+def test_the_origin_is_when_place_0_was_due_if_the_journal_says_so() -> None:
+    """A sender that was late with its first packet as well."""
+    journal = run_journal(index=3)
+    journal.due[3] = (START_NS - 3_000_000_000, START_NS - 2_990_000_000)
+    assert tuple(one.origin_ns for one in expected_call(journal, CONVERSATION, 3).parties) == journal.due[3]
+
+
 def test_withheld_packets_do_not_count() -> None:
     expected = party(with_flags({3: WITHHELD, 4: WITHHELD}))
     assert len(expected.places) == 48

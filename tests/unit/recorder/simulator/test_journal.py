@@ -23,6 +23,7 @@ def filled() -> Journal:
     journal.append(rows(10))
     journal.append(rows(3, call=1, flags=WITHHELD))
     journal.calls[0] = CallFacts(0, Door.MSR, "X_2030-01-15_09-30-00", "cid", "X", "1", "2", "3", "4", (7, 8))
+    journal.due[0] = (1_899_999_999_000_000_000, 1_899_999_999_005_000_000)
     journal.sip.append(SipTrace(5, 0, True, "udp:192.0.2.40:5060", "INVITE sip:x \udcff\r\n\u00e9"))
     journal.notes.append(Note(6, 0, "media-moved", "stream 0 to 192.0.2.51:41000"))
     return journal
@@ -63,6 +64,7 @@ def test_a_saved_journal_is_the_same_when_loaded(tmp_path: Path) -> None:
     assert np.array_equal(loaded.packets, journal.packets)
     assert (loaded.law, loaded.speech_sha256) == (journal.law, journal.speech_sha256)
     assert (loaded.calls, loaded.sip, loaded.notes) == (journal.calls, journal.sip, journal.notes)
+    assert loaded.due == journal.due
     assert loaded.destination("192.0.2.50", 40000) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["journal.npz"]
 

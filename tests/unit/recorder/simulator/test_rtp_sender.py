@@ -16,7 +16,7 @@ from recorder.simulator.g711 import Law
 from recorder.simulator.journal import PAUSED, SENT, Journal
 from recorder.simulator.lateness import Lateness
 from recorder.simulator.media_ports import NoPortsError, PortPair, open_ports
-from recorder.simulator.rtp_sender import RtpSender
+from recorder.simulator.rtp_sender import TICK_NS, RtpSender
 from recorder.simulator.scenario import CallPlan, ScenarioOptions, plan_calls
 from recorder.simulator.session_text import StreamTarget
 from recorder.simulator.stream_table import StreamTable
@@ -76,6 +76,14 @@ def test_each_stream_sends_its_packets_and_the_call_is_told_done() -> None:
         assert (sender.figures.packets, sender.figures.failed) == (20, 0)
         assert sender.figures.lateness.count >= 10
     assert (book.packets["flags"] == SENT).all()
+
+
+def test_when_each_stream_begins_is_journalled_however_late_it_is_sent() -> None:
+    book, plan = journal(), plans()[0]
+    with two_pairs() as source, two_pairs() as sink, sending(book) as (sender, _):
+        sender.start(plan, source, toward(sink))
+    first, second = book.due[plan.index]
+    assert second - first == (plan.streams[1].delay_ticks - plan.streams[0].delay_ticks) * TICK_NS
 
 
 def test_a_stream_without_an_active_target_is_muted() -> None:
