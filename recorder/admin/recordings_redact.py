@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,10 @@ from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, PrivateKeyFile, Reason, Reference, Yes, confirm
 from storage.cli.presentation import clock, printable, write_json
+from storage.cli.times import parse_position
 from storage.encryption import Envelope, PrivateKey, load_private_key
 from storage.errors import IntegrityBroken, StoreForbidden, StoreUnreachable
 from storage.files import FileStore
-
-_CLOCK: Final = re.compile(r"(?:(\d+):)?(?:(\d{1,2}):)?(\d+(?:\.\d+)?)")
 
 _WHY: Final = {
     "legal-hold": ("it is under legal hold: see `recordings holds`; release it first", ExitCode.REFUSED),
@@ -82,7 +80,7 @@ class Redaction:
 
     async def run(self, options: RedactOptions) -> ExitCode:
         """Begin the redaction of a recording and of all that has the same sound; do here what needs a key."""
-        start_s, end_s = position(options.start), position(options.end)
+        start_s, end_s = parse_position(options.start), parse_position(options.end)
         if start_s >= end_s:
             raise CommandFailed(f"--from {options.start} is not before --to {options.end}", ExitCode.USAGE)
         checked_reason(options.reason)
@@ -255,25 +253,12 @@ def _facts(member: FamilyMember, plan: RedactionPlan, options: RedactOptions, *,
     }
 
 
-def position(text: str) -> float:
-    """Return seconds from `83.5`, `1:23.5` or `1:02:03`; `CommandFailed` for anything else."""
-    match = _CLOCK.fullmatch(text.strip())
-    if match is None:
-        raise CommandFailed(f"{text!r} is not a position: write 83.5, 1:23.5 or 1:02:03", ExitCode.USAGE)
-    first, second, seconds = match.groups()
-    parts = [int(part) for part in (first, second) if part is not None]
-    minutes = 0
-    for part in parts:
-        minutes = minutes * 60 + part
-    return minutes * 60 + float(seconds)
-
-
 def redact_recording(
     ctx: typer.Context,
     *,
     reference: Reference,
     start: Annotated[
-        str, typer.Option("--from", metavar="POSITION", help="From the beginning: 83.5, 1:23.5, 1:02:03.")
+        str, typer.Option("--from", metavar="POSITION", help="From the beginning: 83.5, 90s, 1:23.5, 1:02:03.")
     ],
     end: Annotated[str, typer.Option("--to", metavar="POSITION", help="To here, in the same forms.")],
     reason: Reason,

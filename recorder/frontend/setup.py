@@ -151,6 +151,9 @@ class SessionSetup:
             media_host=session.host,
             set_up_ms=round((frontend.clock() - wanted.started) * 1000, 1),
         )
+        if wanted.request.warnings:
+            # Whoever connects a client looks here; `recordings show` has them too.
+            log.warning("recording with warnings", warnings=list(wanted.request.warnings))
 
     def _session(
         self,

@@ -26,7 +26,7 @@ from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import JsonObject, PrivateKeyFile, Reason, Reference
 from storage.cli.presentation import printable, write_json
-from storage.cli.times import parse_length
+from storage.cli.times import parse_position
 from storage.errors import AlreadyPublished
 from storage.integrity import SigningKeys
 
@@ -181,7 +181,7 @@ def export_recording(
         ExportParty.BOTH
     ),
     start: Annotated[
-        str | None, typer.Option("--from", metavar="LENGTH", help="Begin so long after the start: 90s, 1.5m.")
+        str | None, typer.Option("--from", metavar="LENGTH", help="Begin so long after the start: 90s, 1.5m, 1:30.")
     ] = None,
     end: Annotated[
         str | None, typer.Option("--to", metavar="LENGTH", help="End so long after the start of the recording.")
@@ -206,8 +206,8 @@ def export_recording(
         wanted = SoundWanted(
             format=audio_format,
             party=party,
-            start_s=parse_length(start) if start else 0.0,
-            end_s=parse_length(end) if end else None,
+            start_s=parse_position(start) if start else 0.0,
+            end_s=parse_position(end) if end else None,
         )
         options = ExportOptions(
             reference=reference,

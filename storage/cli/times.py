@@ -13,6 +13,7 @@ _AGO: Final = re.compile(r"(\d{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LENGTH: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_CLOCK: Final = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -50,3 +51,14 @@ def parse_length(text: str) -> float:
     if match is None:
         raise CommandFailed(f"{text!r} is not a length of time: write 500ms, 90s, 10m or 2h", ExitCode.USAGE)
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_position(text: str) -> float:
+    """Return the seconds from the beginning of a recording that `text` names: `1:23.5`, `1:02:03`, or a length."""
+    if match := _CLOCK.fullmatch(text.strip()):
+        hours, minutes, seconds = match.groups("0")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    try:
+        return parse_length(text)
+    except CommandFailed:
+        raise CommandFailed(f"{text!r} is not a position: write 83.5, 90s, 1:23.5 or 1:02:03", ExitCode.USAGE) from None

@@ -260,6 +260,8 @@ def test_broken_metadata_flags_the_recording_and_never_refuses_the_call(
     call.assert_recorded(tmp_path)
     detail = recorder.admin("recordings", "show", entry["id"])
     assert detail["warnings"], "broken metadata is not flagged"
+    told = [line for line in recorder.log().splitlines() if "recording with warnings" in line]
+    assert sum(call.dialog.call_id in line for line in told) == 1, "the log does not say it once"
     assert "root:" not in str(detail)
     assert "aaaaaaaaaaaaaaaaaaaa" not in str(detail)
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from media.pipeline.output.wav import WavEncoding, WavFile
 from media.pipeline.report import GapCause, GapKind
-from recorder.admin.recordings_redact import position
 from recorder.curator.copies.audio import AudioReader
 from recorder.redaction import Redactor
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
@@ -217,7 +216,3 @@ async def test_a_dry_run_changes_nothing(desk: Desk) -> None:
     told = await desk.json(*WORDS, "--from", "1", "--to", "2", "--dry-run")
     assert told["result"] == "would-redact"
     assert (await desk.json("recordings", "show", "CALL0001"))["redactions"] == []
-
-
-def test_positions() -> None:
-    assert [position(text) for text in ("83.5", "1:23.5", "1:02:03")] == [83.5, 83.5, 3723.0]

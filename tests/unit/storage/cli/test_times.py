@@ -6,7 +6,7 @@ import pytest
 
 from storage.cli.context import CommandFailed
 from storage.cli.exit_codes import ExitCode
-from storage.cli.times import parse_time
+from storage.cli.times import parse_position, parse_time
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -39,4 +39,19 @@ def test_a_day_as_an_end_is_included() -> None:
 def test_anything_else_is_explained(text: str) -> None:
     with pytest.raises(CommandFailed, match="is not a time") as failure:
         parse_time(text, now=NOW)
+    assert failure.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("83.5", 83.5), ("90s", 90.0), ("1.5m", 90.0), ("1:23.5", 83.5), ("1:02:03", 3723.0), ("0:00", 0.0)],
+)
+def test_positions_in_a_recording(text: str, expected: float) -> None:
+    assert parse_position(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "1:2:3:4", "-1", "1:", "1:123", "now"])
+def test_what_is_no_position_is_explained(text: str) -> None:
+    with pytest.raises(CommandFailed, match="is not a position") as failure:
+        parse_position(text)
     assert failure.value.exit_code == ExitCode.USAGE
