@@ -224,7 +224,7 @@ async def test_a_changed_master_is_not_exported_in_any_form(exporter: Exporter, 
         (("--party", "left"), ExitCode.USAGE, "need an audio format"),
         (("--format", "gir", "--from", "1s"), ExitCode.USAGE, "need an audio format"),
         (("--format", "wav", "--from", "5s"), ExitCode.REFUSED, "2.0 s long"),
-        (("--format", "wav", "--from", "soon"), ExitCode.USAGE, "is not a length of time"),
+        (("--format", "wav", "--from", "soon"), ExitCode.USAGE, "is not a position"),
         (("--format", "mp3"), ExitCode.USAGE, "mp3"),
     ],
 )
