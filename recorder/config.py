@@ -70,20 +70,17 @@ def _explain(error: ValidationError, path: Path | None) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False):
         key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        source = _source_of(fault["loc"], path)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             known = ", ".join(sorted(_keys_at(fault["loc"])))
-            lines.append(
-                f"{key}: unknown key; remove it or correct its name; known here: {known}"
-                + _source_of(fault["loc"], path)
-            )
+            lines.append(f"{key}: unknown key; remove it or correct its name; known here: {known}{source}")
             continue
         field = _field(fault["loc"])
         secret = field is not None and not field.repr
         value = "" if secret or isinstance(fault["input"], dict | Table) else f" = {fault['input']!r}"
-        purpose = field.description if field else None
-        lines.append(f"{key}{value}: {message}" + (f" ({key}: {purpose})" if purpose else ""))
-        lines[-1] += _source_of(fault["loc"], path)
+        purpose = f" ({key}: {field.description})" if field and field.description else ""
+        lines.append(f"{key}{value}: {message}{purpose}{source}")
     return lines
 
 

@@ -55,7 +55,7 @@ class FlowPackets:
 class Flow:
     """One source of one stream."""
 
-    def __init__(self, key: FlowKey, reports: ReportedClock = NO_REPORTS) -> None:
+    def __init__(self, key: FlowKey, reports: ReportedClock) -> None:
         self.key = key
         self.duplicates = 0
         self.strays = 0

@@ -181,11 +181,9 @@ def export_recording(
         ExportParty.BOTH
     ),
     start: Annotated[
-        str | None, typer.Option("--from", metavar="LENGTH", help="Begin so long after the start: 90s, 1.5m, 1:30.")
+        str | None, typer.Option("--from", metavar="POSITION", help="From the beginning: 83.5, 90s, 1:23.5, 1:02:03.")
     ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="LENGTH", help="End so long after the start of the recording.")
-    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="POSITION", help="To here, in the same forms.")] = None,
     reason: Reason = "",
     key: PrivateKeyFile = None,
     sign: Annotated[

@@ -177,8 +177,11 @@ def test_a_flood_of_strangers_does_not_delay_established_dialogs(tmp_path: Path)
             call.media.wait_for(10)
             delays = []
             with Flood(running.sip_port, per_s=10_000) as flood:
-                while flood.sent < 10_000:
-                    time.sleep(0.01)
+                # What comes before the filter may find the socket full, and is asked again.
+                eventually(
+                    lambda: "flood: the kernel drops" in running.log() and flood.sent >= 10_000,
+                    limit_s=60, what="the kernel's filter", detail=running.log_tail,
+                )  # fmt: skip
                 for _ in range(20):
                     began = time.monotonic()
                     assert call.dialog.insist(call.dialog.request("OPTIONS"), "OPTIONS").status == 200
@@ -190,9 +193,8 @@ def test_a_flood_of_strangers_does_not_delay_established_dialogs(tmp_path: Path)
                 f"{flood.sent} sent; median {statistics.median(delays) * 1e3:.1f} ms, worst {max(delays) * 1e3:.1f} ms"
             )
             # Below T1 nothing was lost and asked again; without the kernel's filter each answer waits for thousands.
-            # The first ones may come before it, and find the socket full.
             assert statistics.median(delays) < 0.4
+            assert max(delays) < 5
             call.assert_recorded(tmp_path)
-        assert "flood: the kernel drops" in running.log()
         assert running.stop() == 0, running.log_tail()
         running.assert_no_traceback()
