@@ -23,7 +23,7 @@ from recorder.frontend.negotiation import session_origin, stream_openings, strea
 from recorder.frontend.protection import own_keys
 from recorder.frontend.session import Session
 from recorder.frontend.snapshots import SnapshotRequests
-from signaling.errors import LostError
+from signaling.errors import LocalProtocolError, LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
 from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
@@ -224,7 +224,7 @@ class MediaChanges:
         if not session.negotiation:
             self._answer(event, 488, [warning("nothing has been agreed yet that could be offered")])
             return
-        sdp = offer_again(Negotiation.restore(session.negotiation)).encode()
+        session, sdp = _offered_again(session)
         prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
         await self._checkpoint(msgspec.structs.replace(session, pending_offer=sdp), prepared.snapshot)
         frontend.agent.send(prepared, frontend.clock())
@@ -277,14 +277,24 @@ class MediaChanges:
         if session:
             await self._checkpoint(session, self._frontend.agent.snapshot(dialog_id))
 
-    def refresh(self, event: RefreshDue) -> None:
+    async def refresh(self, event: RefreshDue) -> None:
         """Refresh the session with our unchanged description (RFC 4028 section 7.4)."""
         frontend = self._frontend
         session = frontend.sessions.get(event.dialog_id)
-        if session and session.negotiation:
-            sdp = offer_again(Negotiation.restore(session.negotiation)).encode()
-            frontend.agent.reinvite(event.dialog_id, sdp, frontend.clock())
-            frontend.transport.flush()
+        if session is None or not session.negotiation:
+            return
+        session, sdp = _offered_again(session)
+        try:
+            prepared = frontend.agent.prepare_request(
+                session.dialog_id, "INVITE", body=sdp, content_type="application/sdp"
+            )
+        except LocalProtocolError as error:
+            # Another offer is open; its 2xx refreshes the session as well.
+            _log.info("session not refreshed now", dialog_id=session.dialog_id, reason=str(error))
+            return
+        await self._checkpoint(session, prepared.snapshot)
+        frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
 
     async def _command(self, session: Session, specs: list[StreamSpec], cause: str) -> tuple[Session, list[StreamSpec]]:
         """Put a stream table in force; returns the session as it is then, and the table with its ports.
@@ -330,3 +340,10 @@ class MediaChanges:
         frontend = self._frontend
         frontend.agent.respond(event.request_id, status, headers=headers, now=frontend.clock())
         frontend.transport.flush()
+
+
+def _offered_again(session: Session) -> tuple[Session, bytes]:
+    """Return our present description as an offer, and the session that knows of it."""
+    negotiation = Negotiation.restore(session.negotiation)
+    offer = offer_again(negotiation)
+    return msgspec.structs.replace(session, negotiation=negotiation.offered(offer).snapshot()), offer.encode()

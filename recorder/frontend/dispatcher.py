@@ -91,7 +91,7 @@ class Dispatcher:
                 case CheckpointAdvised():
                     self.run(event.dialog_id, self.changes.checkpoint(event.dialog_id))
                 case RefreshDue():
-                    self.changes.refresh(event)
+                    self.run(event.dialog_id, self.changes.refresh(event))
                 case ResponseReceived():
                     self.run(event.dialog_id, self.moves.answered(event))
                 case RequestTimedOut():

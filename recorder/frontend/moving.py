@@ -252,11 +252,11 @@ class MediaMoves:
         previous = Negotiation.restore(session.negotiation)
         offer = offer_for_move(
             previous, move.host, {spec.index: spec.port for spec in move.streams}, keys=keys_of(move.streams)
-        ).encode()
-        move = msgspec.structs.replace(move, offer=offer)
+        )
+        move = msgspec.structs.replace(move, offer=offer.encode())
         try:
             prepared = frontend.agent.prepare_request(
-                session.dialog_id, move.method, body=offer, content_type="application/sdp"
+                session.dialog_id, move.method, body=move.offer, content_type="application/sdp"
             )
         except LocalProtocolError:
             # The client's own offer is open: ours waits for its end (RFC 3261 section 14.1).
@@ -264,7 +264,7 @@ class MediaMoves:
             self._run_later(_LOOK_S, session.dialog_id, lambda: self.retry_offer(session.dialog_id))
             return None
         move = msgspec.structs.replace(move, request=prepared.request_id)
-        offering = msgspec.structs.replace(session, move=move)
+        offering = msgspec.structs.replace(session, move=move, negotiation=previous.offered(offer).snapshot())
         await self._checkpoint(offering, prepared.snapshot)
         return _Ready(prepared, move, offering.negotiation, offering.streams)
 
@@ -425,12 +425,8 @@ class MediaMoves:
 
 
 def _without_move(session: Session) -> Session:
-    """Return the session as it is when its move is given up; the version of the offer is not used again."""
-    move = session.move
-    negotiation = Negotiation.restore(session.negotiation)
-    if move and move.offer:
-        negotiation = negotiation.offer_failed(parse_sdp(move.offer))
-    return msgspec.structs.replace(session, move=None, negotiation=negotiation.snapshot())
+    """Return the session as it is when its move is given up; what was offered stays known to its negotiation."""
+    return msgspec.structs.replace(session, move=None)
 
 
 async def _arriving(client: WriterClient, capture: str) -> set[int]:

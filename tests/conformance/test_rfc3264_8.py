@@ -170,8 +170,16 @@ def test_o10_a_rejected_offer_leaves_the_session_parameters_unchanged() -> None:
     rejected = offered(TWO_STREAMS.replace("RTP/AVP 0 8 101", "RTP/AVP 120"), before)
     assert not rejected.usable
     ours = offer_for_move(before, "192.0.2.51", {0: 41000, 1: 41002})
-    after = before.offer_failed(ours)
+    after = before.offered(ours)
     assert (after.local, after.remote, after.slots) == (before.local, before.remote, before.slots)
+
+
+def test_o4_an_offer_of_ours_that_was_refused_and_an_answer_after_it_are_two_versions() -> None:
+    """Glare, and the peer's own offer comes first: what we answer is not what we had offered."""
+    before = answered(TWO_STREAMS)
+    ours = offer_for_move(before, "192.0.2.51", {0: 41000, 1: 41002})
+    answer = answered(TWO_STREAMS.replace("a=sendonly", "a=inactive"), before.offered(ours)).local
+    assert (before.local.origin.version, ours.origin.version, answer.origin.version) == ("1", "2", "3")
 
 
 def test_an_accepted_offer_of_ours_becomes_the_previous_sdp() -> None:

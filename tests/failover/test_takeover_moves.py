@@ -47,6 +47,11 @@ def another(call: Call, first: Message) -> Message:
     return again
 
 
+def version_of(message: Message) -> int:
+    """Return the version of the session description in a message."""
+    return int(message.sdp.partition("o=")[2].split(" ")[2])
+
+
 def test_glare_is_waited_out(recorder: RunningRecorder, target: Target, tmp_path: Path) -> None:
     """RFC 3261 section 14.1: 491, and the same offer later with a higher CSeq."""
     with Call(recorder) as call:
@@ -61,6 +66,25 @@ def test_glare_is_waited_out(recorder: RunningRecorder, target: Target, tmp_path
             call.media.talk(0.5)
             call.hang_up()
         assert_all_recorded(call, tmp_path)
+
+
+def test_the_answer_to_an_offer_that_overtakes_ours_has_a_version_of_its_own(
+    recorder: RunningRecorder, target: Target
+) -> None:
+    """RFC 3264 section 8: one version has one content, also that of an offer which got 491."""
+    with Call(recorder) as call:
+        call.start()
+        with draining(target, writer_of(recorder, call)):
+            first = offered(call)
+            reply(call, first, 491)
+            answer = call.reinvite(direction="inactive")
+            assert answer.status == 200
+            again = another(call, first)
+            versions = [version_of(one) for one in (first, answer, again)]
+            assert versions == list(range(versions[0], versions[0] + 3))
+            reply(call, again, 200)
+            moved(recorder, call)
+            call.hang_up()
 
 
 def test_the_frontend_killed_before_the_answer_to_its_reinvite_is_followed_by_one_that_takes_it(

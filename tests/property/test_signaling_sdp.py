@@ -280,12 +280,10 @@ class AnySequenceOfOffers(RuleBasedStateMachine):
         for slot, media in zip(self.state.slots, offer.media, strict=True):
             assert (media.port != 0) == slot.live
             assert not (slot.held_by_peer and media.direction is Direction.RECVONLY)
-        if not accepted:
-            self.state = self.state.offer_failed(offer)
-            self.version = max(self.version, int(offer.origin.version))
-            self.sent.setdefault(offer.origin.version, offer.encode())
-            return
         self.record(offer)
+        if not accepted:
+            self.state = self.state.offered(offer)
+            return
         answer = msgspec.structs.replace(
             offer,
             origin=self.state.remote.origin,

@@ -312,15 +312,19 @@ def local_port(index: int, ports: Mapping[int, int]) -> int:
 
 
 def settle_version(description: SessionDescription, previous: Negotiation | None) -> SessionDescription:
-    """Give a description of ours its version: as before for an identical body, else one higher (RFC 3264 §8)."""
+    """Give a description of ours its version: that of the last one for an identical body, else one higher.
+
+    RFC 3264 §8: "If the version in the origin line does not increment, the SDP MUST be identical to the SDP with that
+    version number." The last one is what we sent last, whether or not the peer has agreed to it.
+    """
     if previous is None:
         return description
-    current = description.origin.at_version(int(previous.local.origin.version))
+    latest = previous.latest
+    current = description.origin.at_version(int(latest.origin.version))
     unchanged = msgspec.structs.replace(description, origin=current)
-    # A version that an offer of ours used up in vain is not taken again. Bytes are compared, because one text can be
-    # read in two character sets.
-    if previous.version == int(current.version) and unchanged.encode() == previous.local.encode():
-        return previous.local
+    # Bytes are compared, because one text can be read in two character sets.
+    if previous.version == int(current.version) and unchanged.encode() == latest.encode():
+        return latest
     return msgspec.structs.replace(description, origin=current.at_version(previous.version + 1))
 
 

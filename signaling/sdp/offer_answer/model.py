@@ -197,8 +197,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 class Negotiation(msgspec.Struct, frozen=True, kw_only=True):
     """State of offer/answer after the last completed exchange.
 
-    A refused or failed exchange leaves it as it was (RFC 3261 §14.1); only `version` may have to move on, see
-    `offer_failed`. Holds SRTP keys inside the descriptions when SRTP is in use.
+    A refused or failed exchange leaves it as it was (RFC 3261 §14.1), but for what is on the wire: see `offered`. Holds
+    SRTP keys inside the descriptions when SRTP is in use.
     """
 
     local: SessionDescription
@@ -208,10 +208,24 @@ class Negotiation(msgspec.Struct, frozen=True, kw_only=True):
     slots: tuple[Slot, ...]
     version: int
     """Highest session version we ever put on the wire."""
+    open_offer: SessionDescription | None = None
+    """The description that has this version, if it is an offer of ours that has not taken effect, or never will."""
 
-    def offer_failed(self, offer: SessionDescription) -> Negotiation:
-        """Return the state after an offer of ours was refused: unchanged, but its version number is used up."""
-        return msgspec.structs.replace(self, version=max(self.version, int(offer.origin.version)))
+    @property
+    def latest(self) -> SessionDescription:
+        """The last description that we sent."""
+        return self.open_offer or self.local
+
+    def offered(self, offer: SessionDescription) -> Negotiation:
+        """Return the state once an offer of ours leaves: unchanged, but its version means this content from now on.
+
+        Whether it is accepted or not: the peer's own offer may overtake it, and its answer must not repeat the version.
+        """
+        return msgspec.structs.replace(
+            self,
+            version=max(self.version, int(offer.origin.version)),
+            open_offer=None if offer == self.local else offer,
+        )
 
     def snapshot(self) -> bytes:
         """Return everything as bytes; it may contain keys."""

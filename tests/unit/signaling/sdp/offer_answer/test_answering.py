@@ -16,6 +16,7 @@ from signaling.sdp.offer_answer import (
     Refusal,
     Remark,
     StreamPlan,
+    offer_for_move,
     plan,
 )
 from tests.unit.signaling.sdp.samples import HOST, ORIGIN, TWO_STREAMS, sdp, text_of
@@ -342,7 +343,7 @@ class TestVersions:
 
     def test_a_version_that_was_used_up_in_vain_is_not_taken_again(self) -> None:
         first = answered(TWO_STREAMS)
-        failed = first.offer_failed(msgspec.structs.replace(first.local, origin=ORIGIN.at_version(2)))
+        failed = first.offered(offer_for_move(first, "192.0.2.51", {0: 41000, 1: 41002}))
         answer = offered(TWO_STREAMS, failed).to_answer(HOST, PORTS, ORIGIN)
         assert answer.origin.version == "3"
 

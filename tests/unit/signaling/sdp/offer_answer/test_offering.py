@@ -226,12 +226,34 @@ class TestMove:
         ]
         assert conclusion.negotiation.version == 2
 
-    def test_a_refused_move_changes_nothing_but_the_next_version(self) -> None:
+    def test_a_move_that_was_offered_changes_nothing_but_the_next_version(self) -> None:
         before = settled()
         offer = offer_for_move(before, NEW_HOST, NEW_PORTS)
-        after = before.offer_failed(offer)
-        assert msgspec.structs.replace(after, version=before.version) == before
-        assert offer_for_move(after, NEW_HOST, NEW_PORTS).origin.version == "3"
+        after = before.offered(offer)
+        assert (after.local, after.remote, after.slots) == (before.local, before.remote, before.slots)
+        assert offer_for_move(after, NEW_HOST, {0: 42000, 1: 42002}).origin.version == "3"
+
+    def test_the_same_offer_made_again_is_the_same_description(self) -> None:
+        """RFC 6141 §5.5: after 491, or by a successor that does not know what became of it."""
+        before = settled()
+        offer = offer_for_move(before, NEW_HOST, NEW_PORTS)
+        restored = Negotiation.restore(before.offered(offer).snapshot())
+        assert offer_for_move(restored, NEW_HOST, NEW_PORTS).encode() == offer.encode()
+
+    def test_an_answer_that_overtakes_our_offer_has_a_version_of_its_own(self) -> None:
+        """Both sides offered at once, got 491, and the peer tries again first (RFC 3261 §14.1)."""
+        before = settled()
+        offer = offer_for_move(before, NEW_HOST, NEW_PORTS)
+        answered = follow_up(TWO_STREAMS.replace("a=sendonly", "a=inactive"), before.offered(offer))
+        assert (offer.origin.version, answered.local.origin.version) == ("2", "3")
+        assert offer_for_move(answered, NEW_HOST, NEW_PORTS).origin.version == "4"
+
+    def test_our_own_unchanged_description_is_offered_under_its_own_version(self) -> None:
+        before = settled()
+        again = offer_again(before)
+        assert before.offered(again) == before
+        failed = before.offered(offer_for_move(before, NEW_HOST, NEW_PORTS))
+        assert offer_again(failed).origin.version == "3"
 
     def test_port_zero_gives_a_stream_up(self) -> None:
         offer = offer_for_move(settled(), NEW_HOST, {0: 41000, 1: 0})
