@@ -98,14 +98,11 @@ class MediaSettings(Table):
     ring_mb: int = Field(
         64, ge=1, le=4096, description="memory of each writer's packet ring, in MB; 1 MB holds 2,730 packets"
     )
-    visit_interval_ms: float = Field(
-        400.0, ge=20, le=1000, description="time between two visits of the same socket; packets wait in the kernel"
-    )
     sync_interval_ms: float = Field(
         500.0,
         ge=50,
-        le=10000,
-        description="time between two syncs; a power loss costs at most this and visit_interval_ms",
+        le=1000,
+        description="how often a writer reads what waits in the kernel and syncs it; a power loss costs at most this",
     )
     report_interval_s: float = Field(
         5.0, ge=0, le=600, description="shortest time between RTCP receiver reports on a stream; 0 sends none"

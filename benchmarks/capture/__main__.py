@@ -1,9 +1,9 @@
 """CPU per captured packet of the writer, against plain C in the same session, with every packet's content checked.
 
 `python -m benchmarks.capture --short` takes less than 50 s; its last line is `ratio X.XX, lost N, streams N`.
-The reference writes the same captures: records, packets, chained checksums. It runs at two visit intervals, and its
-better one counts. The receiver has a core for itself; the generator has the others. As root the benchmark moves into a
-network namespace of its own, so that nobody else's ports are in the way.
+The reference writes the same captures: records, packets, chained checksums. It visits once or twice between two
+syncs, whichever is better. The receiver has a core for itself; the generator has the others. As root the benchmark
+moves into a network namespace of its own, so that nobody else's ports are in the way.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000, help="RTP streams, two to a call")
     parser.add_argument("--seconds", type=float, default=20.0, help="of load in each run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--visit-ms", type=float, default=400.0, help="the writer's visit interval")
-    parser.add_argument("--sync-ms", type=float, default=500.0, help="the writer's sync interval; 0: never")
+    parser.add_argument("--sync-ms", type=float, default=500.0, help="the writer's sync interval")
     parser.add_argument("--ring-mb", type=int, default=128, help="memory of the ring")
     parser.add_argument("--jitter-ms", type=float, default=5.0)
     parser.add_argument("--reorder", type=int, default=3, help="packets per thousand that come 25 to 45 ms late")
@@ -61,7 +60,7 @@ def main() -> int:
     load = Load(told.streams // 2 * 2, seconds, told.jitter_ms, told.reorder, told.loss, told.receive_buffer)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    settings = WriterSettings(told.source, told.visit_ms, told.ring_mb, told.sync_ms)
+    settings = WriterSettings(told.source, told.ring_mb, told.sync_ms)
     print(f"{machine_facts()}; generator on {len(sender_cores())} core(s)", flush=True)
     with tempfile.TemporaryDirectory(prefix="capture-bench-", dir=told.directory) as scratch:
         directory = Path(scratch)
@@ -80,10 +79,12 @@ def _ratio(
     directory: Path, generator: Path, reference: Path, load: Load, settings: WriterSettings, *, rounds: int
 ) -> int:
     writers: list[Result] = []
-    references: dict[float, list[Result]] = {200.0: [], 400.0: []}
+    references: dict[float, list[Result]] = {settings.sync_ms / 2: [], settings.sync_ms: []}
     for _ in range(rounds):
         for tick_ms, results in references.items():
-            results.append(_shown(run_reference(directory, generator, reference, load, tick_ms)))
+            results.append(
+                _shown(run_reference(directory, generator, reference, load, sync_ms=settings.sync_ms, tick_ms=tick_ms))
+            )
         writers.append(_shown(run_writer(directory, generator, load, settings)))
     cost = statistics.median(one.microseconds for one in writers)
     yardstick = min(statistics.median(one.microseconds for one in results) for results in references.values())
@@ -129,7 +130,7 @@ def _growth(directory: Path, generator: Path, load: Load, settings: WriterSettin
 
 
 def _flush(directory: Path, generator: Path, load: Load, settings: WriterSettings, *, rounds: int) -> int:
-    never = dataclasses.replace(settings, sync_ms=0)
+    never = dataclasses.replace(settings, synced=False)
     synced: list[Result] = []
     unsynced: list[Result] = []
     for _ in range(rounds):

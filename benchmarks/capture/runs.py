@@ -148,9 +148,10 @@ def disk_bytes(paths: dict[int, Path], packets: int) -> float:
 @dataclass(frozen=True)
 class WriterSettings:
     source: str = "sockets"
-    visit_ms: float = 400.0
     ring_mb: int = 128
     sync_ms: float = 500.0
+    synced: bool = True
+    """False: everything but the syncs themselves."""
 
 
 def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSettings) -> Result:
@@ -158,7 +159,7 @@ def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSet
     root.mkdir()
     arena = Path("/dev/shm") / f"bench-{os.getpid()}.arena"
     values = (
-        *(HOST, FIRST_PORT, STEP, load.streams, settings.visit_ms / 1000, settings.sync_ms / 1000, root, arena),
+        *(HOST, FIRST_PORT, STEP, load.streams, settings.sync_ms / 1000, int(settings.synced), root, arena),
         *(load.receive_buffer, RECEIVER_CPU, settings.source, settings.ring_mb),
     )
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.capture.writer_process", *map(str, values)])
@@ -175,7 +176,7 @@ def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSet
         time.sleep(max(0.0, load.seconds - WARM_S) / 2)
         full_kb = private_kb(process.pid)
         offered = running.result()
-        time.sleep(settings.visit_ms / 1000)
+        time.sleep(settings.sync_ms / 1000)
         after = control.heartbeat()
         dropped = control.close(calls, names) or after.kernel_drops
         process.terminate()
@@ -199,10 +200,12 @@ def run_writer(directory: Path, generator: Path, load: Load, settings: WriterSet
     return result
 
 
-def run_reference(directory: Path, generator: Path, reference: Path, load: Load, tick_ms: float) -> Result:
+def run_reference(
+    directory: Path, generator: Path, reference: Path, load: Load, *, sync_ms: float, tick_ms: float
+) -> Result:
     root = directory / "reference-files"
     root.mkdir()
-    values = (HOST, FIRST_PORT, STEP, load.streams, tick_ms, 400, root, load.receive_buffer)
+    values = (HOST, FIRST_PORT, STEP, load.streams, tick_ms, sync_ms, root, load.receive_buffer)
     process = subprocess.Popen(
         ["taskset", "-c", str(RECEIVER_CPU), str(reference), *map(str, values), str(WARM_S * 1000)],
         stdout=subprocess.PIPE,

@@ -15,7 +15,7 @@ from media.writer.packet_socket import open_rings
 
 
 def main() -> None:
-    host, first, step, streams, visit_s, sync_s, root, arena, buffer, cpu, source, ring_mb = sys.argv[1:]
+    host, first, step, streams, sync_s, synced, root, arena, buffer, cpu, source, ring_mb = sys.argv[1:]
     os.sched_setaffinity(0, {int(cpu)})
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
@@ -30,15 +30,14 @@ def main() -> None:
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     control.bind(f"{root}/control")
     control.listen(4)
-    if not float(sync_s):
-        # Everything but the sync itself: what it costs is the difference.
+    if not int(synced):
+        # What a sync costs is the difference.
         syncing.sync_file_system = lambda _: None
     config = WriterConfig(
         writer="bench",
         capture_dir=Path(root),
         arena_path=Path(arena),
-        visit_interval_s=float(visit_s),
-        sync_interval_s=float(sync_s) or 0.5,
+        sync_interval_s=float(sync_s),
         min_free_bytes=0,
     )
     run_writer(config, pairs, control, rings=rings, stop=lambda: bool(stopped))

@@ -1,7 +1,7 @@
 """Finalising of a two-party G.711 recording: real-time factor per core for each output format, and peak memory.
 
-`python -m benchmarks.finalise [--minutes 10] [--rounds 5] [--loss 0.0]`. The capture has a block per 200 ms visit, as a
-writer makes them. A round renders once into a new file; the best round counts, because other programs only slow down.
+`python -m benchmarks.finalise [--minutes 10] [--rounds 5] [--loss 0.0]`. The capture has a block for each round of
+a writer. A round renders once into a new file; the best round counts, because other programs only slow down.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from recorder.curator.allocation import keep_freed_memory
 _START_NS = 1_772_366_400_000_000_000
 _FRAME_NS = 20_000_000
 _OCTETS = 160
-_VISIT_FRAMES = 20
-"""A block for each visit of the writer, `media.visit_interval_ms` as it comes."""
+_VISIT_FRAMES = 25
+"""A block for each round of the writer, `media.sync_interval_ms` as it comes."""
 _FORMATS = (OutputFormat.AUTO, OutputFormat.WAV_PCM16, OutputFormat.FLAC, OutputFormat.OGG_OPUS)
 _GOALS = {OutputFormat.AUTO: 2000, OutputFormat.FLAC: 200}
 """Times real time per core."""

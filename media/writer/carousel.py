@@ -1,12 +1,12 @@
-"""When each session's sockets are visited: small groups, spread evenly over the visit interval. Pure.
+"""In which order the sessions' sockets are visited: small groups, one after another, each once a round. Pure.
 
 A group is one filling of the arena: its packets are read and appended at once, so little is ever between the kernel and
-the capture, work and disk writes are spread over the interval, and a command waits for one group at most.
+the capture, and a command waits for one group at most.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from media.writer.arena import RTCP_BIT
 from media.writer.stream import LiveSession
 
-_GROUP_STREAMS: Final = 192
-"""Streams to which a group is filled up: at 20 packets a visit they bring 3,840 datagrams, some 8 ms of work."""
-_SPREAD: Final = 0.6180339887498949
-"""Golden ratio: any number of groups is spread nearly evenly, whenever they were added."""
+_GROUP_STREAMS: Final = 152
+"""Streams to which a group is filled up: at 25 packets a visit they bring 3,800 datagrams, some 8 ms of work."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +47,8 @@ class Sockets:
 class Group:
     """Sessions that are visited together."""
 
-    order: int
+    visited: float
+    """Monotonic seconds of the last visit, or of its beginning."""
     sessions: dict[int, LiveSession] = field(default_factory=dict)
     """By slot."""
     visits: int = 0
@@ -93,29 +92,19 @@ def sockets_of(*sessions: LiveSession) -> tuple[Sockets, Sockets, list[tuple[int
 
 
 class Carousel:
-    """The groups and their turns.
+    """The groups and their turns."""
 
-    Args:
-        interval_s: seconds between two visits of one group.
-
-    """
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
+    def __init__(self) -> None:
         self._groups: list[Group] = []
-        self._turns: list[tuple[float, int, Group]] = []
-        self._made = 0
+        self._round: Iterator[Group] = iter(())
         self._home: dict[int, Group] = {}
 
     def add(self, session: LiveSession, now: float) -> None:
         """Visit a session from now on."""
         group = next((group for group in self._groups if group.streams < _GROUP_STREAMS), None)
         if group is None:
-            group = Group(self._made)
+            group = Group(now)
             self._groups.append(group)
-            phase = self._made * _SPREAD % 1.0
-            self._made += 1
-            heapq.heappush(self._turns, (now + phase * self._interval_s, group.order, group))
         group.sessions[session.slot] = session
         self._home[session.slot] = group
         group.change()
@@ -130,22 +119,16 @@ class Carousel:
         """Take note of a session's changed streams."""
         self._home[session.slot].change()
 
-    def next_turn(self) -> float | None:
-        """Return the monotonic seconds of the next visit, or None if there is nobody to visit."""
-        return self._turns[0][0] if self._turns else None
+    def begin(self) -> None:
+        """Begin a round: each group that is there now has a turn."""
+        self._groups = [group for group in self._groups if group.sessions]
+        self._round = iter(tuple(self._groups))
 
     def due(self, now: float) -> tuple[Group, float] | None:
-        """Return the group whose turn it is, and how many seconds it is late; its next turn is set."""
-        while self._turns and self._turns[0][0] <= now:
-            turn, order, group = heapq.heappop(self._turns)
-            if not group.sessions:
-                self._groups.remove(group)
-                continue
-            # A late loop keeps the spread of the groups, and does not run after visits it has missed.
-            following = turn + self._interval_s
-            if following <= now:
-                following = now + self._interval_s
-            heapq.heappush(self._turns, (following, order, group))
-            group.refresh()
-            return group, now - turn
+        """Return the next group of the round and the seconds since its last visit, or None behind the last one."""
+        for group in self._round:
+            if group.sessions:
+                group.refresh()
+                since, group.visited = now - group.visited, now
+                return group, since
         return None

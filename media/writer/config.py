@@ -33,12 +33,11 @@ class WriterConfig:
     arena_path: Path | None = None
     """File on tmpfs that keeps packets between the kernel and the capture, so that a successor process can save what a
     killed one had read and not yet appended. One path per writer name. None: private memory, nothing is saved."""
-    visit_interval_s: float = 0.4
-    """Seconds between two visits of the same session's sockets; the kernel's buffers hold the packets meanwhile."""
     tick_s: float = 0.1
     """Seconds that the loop sleeps at most, also when idle."""
     sync_interval_s: float = 0.5
-    """Seconds between two syncs of the capture file system, and between heartbeats."""
+    """Seconds between two rounds, and between heartbeats. A round visits the ports of every session and ends with a
+    sync of the capture file system; the kernel's buffers hold the packets meanwhile."""
     min_free_bytes: int = 1 << 30
     """Low-water mark of the capture file system; below it new sessions are refused."""
     cooldown_s: float = 5.0

@@ -36,7 +36,7 @@ LAST_TURNS: Final = 64
 """Calls when a stream ends or changes."""
 _QUIET: Final = 256
 """Datagrams of a visit, dropped ones included, up to which it is a quiet one."""
-_QUIET_VISITS: Final = 25
+_QUIET_VISITS: Final = 20
 """Quiet visits after which a port goes back to the ring: 10 s."""
 _HALF: Final = 1 << 31
 _NEVER: Final = np.iinfo(np.int64).max

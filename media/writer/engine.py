@@ -74,9 +74,9 @@ class Engine:
         clock: monotonic seconds.
         wall_ns: wall clock, nanoseconds since the epoch.
 
-    Obligation: call `visit` whenever `next_turn` has come, `collect` when `syncer.fd` is readable, `flush` every sync
-    interval, and send what `announcements` gives to every frontend. After a disk error `failed` says why, nothing is
-    read from any socket, and the packets wait for another process.
+    Obligation: call `visit` whenever `next_turn` has come, `collect` when `syncer.fd` is readable, and send to every
+    frontend a `heartbeat` every sync interval and what `announcements` gives. After a disk error `failed` says why,
+    nothing is read from any socket, and the packets wait for another process.
 
     """
 
@@ -128,6 +128,8 @@ class Engine:
         self.syncer = Syncer()
         self._store = CaptureStore(config.capture_dir, self.syncer)
         self._syncing = False
+        self._round_at = clock()
+        self._in_round = False
         self._epoch = 0
         self._closing: dict[str, list[tuple[Answer, int]]] = {}
         self._ended = OrderedDict[str, SessionClosed]()
@@ -142,23 +144,31 @@ class Engine:
 
     def next_turn(self) -> float | None:
         """Return the monotonic seconds at which `visit` has something to do, or None."""
-        return None if self.failed else self._source.next_turn()
+        if self.failed:
+            return None
+        return 0.0 if self._in_round else self._round_at
 
     def visit(self) -> bool:
-        """Make the visit whose turn it is; say whether there was one."""
+        """Make the visit whose turn it is, or end the round behind the last one; say whether there was one."""
         self._progress += 1
         now = self._clock()
         self._tell_clock_step()
-        if not self.failed:
-            self._reading.reporter.turn(now, self._wall_ns())
-        turn = None if self.failed else self._source.due(now)
+        if self.failed:
+            return False
+        self._reading.reporter.turn(now, self._wall_ns())
+        if not self._in_round and not self._begin_round(now):
+            return False
+        turn = self._source.due(now)
         if turn is None:
+            # Not on a timer of its own: what a power loss may cost would be the sum of both intervals.
+            self._in_round = False
+            self._sync()
             return False
         try:
-            if turn.late_s > _LATE_S:
-                stalled = int((turn.late_s + self._config.visit_interval_s) * _S_TO_NS)
+            if turn.since_s > self._config.sync_interval_s + _LATE_S:
+                late = model.Late(at_ns=self._wall_ns(), stalled_ns=int(turn.since_s * _S_TO_NS))
                 for session in turn.sessions:
-                    session.file.event(model.Late(at_ns=self._wall_ns(), stalled_ns=stalled))
+                    session.file.event(late)
             turn.take()
             for session in turn.sessions:
                 session.file.flush()
@@ -166,11 +176,24 @@ class Engine:
             self._fail(str(error))
         return True
 
-    def flush(self) -> Heartbeat:
-        """Start a sync of the file system unless one is still under way; return the heartbeat of this moment."""
-        if not self.failed and not self._syncing:
+    def _begin_round(self, now: float) -> bool:
+        if now < self._round_at:
+            return False
+        following = self._round_at + self._config.sync_interval_s
+        # A late loop does not run after rounds it has missed.
+        self._round_at = following if following > now else now + self._config.sync_interval_s
+        self._in_round = True
+        self._source.begin(now)
+        return True
+
+    def _sync(self) -> None:
+        """Start a sync of the file system unless one is still under way."""
+        if not self._syncing:
             self._syncing = True
             self.syncer.sync_file_system(self._store.root, self._synced)
+
+    def heartbeat(self) -> Heartbeat:
+        """Return the heartbeat of this moment, with a fresh look at the disk."""
         now = self._clock()
         if now - self._started > self._config.recovery_s:
             self._source.forget_saved()

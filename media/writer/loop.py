@@ -1,4 +1,4 @@
-"""The writer process's loop: one epoll for control, one turn of the carousel after another, a flush now and then.
+"""The writer process's loop: one epoll for control, one turn of the carousel after another, a heartbeat now and then.
 
 Synchronous on purpose: asyncio costs several times the work that is done for a packet (docs/adr/0004). RTP sockets are
 in no epoll: nearly all of them have something at each visit, and asking costs more than an empty read now and then.
@@ -88,14 +88,14 @@ def _turn(
     *,
     stop: Callable[[], bool],
 ) -> None:
-    next_flush = 0.0
+    next_beat = 0.0
     while not stop():
         now = time.monotonic()
-        if now >= next_flush:
-            server.broadcast(engine.flush())
-            next_flush = now + config.sync_interval_s
+        if now >= next_beat:
+            server.broadcast(engine.heartbeat())
+            next_beat = now + config.sync_interval_s
         turn = engine.next_turn()
-        limit = min(next_flush, now + config.tick_s, turn if turn is not None else next_flush)
+        limit = min(next_beat, now + config.tick_s, turn if turn is not None else next_beat)
         for fd, events in poll.poll(max(0.0, limit - now)):
             if server.owns(fd):
                 server.ready(fd, events)

@@ -30,8 +30,8 @@ class Take(Protocol):
 class Turn:
     """A visit that is due."""
 
-    late_s: float
-    """How much later than it should be."""
+    since_s: float
+    """Seconds since the last visit of the same sessions."""
     sessions: Iterable[LiveSession]
     """Whose packets it brings."""
     take: Callable[[], None]
@@ -60,12 +60,11 @@ class PacketSource(Protocol):
         """Return how many datagrams were dropped at a stream's port behind the last one that could have told it."""
         ...
 
-    def next_turn(self) -> float | None:
-        """Return the monotonic seconds of the next visit, or None if there is nobody to visit."""
-        ...
+    def begin(self, now: float) -> None:
+        """Begin a round: visits that together take all that has arrived."""
 
     def due(self, now: float) -> Turn | None:
-        """Return a visit whose time has come, and set its next time."""
+        """Return the next visit of the round, or None if the last one has been made."""
         ...
 
     def drain(self, session: LiveSession) -> None:

@@ -60,7 +60,7 @@ def begin_reading(
         table,
         arena.statistics,
         minimum_s=config.report_interval_s,
-        patience_s=_PATIENCE * config.visit_interval_s,
+        patience_s=_PATIENCE * config.sync_interval_s,
     )
     intake = Intake(
         table,

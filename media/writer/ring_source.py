@@ -61,7 +61,6 @@ class RingSource:
         pairs: granted ports.
         streams: open streams by port row.
         reserved: port rows that wait for adoption.
-        interval_s: seconds between two visits.
         wall_ns: wall clock.
 
     """
@@ -76,7 +75,6 @@ class RingSource:
         pairs: Sequence[PortPair],
         streams: Sequence[LiveStream | None],
         reserved: NDArray[np.int64],
-        interval_s: float,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._rings = rings
@@ -85,7 +83,6 @@ class RingSource:
         self._intake = intake
         self._table = table
         self._streams = streams
-        self._interval_s = interval_s
         self._wall_ns = wall_ns
         self._family = pairs[0].rtp.family
         self._map = PortMap([pair.port for pair in pairs], [pair.rtcp is not None for pair in pairs])
@@ -99,7 +96,8 @@ class RingSource:
         self._saved: dict[int, list[FrameDatagrams]] = {}
         self._saved_packets = 0
         self._work: Iterator[None] | None = None
-        self._next = 0.0
+        self._begun: float | None = None
+        self._since_s: float | None = None
         self._visited_ns = wall_ns()
         self._discarder = Discarder()
         self._diversion = Diversion(
@@ -155,21 +153,19 @@ class RingSource:
         """Return drops of a diverted port: a ring drops for all ports alike, and a visit tells it."""
         return self._diversion.untold_drops(stream)
 
-    def next_turn(self) -> float | None:
-        """Return when the ring is read next, or its reading goes on."""
-        return self._next if self._work is None else 0.0
+    def begin(self, now: float) -> None:
+        """Begin to read everything that waits."""
+        self._work = self._reading()
+        self._since_s = 0.0 if self._begun is None else now - self._begun
+        self._begun = now
 
     def due(self, now: float) -> Turn | None:
-        """Return the next part of a visit."""
-        if self._work is not None:
-            return Turn(0.0, (), self._go_on)
-        if now < self._next:
+        """Return the next part of the reading."""
+        if self._work is None:
             return None
-        late_s = now - self._next if self._next else 0.0
-        # A late loop does not run after visits it has missed.
-        self._next = max(self._next or now, now - self._interval_s) + self._interval_s
-        self._work = self._reading()
-        return Turn(late_s, list(self._sessions.values()), self._go_on)
+        since_s, self._since_s = self._since_s, None
+        # A part has packets of any session; all are told of with the first.
+        return Turn(since_s or 0.0, () if since_s is None else list(self._sessions.values()), self._go_on)
 
     def drain(self, session: LiveSession) -> None:
         """Take everything that has arrived until now, for every session."""

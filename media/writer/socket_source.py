@@ -44,7 +44,6 @@ class SocketSource:
         arena: where the kernel puts datagrams.
         intake: what appends them.
         table: columns by port row.
-        interval_s: seconds between two visits of one socket.
         wall_ns: wall clock.
 
     """
@@ -55,14 +54,13 @@ class SocketSource:
         intake: Intake,
         table: PortTable,
         *,
-        interval_s: float,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._wall_ns = wall_ns
         self._arena = arena
         self._intake = intake
         self._table = table
-        self._carousel = Carousel(interval_s)
+        self._carousel = Carousel()
         self._discarder = Discarder()
         self._saved: dict[int, list[Slots]] = arena.recovered
         """Datagrams of a dead predecessor, by noted port."""
@@ -93,17 +91,17 @@ class SocketSource:
         """Ask the RTP socket for drops since the last datagram."""
         return drops_since(stream.pair.rtp, int(self._arena.told_drops[stream.row, 0]))
 
-    def next_turn(self) -> float | None:
-        """Return when the next group of sockets is visited."""
-        return self._carousel.next_turn()
+    def begin(self, now: float) -> None:
+        """Begin a round over all groups of sockets."""
+        self._carousel.begin()
 
     def due(self, now: float) -> Turn | None:
         """Return the group whose turn it is."""
         due = self._carousel.due(now)
         if due is None:
             return None
-        group, late_s = due
-        return Turn(late_s, group.sessions.values(), partial(self._visit, group))
+        group, since_s = due
+        return Turn(since_s, group.sessions.values(), partial(self._visit, group))
 
     def drain(self, session: LiveSession) -> None:
         """Empty a session's sockets under its present stream table."""

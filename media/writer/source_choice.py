@@ -46,11 +46,10 @@ def open_source(
             pairs=pairs,
             streams=roster.streams,
             reserved=reserved,
-            interval_s=config.visit_interval_s,
             wall_ns=wall_ns,
         )
     for pair in pairs:
         for sock in (pair.rtp, pair.rtcp):
             if sock is not None:
                 accept_datagrams(sock)
-    return SocketSource(arena, intake, table, interval_s=config.visit_interval_s, wall_ns=wall_ns)
+    return SocketSource(arena, intake, table, wall_ns=wall_ns)

@@ -28,7 +28,6 @@ def run(assignment: Assignment) -> None:
         capture_dir=assignment.state_dir.captures,
         advertised_host=media.advertised_host or assignment.settings.sip.advertised_host,
         arena_path=assignment.arena,
-        visit_interval_s=media.visit_interval_ms / 1000,
         sync_interval_s=media.sync_interval_ms / 1000,
         min_free_bytes=media.min_free_mb * _MEGABYTE,
         cooldown_s=media.port_cooldown_s,

@@ -1,8 +1,7 @@
-"""Turns of groups: spread, regular, and never in a hurry."""
+"""Turns of groups: each once a round, one after another."""
 
 from __future__ import annotations
 
-import itertools
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,56 +45,72 @@ def make(tmp_path: Path) -> Iterator[Make]:
         file.close()
 
 
-def test_nobody_to_visit_has_no_turn() -> None:
-    carousel = Carousel(0.4)
-    assert carousel.next_turn() is None
-    assert carousel.due(100.0) is None
+def round_of(carousel: Carousel, now: float) -> list[tuple[list[int], float]]:
+    """The slots of each group in its turn, and the seconds since its last one."""
+    carousel.begin()
+    found = []
+    while (due := carousel.due(now)) is not None:
+        found.append((sorted(due[0].sessions), due[1]))
+    return found
 
 
-def test_a_session_is_visited_once_an_interval(make: Make) -> None:
-    carousel = Carousel(0.4)
+def test_without_sessions_a_round_has_no_turn() -> None:
+    assert round_of(Carousel(), 100.0) == []
+
+
+def test_before_a_round_has_begun_and_behind_its_last_turn_nobody_is_visited(make: Make) -> None:
+    carousel = Carousel()
     carousel.add(make(1), now=10.0)
-    turns = [step for step in range(30) if carousel.due(10.001 + step / 20) is not None]
-    assert turns == [0, 8, 16, 24]
+    assert carousel.due(10.0) is None
+    assert round_of(carousel, 10.0) == [([1], 0.0)]
+    assert carousel.due(11.0) is None
 
 
-def test_a_late_visit_is_told_and_missed_ones_are_not_made_up_for(make: Make) -> None:
-    carousel = Carousel(0.4)
+def test_every_turn_says_how_long_ago_the_last_one_of_its_group_was(make: Make) -> None:
+    carousel = Carousel()
     carousel.add(make(1), now=10.0)
-    due = carousel.due(13.0)
-    assert due is not None
-    assert due[1] == 3.0
-    assert carousel.due(13.0) is None
-    assert carousel.next_turn() == 13.4
+    assert round_of(carousel, 10.25) == [([1], 0.25)]
+    assert round_of(carousel, 13.25) == [([1], 3.0)]
 
 
-def test_sessions_share_a_group_until_it_is_full_and_groups_are_spread(make: Make) -> None:
-    carousel = Carousel(0.4)
+def test_sessions_share_a_group_until_it_is_full(make: Make) -> None:
+    carousel = Carousel()
     for slot in range(7):
         carousel.add(make(slot, streams=64), now=0.0)
-    visits = {}
-    for step in range(400):
-        due = carousel.due(step / 1000)
-        if due is not None:
-            visits[step] = sorted(due[0].sessions)
-    assert sorted(visits.values()) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert all(later - earlier > 50 for earlier, later in itertools.pairwise(sorted(visits)))
+    assert [slots for slots, _ in round_of(carousel, 0.0)] == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 def test_a_session_that_left_is_visited_no_more_and_its_place_is_used_again(make: Make) -> None:
-    carousel = Carousel(0.4)
+    carousel = Carousel()
     first, second = make(1), make(2)
     carousel.add(first, now=0.0)
     carousel.add(second, now=0.0)
     carousel.remove(first)
+    assert round_of(carousel, 0.0) == [([2], 0.0)]
+    carousel.remove(second)
+    assert round_of(carousel, 1.0) == []
+    carousel.add(first, now=2.0)
+    assert round_of(carousel, 2.5) == [([1], 0.5)]
+
+
+def test_who_leaves_or_comes_during_a_round_disturbs_it_not(make: Make) -> None:
+    carousel = Carousel()
+    sessions = [make(slot, streams=200) for slot in range(4)]
+    for live in sessions[:3]:
+        carousel.add(live, now=0.0)
+    carousel.begin()
+    due = carousel.due(0.0)
+    assert due is not None
+    assert list(due[0].sessions) == [0]
+    carousel.remove(sessions[1])
+    carousel.add(sessions[3], now=0.0)
+    due = carousel.due(0.0)
+    assert due is not None
+    assert list(due[0].sessions) == [3]
     due = carousel.due(0.0)
     assert due is not None
     assert list(due[0].sessions) == [2]
-    carousel.remove(second)
-    assert carousel.due(1.0) is None
-    assert carousel.next_turn() is None
-    carousel.add(first, now=2.0)
-    assert carousel.due(3.0) is not None
+    assert carousel.due(0.0) is None
 
 
 def test_streams_are_listed_by_what_is_done_with_them(make: Make) -> None:
@@ -110,11 +125,12 @@ def test_streams_are_listed_by_what_is_done_with_them(make: Make) -> None:
 
 
 def test_a_changed_session_is_listed_anew(make: Make) -> None:
-    carousel = Carousel(0.4)
+    carousel = Carousel()
     live = make(1, streams=2)
     carousel.add(live, now=0.0)
     del live.streams[1]
     carousel.refresh(live)
+    carousel.begin()
     due = carousel.due(0.0)
     assert due is not None
     assert due[0].rtp.rows.tolist() == [100]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ from media.writer.protocol import (
 
 SPEC = StreamSpec(index=0, party=0, payload_types={0: Codec(name="PCMU", clock_rate=8000)})
 
+PACKET = struct.pack("!BBHII", 0x80, 0, 1, 160, 7) + bytes(160)
+
 
 class Clocks:
     """Monotonic and wall clock, moved by hand."""
@@ -46,7 +49,7 @@ class Clocks:
 
 
 class Bench:
-    def __init__(self, directory: Path, ports: int = 2, **settings: object) -> None:
+    def __init__(self, directory: Path, ports: int = 2, sessions: int = 3, **settings: object) -> None:
         self.clocks = Clocks()
         self.sockets: list[socket.socket] = []
         pairs = [PortPair(20000 + 2 * one, self._udp(), None, "127.0.0.1") for one in range(ports)]
@@ -54,7 +57,7 @@ class Bench:
         self.engine = Engine(
             WriterConfig(**values),  # type: ignore[arg-type]
             pairs,
-            max_sessions=3,
+            max_sessions=sessions,
             clock=lambda: self.clocks.now,
             wall_ns=lambda: self.clocks.wall,
         )
@@ -90,20 +93,30 @@ class Bench:
             lambda number: ModifySession(request=number, epoch=1, session=session, streams=list(streams), cause="test")
         )
 
-    def flushed(self) -> None:
-        """A flush, and the end of its sync."""
-        self.engine.flush()
+    def round(self) -> int:
+        """Make the round that is due; return its number of visits."""
+        visits = 0
+        while self.engine.visit():
+            visits += 1
+        return visits
+
+    def synced(self) -> None:
+        """A round, and the end of its sync."""
+        self.round()
         assert select.select([self.engine.syncer.fd], [], [], 10.0)[0]
         self.engine.collect()
+
+    def stop(self) -> None:
+        self.engine.stop("test over")
+        for sock in self.sockets:
+            sock.close()
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     found = Bench(tmp_path)
     yield found
-    found.engine.stop("test over")
-    for sock in found.sockets:
-        sock.close()
+    found.stop()
 
 
 @pytest.fixture
@@ -135,7 +148,7 @@ def test_an_error_of_the_periodic_sync_fails_the_writer(bench: Bench, broken_dis
         patch.setattr("os.fsync", lambda _: None)
         session = name()
         opened(bench.open(session))
-    bench.flushed()
+    bench.synced()
     assert "Input/output error" in bench.engine.failed
     assert [told.session for told in bench.engine.announcements()] == [session]
     assert bench.engine.announcements() == []
@@ -143,7 +156,7 @@ def test_an_error_of_the_periodic_sync_fails_the_writer(bench: Bench, broken_dis
     assert not bench.engine.visit()
     assert reason(bench.open(name())) is RefusalReason.DISK_FAILED
     assert reason(bench.modify(session, SPEC)) is RefusalReason.DISK_FAILED
-    beat = bench.engine.flush()
+    beat = bench.engine.heartbeat()
     assert (beat.failed, beat.free_ports) == (bench.engine.failed, 0)
 
 
@@ -170,8 +183,9 @@ def test_a_capture_that_cannot_be_made_durable_is_not_reported_closed(
 def test_a_sync_that_takes_long_is_not_joined_by_another(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(bench.engine.syncer, "sync_file_system", lambda fd, _: asked.append(fd))
-    bench.engine.flush()
-    bench.engine.flush()
+    bench.round()
+    bench.clocks.advance(0.5)
+    bench.round()
     assert len(asked) == 1
 
 
@@ -179,11 +193,11 @@ def test_a_step_of_the_wall_clock_is_told_in_every_capture(bench: Bench) -> None
     session = name()
     reply = opened(bench.open(session))
     bench.clocks.advance(1)
-    bench.engine.flush()
+    bench.round()
     bench.clocks.wall += 3_600_000_000_000
-    bench.engine.flush()
+    bench.round()
     bench.clocks.advance(1)
-    bench.engine.flush()
+    bench.round()
     assert isinstance(bench.close(session), SessionClosed)
     steps = [event for event in read_capture(Path(reply.capture_path)).events if isinstance(event, Clock)]
     assert [event.step_ns for event in steps] == [3_600_000_000_000]
@@ -208,22 +222,51 @@ def test_a_session_that_is_opened_after_a_step_knows_of_none(bench: Bench) -> No
     opened(bench.open(name()))
     bench.clocks.wall += 3_600_000_000_000
     reply = opened(bench.open(name()))
-    bench.engine.flush()
-    assert bench.engine.visit()
+    assert bench.round()
     assert not [one for one in read_capture(Path(reply.capture_path)).events if isinstance(one, Clock)]
 
 
 def test_a_late_visit_is_told_in_the_captures_of_its_group(bench: Bench) -> None:
     session = name()
     reply = opened(bench.open(session))
-    assert bench.engine.visit()
-    bench.clocks.advance(0.4)
-    assert bench.engine.visit()
+    assert bench.round() == 1
+    bench.clocks.advance(0.5)
+    assert bench.round() == 1
     bench.clocks.advance(3.0)
-    assert bench.engine.visit()
-    assert not bench.engine.visit()
+    assert bench.round() == 1
     events = read_capture(Path(reply.capture_path)).events
     assert [round(event.stalled_ns / 1e9, 3) for event in events if isinstance(event, Late)] == [3.0]
+
+
+def test_rounds_keep_their_pace_and_missed_ones_are_not_made_up_for(bench: Bench) -> None:
+    opened(bench.open(name()))
+    made = []
+    for step, seconds in enumerate([0.0, 0.25, 0.25, 0.375, 0.125, 3.25, 0.125, 0.375]):
+        bench.clocks.advance(seconds)
+        if bench.round():
+            made.append(step)
+    assert made == [0, 2, 4, 5, 7]
+    assert bench.engine.next_turn() == bench.clocks.now + 0.5
+
+
+def test_a_sync_begins_when_every_session_has_been_visited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a power loss costs what came since the last round, and nothing that had come before it."""
+    bench = Bench(tmp_path, ports=200, sessions=100)
+    second = msgspec.structs.replace(SPEC, index=1)
+    paths = [Path(opened(bench.open(name(), SPEC, second)).capture_path) for _ in range(100)]
+    on_disk: list[int] = []
+    monkeypatch.setattr(
+        bench.engine.syncer,
+        "sync_file_system",
+        lambda *_: on_disk.append(sum(read_capture(path).packet_count for path in paths)),
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for sock in bench.sockets:
+            sender.sendto(PACKET, sock.getsockname())
+    visits = bench.round()
+    bench.stop()
+    assert visits == 2
+    assert on_disk == [200]
 
 
 def test_captures_are_filed_under_the_utc_day_of_their_opening(bench: Bench) -> None:
