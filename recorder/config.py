@@ -53,7 +53,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     try:
         loaded = _Sources(**(overrides or {}))
     except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from None
+        raise ConfigError(_explain(error, path, overrides or {})) from None
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
@@ -66,11 +66,11 @@ def _check_readable(path: Path) -> None:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 
 
-def _explain(error: ValidationError, path: Path | None) -> list[str]:
+def _explain(error: ValidationError, path: Path | None, overrides: dict[str, Any]) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False):
         key = ".".join(str(part) for part in fault["loc"]) or "settings"
-        source = _source_of(fault["loc"], path)
+        source = _source_of(fault["loc"], path, overrides)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             known = ", ".join(sorted(_keys_at(fault["loc"])))
@@ -84,8 +84,13 @@ def _explain(error: ValidationError, path: Path | None) -> list[str]:
     return lines
 
 
-def _source_of(location: tuple[int | str, ...], path: Path | None) -> str:
-    """Say where a value came from: the environment beats the file."""
+def _source_of(location: tuple[int | str, ...], path: Path | None, overrides: dict[str, Any]) -> str:
+    """Say where a value came from: the command line beats the environment, and that the file."""
+    given: Any = overrides
+    for part in location:
+        given = given.get(part) if isinstance(given, dict) else None
+    if location and given is not None:
+        return "; command line"
     variable = "RECORDER_" + "_".join(str(part) for part in location[:2]).upper()
     if variable in os.environ:
         return f"; environment variable {variable}"

@@ -20,7 +20,7 @@ from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject
-from storage.cli.presentation import moment, printable, size_text, write_json
+from storage.cli.presentation import counted, moment, printable, size_text, write_json
 from storage.cli.times import parse_time
 from storage.errors import CatalogUnreachable, StorageError, StoreForbidden, StoreFull, StoreUnreachable
 from storage.files import FileStore, Store
@@ -164,13 +164,15 @@ class Rebalance:
             return
         for one in tally.failed:
             self._console.print(f"{one['id']}  {printable(one['path'])}: {printable(one['error'])}", soft_wrap=True)
-        amount = f"{tally.recordings} recordings, {tally.files} files, {size_text(tally.size_bytes)}"
+        amount = (
+            f"{counted(tally.recordings, 'recording')}, {counted(tally.files, 'file')}, {size_text(tally.size_bytes)}"
+        )
         if options.dry_run:
             span = f", begun {moment(due[0].started_at)} to {moment(due[-1].started_at)}" if due else ""
             self._console.print(f"Would move {amount}{span}, from {options.source} to {options.target}.")
             return
         self._console.print(
-            f"Moved {amount} from {options.source} to {options.target}; {len(tally.failed)} files were left. "
+            f"Moved {amount} from {options.source} to {options.target}; {counted(len(tally.failed), 'file')} left. "
             "Curators remove the former files now. Give the same command again to go on."
         )
 

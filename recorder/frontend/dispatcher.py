@@ -104,7 +104,7 @@ class Dispatcher:
                     answer_info(self._frontend, event)
                 case MessageDiscarded():
                     _log.warning(
-                        "message discarded", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
+                        "message not processed", peer=str(event.flow.remote), reason=event.reason, detail=event.detail
                     )
                 case _:
                     # Progress that asks for nothing: refreshes, ended dialogs. A set-up

@@ -19,7 +19,7 @@ from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonArray, Reason, Yes, confirm
-from storage.cli.presentation import moment, printable, write_json
+from storage.cli.presentation import counted, moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 from storage.retention import Policy
 
@@ -55,7 +55,11 @@ async def run(
     known = {one.recording_id: one for one in await catalog.retention.candidates([r.recording_id for r in recordings])}
     results: list[dict[str, object]] = []
     if recordings and not options.dry_run:
-        confirm(f"{len(recordings)} recordings would be deleted for good", yes=options.yes, as_json=options.as_json)
+        confirm(
+            f"{counted(len(recordings), 'recording')} would be deleted for good",
+            yes=options.yes,
+            as_json=options.as_json,
+        )
     for recording in recordings:
         candidate = known[recording.recording_id]
         if recording.state not in GOING and policy.verdict(candidate).safe_until > now:

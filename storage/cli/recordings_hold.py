@@ -14,7 +14,7 @@ from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonArray, Reason
-from storage.cli.presentation import moment, printable, write_json
+from storage.cli.presentation import counted, moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 
 
@@ -61,10 +61,10 @@ async def run(options: HoldOptions, catalog: Catalog, console: Console, *, by: s
         write_json(console, results)
     elif refused:
         console.print(
-            f"{len(refused)} of {len(results)} recordings could not be held: they are being, or are, deleted."
+            f"{len(refused)} of {counted(len(results), 'recording')} could not be held: being deleted, or gone already."
         )
     else:
-        console.print(f"{len(results)} recordings {'would be' if options.dry_run else 'are'} held.")
+        console.print(f"{'Would hold' if options.dry_run else 'Held'}: {counted(len(results), 'recording')}.")
     return ExitCode.REFUSED if refused else ExitCode.OK
 
 

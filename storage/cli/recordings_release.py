@@ -17,7 +17,7 @@ from storage.cli.context import CliContext, CommandFailed, make_console, run_com
 from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, Reason
-from storage.cli.presentation import printable, write_json
+from storage.cli.presentation import counted, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 
 
@@ -53,7 +53,8 @@ async def run(options: ReleaseOptions, catalog: Catalog, console: Console, *, by
     if options.as_json:
         write_json(console, {"holds": results, "still_held": sorted(str(recording) for recording in still)})
     elif not options.dry_run:
-        console.print(f"{len(results)} holds released; {len(still)} of {len(recordings)} recordings are still held.")
+        left = f"{len(still)} of {counted(len(recordings), 'recording')}"
+        console.print(f"{counted(len(results), 'hold')} released; still held: {left}.")
     return ExitCode.OK
 
 

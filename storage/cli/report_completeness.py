@@ -22,7 +22,7 @@ from storage.catalog.reports import Outcome, ReportGroup, Share
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
-from storage.cli.presentation import clock, or_dash, span, write_json
+from storage.cli.presentation import clock, counted, or_dash, span, write_json
 from storage.cli.reconciliation import reconcile
 from storage.cli.report_days import Days, FromOption, ToOption
 
@@ -176,11 +176,11 @@ def _print(
     console: Console, days: Days, by: ReportGroup | None, shares: Sequence[Share], outcomes: Sequence[Outcome]
 ) -> None:
     total = sum(share.seconds for share in shares)
-    counted = {state: _count(outcomes, state) for state in RecordingState}
+    states = {state: _count(outcomes, state) for state in RecordingState}
     console.print(f"Completeness of {days} (UTC days of the start)")
     console.print(
-        f"  {sum(counted.values())} recordings: "
-        + (", ".join(f"{count} {state.value}" for state, count in counted.items() if count) or "none")
+        f"  {counted(sum(states.values()), 'recording')}: "
+        + (", ".join(f"{count} {state.value}" for state, count in states.items() if count) or "none")
     )
     if not total:
         return

@@ -129,6 +129,13 @@ def test_an_error_of_the_environment_names_the_variable(tmp_path: Path, monkeypa
     ]
 
 
+def test_an_error_of_the_command_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORDER_SIP_PORT", "5080")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, "[sip]\nport = 5070\n"), {"sip": {"port": 99999}})
+    assert [fault.rpartition("; ")[2] for fault in caught.value.faults] == ["command line"]
+
+
 @pytest.mark.parametrize("host", ["host-a", "host-b"])
 def test_the_example_of_a_site_is_valid(host: str) -> None:
     assert load_settings(Path(f"config/cluster/{host}.toml")).node == host
