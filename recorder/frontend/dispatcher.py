@@ -137,7 +137,14 @@ class Dispatcher:
 
         """
         before = self._under_way(dialog_id)
-        task = self._group.create_task(self._after(before, flow, dialog_id, request_id))
+        whole = self._after(before, flow, dialog_id, request_id)
+        try:
+            task = self._group.create_task(whole)
+        except RuntimeError:
+            # The group is ending, because the lease is lost: a timer or message that was due already starts nothing.
+            whole.close()
+            flow.close()
+            return
         self._last[dialog_id] = task
         task.add_done_callback(lambda done: self._forget(dialog_id, done))
 
