@@ -146,11 +146,14 @@ def judge(
 ) -> Verdict:
     """Compare file and catalog rows of one recording with what was sent."""
     facts = expected.facts
-    if not any(len(party.places) for party in expected.parties):
+    master = next((file for file in detail.files if file.kind == "master"), None)
+    nothing = not any(len(party.places) for party in expected.parties)
+    if nothing or (master is None and tolerance.declared_loss):
+        # That there are no media declares the loss of all of them.
         claims = _catalog_claims(facts, detail.summary, RecordingState.NO_MEDIA, None)
         differences = tuple(Difference(facts.call, None, None, "catalog", claim) for claim in claims)
-        return Verdict(facts.call, facts.record_identifier, 0, 0, differences)
-    master = next((file for file in detail.files if file.kind == "master"), None)
+        sent = sum(int(party.certain.sum()) for party in expected.parties)
+        return Verdict(facts.call, facts.record_identifier, sent, 0, differences)
     if master is None:
         return without_recording(expected, f"state {detail.summary.state}, no file")
     try:

@@ -13,7 +13,7 @@ import pytest
 
 from recorder.simulator.audio_file import RecordedAudio
 from recorder.simulator.journal import Journal, Note
-from recorder.simulator.oracle import Verdict
+from recorder.simulator.oracle import Tolerance, Verdict
 from recorder.simulator.scenario import Impairments
 from recorder.simulator.verification import Patience, verify
 from storage.catalog import Catalog
@@ -180,6 +180,16 @@ async def test_a_call_that_sent_nothing_must_be_declared_without_media(tmp_path:
         catalog = cast("Catalog", ListedCatalog([detail]))
         (verdict,) = await verify(book, catalog, tmp_path, patience=Patience(limit_s=0.0))
         assert (verdict.equal, verdict.sent) == (equal, 0)
+
+
+async def test_a_call_whose_media_are_all_lost_declares_it_by_its_state(tmp_path: Path) -> None:
+    """The host that received them was lost before any was written, and the call was paused for the rest."""
+    detail = replace(recorded(tmp_path, state=RecordingState.NO_MEDIA, duration_s=None), files=())
+    for tolerance, equal in ((Tolerance(declared_loss=True), True), (Tolerance(), False)):
+        catalog = cast("Catalog", ListedCatalog([detail]))
+        (verdict,) = await verify(journal(), catalog, tmp_path, patience=Patience(limit_s=0.0), tolerance=tolerance)
+        assert (verdict.equal, verdict.recorded) == (equal, 0)
+        assert verdict.sent > 80
 
 
 async def test_recordings_are_sought_page_by_page(tmp_path: Path) -> None:
