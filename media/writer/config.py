@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ class WriterConfig:
     """Seconds for which a used port is not given to another session, so that late packets find nobody."""
     recovery_s: float = 30.0
     """Seconds for which packets saved from a dead predecessor wait for their session to be adopted."""
+    standstill_s: float = math.inf
+    """Seconds without a turn of the loop after which a frontend has to say what was agreed meanwhile, before anything
+    that came is recorded; at the start as well. Infinite where none could agree to anything without this writer."""
     report_interval_s: float = 5.0
     """Shortest interval between receiver reports on a stream (RFC 3550 §6.2); 0 sends none."""
     same_host_silence_s: float = 0.2

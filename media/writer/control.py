@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -42,15 +43,24 @@ class ControlServer:
         listener: listening Unix stream socket.
         poll: the loop's epoll; this object registers its descriptors there.
         handle: carries out one command.
+        must_wait: whether a command has to wait now.
 
-    Obligation: call `ready` for each event of a descriptor that `owns` says is ours.
+    Obligation: call `ready` for each event of a descriptor that `owns` says is ours, and `resume` at every turn.
 
     """
 
-    def __init__(self, listener: socket.socket, poll: select.epoll, handle: Callable[[Command, Answer], None]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        poll: select.epoll,
+        handle: Callable[[Command, Answer], None],
+        must_wait: Callable[[Command], bool],
+    ) -> None:
         self._listener = listener
         self._poll = poll
         self._handle = handle
+        self._must_wait = must_wait
+        self._waiting = deque[tuple[_Connection, Command]]()
         self._connections: dict[int, _Connection] = {}
         listener.setblocking(False)
         poll.register(listener, select.EPOLLIN)
@@ -69,6 +79,13 @@ class ControlServer:
             self._flush(connection)
         if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and connection.open:
             self._read(connection)
+
+    def resume(self) -> None:
+        """Carry out commands that waited, in their order; those of frontends that have gone are forgotten."""
+        while self._waiting and not self._must_wait(self._waiting[0][1]):
+            connection, command = self._waiting.popleft()
+            if connection.open:
+                self._carry_out(connection, command)
 
     def broadcast(self, message: Reply) -> None:
         """Send a message to every frontend."""
@@ -124,6 +141,14 @@ class ControlServer:
             number = request_number(body)
             self._reply(connection, Refused(request=number, reason=RefusalReason.MALFORMED, detail=str(error)))
             return
+        if self._must_wait(command):
+            self._waiting.append((connection, command))
+            return
+        self._carry_out(connection, command)
+        # It may have been what they waited for, and the next one must not overtake them.
+        self.resume()
+
+    def _carry_out(self, connection: _Connection, command: Command) -> None:
         self._handle(command, lambda reply: self._reply(connection, reply))
 
     def _reply(self, connection: _Connection, reply: Reply) -> None:

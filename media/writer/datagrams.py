@@ -53,3 +53,15 @@ class Datagrams(Protocol):
 
         """
         ...
+
+
+class Received(Datagrams, Protocol):
+    """Datagrams as a packet source gives them: they can be kept for later."""
+
+    def copy(self) -> Received:
+        """Return the same datagrams in memory of their own."""
+        ...
+
+    def chosen(self, positions: NDArray[np.int64]) -> Received:
+        """Return some of the datagrams."""
+        ...

@@ -25,6 +25,7 @@ from media.writer.capture_store import CaptureStore
 from media.writer.clock_watch import ClockWatch
 from media.writer.config import PortPair, WriterConfig
 from media.writer.kernel import datagram_waits, prepare_socket
+from media.writer.packet_source import Turn
 from media.writer.protocol import (
     CloseSession,
     Command,
@@ -40,14 +41,18 @@ from media.writer.protocol import (
     SessionList,
     SessionModified,
     SessionOpened,
-    SessionSummary,
+    SessionsSettled,
+    SettleSessions,
 )
 from media.writer.reading import begin_reading
 from media.writer.roster import CommandRefused, Roster, check_command
+from media.writer.rounds import Rounds
 from media.writer.source_choice import open_source
-from media.writer.stream import LiveSession, LiveStream, stored_stream, stream_report, stream_totals
+from media.writer.standstill import Standstill, uptime
+from media.writer.stream import LiveSession, LiveStream, session_summary, stored_stream, stream_report
 from media.writer.syncing import Outcome, Syncer
 from media.writer.table import PortTable
+from media.writer.withholding import Withholding
 
 _log: Final = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class Engine:
         rings: packet rings of this writer; without one, the sockets of `pairs` are read.
         clock: monotonic seconds.
         wall_ns: wall clock, nanoseconds since the epoch.
+        uptime: seconds, counted while the machine is suspended as well.
 
     Obligation: call `visit` whenever `next_turn` has come, `collect` when `syncer.fd` is readable, and send to every
     frontend a `heartbeat` every sync interval and what `announcements` gives. After a disk error `failed` says why,
@@ -89,6 +95,7 @@ class Engine:
         rings: Sequence[socket.socket] = (),
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
+        uptime: Callable[[], float] = uptime,
     ) -> None:
         self._config = config
         self._max_sessions = max_sessions
@@ -112,7 +119,8 @@ class Engine:
             cooldown_s=config.cooldown_s,
             reserved_until=clock() + config.recovery_s,
         )
-        self._reading = begin_reading(config, self._arena, table, self._roster, wall_ns)
+        self._standstill = standstill = Standstill(config.standstill_s, uptime)
+        self._reading = begin_reading(config, self._arena, table, self._roster, standstill=standstill, wall_ns=wall_ns)
         self._intake = self._reading.intake
         self._source = open_source(
             config,
@@ -125,11 +133,11 @@ class Engine:
             reserved=reserved,
             wall_ns=wall_ns,
         )
+        self.withholding = Withholding(self._standstill, self._roster, self._reading, self._source)
         self.syncer = Syncer()
         self._store = CaptureStore(config.capture_dir, self.syncer)
         self._syncing = False
-        self._round_at = clock()
-        self._in_round = False
+        self._rounds = Rounds(config.sync_interval_s, clock())
         self._epoch = 0
         self._closing: dict[str, list[tuple[Answer, int]]] = {}
         self._ended = OrderedDict[str, SessionClosed]()
@@ -144,9 +152,7 @@ class Engine:
 
     def next_turn(self) -> float | None:
         """Return the monotonic seconds at which `visit` has something to do, or None."""
-        if self.failed:
-            return None
-        return 0.0 if self._in_round else self._round_at
+        return None if self.failed or self._standstill.number else self._rounds.next_turn
 
     def visit(self) -> bool:
         """Make the visit whose turn it is, or end the round behind the last one; say whether there was one."""
@@ -156,15 +162,10 @@ class Engine:
         if self.failed:
             return False
         self._reading.reporter.turn(now, self._wall_ns())
-        if not self._in_round and not self._begin_round(now):
-            return False
-        turn = self._source.due(now)
-        if turn is None:
-            # Not on a timer of its own: what a power loss may cost would be the sum of both intervals.
-            self._in_round = False
-            self._sync()
-            return False
         try:
+            turn = None if self.withholding.waits(now, self._wall_ns()) else self._next(now)
+            if turn is None:
+                return False
             if turn.since_s > self._config.sync_interval_s + _LATE_S:
                 late = model.Late(at_ns=self._wall_ns(), stalled_ns=int(turn.since_s * _S_TO_NS))
                 for session in turn.sessions:
@@ -176,21 +177,19 @@ class Engine:
             self._fail(str(error))
         return True
 
-    def _begin_round(self, now: float) -> bool:
-        if now < self._round_at:
-            return False
-        following = self._round_at + self._config.sync_interval_s
-        # A late loop does not run after rounds it has missed.
-        self._round_at = following if following > now else now + self._config.sync_interval_s
-        self._in_round = True
-        self._source.begin(now)
-        return True
-
-    def _sync(self) -> None:
-        """Start a sync of the file system unless one is still under way."""
-        if not self._syncing:
-            self._syncing = True
-            self.syncer.sync_file_system(self._store.root, self._synced)
+    def _next(self, now: float) -> Turn | None:
+        if not self._rounds.under_way:
+            if not self._rounds.begin(now):
+                return None
+            self._source.begin(now)
+        turn = self._source.due(now)
+        if turn is None:
+            # Not on a timer of its own: what a power loss may cost would be the sum of both intervals.
+            self._rounds.under_way = False
+            if not self._syncing:
+                self._syncing = True
+                self.syncer.sync_file_system(self._store.root, self._synced)
+        return turn
 
     def heartbeat(self) -> Heartbeat:
         """Return the heartbeat of this moment, with a fresh look at the disk."""
@@ -209,6 +208,7 @@ class Engine:
             free_bytes=self._store.free_bytes,
             cpu_seconds=time.process_time(),
             failed=self.failed,
+            standstill=self._standstill.number,
         )
 
     def collect(self) -> None:
@@ -225,6 +225,7 @@ class Engine:
     def handle(self, command: Command, answer: Answer) -> None:
         """Carry out a command; `answer` is called once, now or when a sync has finished."""
         self._tell_clock_step()
+        self._standstill.look()
         try:
             self._fence(command.epoch)
             match command:
@@ -236,6 +237,10 @@ class Engine:
                     self._close(command, answer)
                 case ListSessions():
                     answer(self._list(command))
+                case SettleSessions():
+                    self._require_working()
+                    self.withholding.settle(command.standstill, command.untold, self._clock(), self._wall_ns())
+                    answer(SessionsSettled(request=command.request))
         except CommandRefused as refused:
             answer(Refused(request=command.request, reason=refused.reason, detail=refused.detail))
         except LostError as error:
@@ -407,12 +412,9 @@ class Engine:
     def _list(self, command: ListSessions) -> Reply:
         return SessionList(
             request=command.request,
+            standstill=self._standstill.number,
             sessions=[
-                SessionSummary(
-                    session=session.identifier,
-                    capture_path=str(session.file.path),
-                    streams=[stream_report(stream_totals(self._table, stream)) for stream in session.streams.values()],
-                )
+                session_summary(self._table, session)
                 for session in self._roster.by_name.values()
                 if command.session in {"", session.identifier}
             ],
@@ -435,6 +437,7 @@ class Engine:
         if self.failed:
             return
         self.failed = reason
+        self._standstill.forget()
         _log.critical("writer failed", extra={"writer": self._config.writer, "reason": reason})
         for session in self._roster.by_name.values():
             self._announcements.append(SessionFailed(session=session.identifier, detail=reason))
@@ -457,6 +460,8 @@ class Engine:
     def stop(self, cause: str) -> None:
         """End every capture that is still open, with this cause, and make it durable."""
         try:
+            if self._standstill.look():
+                self.withholding.give_up(self._clock(), self._wall_ns())
             for session in [] if self.failed else list(self._roster.by_name.values()):
                 self._end(session, cause)
         except LostError as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from media.container.layout import BLOCK, RECORD, BlockType, RecordFlag
 from media.rtp.packet import FIXED_HEADER
 from media.writer.batch import Batch
-from media.writer.datagrams import Datagrams
+from media.writer.datagrams import Received
 from media.writer.decryption import Decryption
 from media.writer.kernel import CONTROL_TIME
 from media.writer.masking import Masking
@@ -24,6 +24,7 @@ from media.writer.packing import Packed, pack
 from media.writer.reporter import Reporter
 from media.writer.sifting import RTCP_FIRST, RTCP_TYPES, Sifter
 from media.writer.sources import SwitchPolicy
+from media.writer.standstill import Standstill
 from media.writer.stream import LiveSession, LiveStream
 from media.writer.table import FLAG_SHIFT, PortTable
 
@@ -57,6 +58,7 @@ class Intake:
         decryption: opens what protected streams receive; None where there are none.
         masking: takes keyed digits out; None where that is nobody's policy.
         reporter: looks at what is appended while it has reports to make; None where none are sent.
+        standstill: while its decision is waited for, what was being read when it came is kept back; None: never.
         wall_ns: wall clock.
 
     Errors: `CaptureLost` when a capture cannot be written.
@@ -74,6 +76,7 @@ class Intake:
         decryption: Decryption | None = None,
         masking: Masking | None = None,
         reporter: Reporter | None = None,
+        standstill: Standstill | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._table = table
@@ -82,6 +85,10 @@ class Intake:
         self._decryption = decryption
         self._masking = masking
         self._reporter = reporter
+        self._streams = streams
+        self._standstill = standstill
+        self._withheld: list[tuple[bool, Received, NDArray[np.int64], NDArray[np.int64]]] = []
+        """Whether it is RTP, and the arguments of `take_rtp` or `take_rtcp`; at most what one visit brings."""
         self.sifter = Sifter(
             table,
             sessions,
@@ -100,7 +107,7 @@ class Intake:
         return self.sifter.kernel_drops
 
     def take_rtp(
-        self, datagrams: Datagrams, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
+        self, datagrams: Received, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
     ) -> None:
         """Append what came on RTP sockets.
 
@@ -111,7 +118,7 @@ class Intake:
             recovered: saved from a dead predecessor.
 
         """
-        if not len(datagrams):
+        if not len(datagrams) or self._withhold(datagrams, rows, counts, rtp=True):
             return
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
         if self._decryption:
@@ -126,16 +133,38 @@ class Intake:
             self._append_chosen(BlockType.PACKETS, batch, rtp)
 
     def take_rtcp(
-        self, datagrams: Datagrams, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
+        self, datagrams: Received, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
     ) -> None:
         """Append what came on RTCP sockets; arguments as for `take_rtp`."""
+        if self._withhold(datagrams, rows, counts, rtp=False):
+            return
         batch = self._batch(datagrams, rows, counts, recovered=recovered)
         if self._decryption:
             self._decryption.open_rtcp(batch)
         self._append_chosen(BlockType.RTCP, batch, self.sifter.sift_rtcp(batch))
 
+    def release(self) -> None:
+        """Take what was kept back, but for RTP of streams that are not recorded any more."""
+        withheld, self._withheld = self._withheld, []
+        for rtp, datagrams, rows, counts in withheld:
+            if not rtp:
+                self.take_rtcp(datagrams, rows, counts)
+                continue
+            streams = [self._streams[row] for row in rows.tolist()]
+            kept = np.array([stream is not None and stream.spec.recording for stream in streams], np.bool_)
+            self._table.paused[rows[~kept]] += counts[~kept]
+            positions = np.flatnonzero(np.repeat(kept, counts))
+            self.take_rtp(datagrams.chosen(positions), rows[kept], counts[kept])
+
+    def _withhold(self, datagrams: Received, rows: NDArray[np.int64], counts: NDArray[np.int64], *, rtp: bool) -> bool:
+        """Keep datagrams back if the process stood still while it read them: some of them came meanwhile."""
+        if self._standstill is None or not self._standstill.look():
+            return False
+        self._withheld.append((rtp, datagrams.copy(), rows.copy(), counts.copy()))
+        return True
+
     def _batch(
-        self, datagrams: Datagrams, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool
+        self, datagrams: Received, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool
     ) -> Batch:
         columns = datagrams.columns()
         marks = np.repeat(self._table.mark[rows], counts)

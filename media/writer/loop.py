@@ -60,7 +60,7 @@ def run_writer(
     require_supported_machine()
     engine = Engine(config, ports, max_sessions=reserve_descriptors(len(ports)), rings=rings)
     poll = select.epoll()
-    server = ControlServer(control, poll, engine.handle)
+    server = ControlServer(control, poll, engine.handle, engine.withholding.must_wait)
     callbacks: dict[int, Callable[[], None]] = {engine.syncer.fd: engine.collect, **(watch or {})}
     for fd in callbacks:
         poll.register(fd, select.EPOLLIN)
@@ -91,7 +91,7 @@ def _turn(
     next_beat = 0.0
     while not stop():
         now = time.monotonic()
-        if now >= next_beat:
+        if engine.withholding.news() or now >= next_beat:
             server.broadcast(engine.heartbeat())
             next_beat = now + config.sync_interval_s
         turn = engine.next_turn()
@@ -102,6 +102,7 @@ def _turn(
             elif fd in callbacks:
                 callbacks[fd]()
         engine.visit()
+        server.resume()
         for message in engine.announcements():
             server.broadcast(message)
 

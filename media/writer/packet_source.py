@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from media.writer.datagrams import Datagrams
+from media.writer.datagrams import Received
 from media.writer.stream import LiveSession, LiveStream
 
 
@@ -21,7 +21,7 @@ class Take(Protocol):
     """How a source gives a batch away: `Intake.take_rtp` or `Intake.take_rtcp`."""
 
     def __call__(
-        self, datagrams: Datagrams, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
+        self, datagrams: Received, rows: NDArray[np.int64], counts: NDArray[np.int64], *, recovered: bool = False
     ) -> None:
         """Append a batch; see `Intake.take_rtp`."""
 

@@ -146,6 +146,21 @@ class ListSessions(msgspec.Struct, frozen=True, kw_only=True, tag="list"):
     """Only this one; empty: all."""
 
 
+class SettleSessions(msgspec.Struct, frozen=True, kw_only=True, tag="settle"):
+    """Say what was agreed without this writer. Answered by `SessionsSettled`; nothing else decides about a standstill.
+
+    Whoever sends it has held the lease at a moment after that standstill: so nobody else has held it meanwhile.
+    """
+
+    request: int
+    epoch: int
+    standstill: int
+    """As a heartbeat or `SessionList` told it; 0 decides about none."""
+    untold: list[str]
+    """Sessions of which something was agreed that the writer was not told: what waits for them is not recorded, and
+    they are muted until they are modified or closed. Names that the writer does not know are passed over."""
+
+
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     """Counters of one stream since its session was opened."""
 
@@ -212,6 +227,14 @@ class SessionList(msgspec.Struct, frozen=True, kw_only=True, tag="sessions"):
 
     request: int
     sessions: list[SessionSummary]
+    standstill: int = 0
+    """As in `Heartbeat`."""
+
+
+class SessionsSettled(msgspec.Struct, frozen=True, kw_only=True, tag="settled"):
+    """Answer to `SettleSessions`."""
+
+    request: int
 
 
 class RefusalReason(enum.StrEnum):
@@ -256,6 +279,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     """CPU time of the process since start."""
     failed: str = ""
     """Empty, or why the writer has declared itself failed (first EIO or ENOSPC)."""
+    standstill: int = 0
+    """Number of the standstill after which the writer waits for `SettleSessions`: it reads no packets, and leaves other
+    commands but `ListSessions` for later. 0: it waits for nothing."""
 
 
 class SessionFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
@@ -265,5 +291,14 @@ class SessionFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     detail: str
 
 
-Command = OpenSession | ModifySession | CloseSession | ListSessions
-Reply = SessionOpened | SessionModified | SessionClosed | SessionList | Refused | Heartbeat | SessionFailed
+Command = OpenSession | ModifySession | CloseSession | ListSessions | SettleSessions
+Reply = (
+    SessionOpened
+    | SessionModified
+    | SessionClosed
+    | SessionList
+    | SessionsSettled
+    | Refused
+    | Heartbeat
+    | SessionFailed
+)

@@ -14,6 +14,7 @@ from media.writer.masking import Masking
 from media.writer.reporter import Reporter
 from media.writer.roster import Roster
 from media.writer.sources import SwitchPolicy
+from media.writer.standstill import Standstill
 from media.writer.stream import LiveStream
 from media.writer.table import PortTable
 
@@ -47,7 +48,13 @@ class Reading:
 
 
 def begin_reading(
-    config: WriterConfig, arena: Arena, table: PortTable, roster: Roster, wall_ns: Callable[[], int]
+    config: WriterConfig,
+    arena: Arena,
+    table: PortTable,
+    roster: Roster,
+    *,
+    standstill: Standstill,
+    wall_ns: Callable[[], int],
 ) -> Reading:
     """Put the parts together for the streams of a roster."""
     policy = SwitchPolicy(
@@ -71,6 +78,7 @@ def begin_reading(
         decryption=decryption,
         masking=Masking(table, roster.streams),
         reporter=reporter,
+        standstill=standstill,
         wall_ns=wall_ns,
     )
     return Reading(intake, decryption, reporter)

@@ -14,7 +14,7 @@ from media.writer.capture_file import CaptureFile
 from media.writer.config import PortPair
 from media.writer.kernel import Address
 from media.writer.keyring import Keyring
-from media.writer.protocol import Reply, StreamReport, StreamSpec
+from media.writer.protocol import Reply, SessionSummary, StreamReport, StreamSpec
 from media.writer.sources import SourceLock
 from media.writer.table import PortTable
 
@@ -137,4 +137,13 @@ def stream_report(totals: model.StreamTotals) -> StreamReport:
         unauthentic=totals.unauthentic,
         replayed=totals.replayed,
         last_arrival_ns=totals.last_arrival_ns,
+    )
+
+
+def session_summary(table: PortTable, session: LiveSession) -> SessionSummary:
+    """Return a session and its counters for a frontend."""
+    return SessionSummary(
+        session=session.identifier,
+        capture_path=str(session.file.path),
+        streams=[stream_report(stream_totals(table, stream)) for stream in session.streams.values()],
     )

@@ -19,8 +19,9 @@ from recorder.doors.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.doors.request import MetadataDocument
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
+from recorder.frontend.moving import MediaMoves
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
-from recorder.frontend.protection import own_keys
+from recorder.frontend.protection import keys_of, own_keys
 from recorder.frontend.session import Session
 from recorder.frontend.snapshots import SnapshotRequests
 from signaling.errors import LocalProtocolError, LostError
@@ -35,8 +36,8 @@ _log = structlog.get_logger()
 class MediaChanges:
     """Changes sessions of one frontend."""
 
-    def __init__(self, frontend: Frontend) -> None:
-        self._frontend = frontend
+    def __init__(self, frontend: Frontend, moves: MediaMoves) -> None:
+        self._frontend, self._moves = frontend, moves
         self._snapshots = SnapshotRequests(frontend)
 
     async def change(self, event: ReinviteReceived | UpdateReceived) -> None:
@@ -61,7 +62,10 @@ class MediaChanges:
             self._answer(event, wanted.status, wanted.headers)
             return
         if wanted.offer is not None:
-            await self._offered(session, event, wanted.offer, wanted.metadata, cause=cause, log=log)
+            try:
+                await self._offered(session, event, wanted.offer, wanted.metadata, cause=cause, log=log)
+            finally:
+                frontend.settled(session.segment)
             return
         if wanted.metadata:
             session = await self._metadata(session, wanted.metadata, session.streams)
@@ -141,11 +145,12 @@ class MediaChanges:
         keys = own_keys(media.streams, session.streams)
         specs = stream_specs(media.streams, session.streams, profile, keys)
         try:
-            session, specs = await self._command(session, specs, cause)
+            session, specs = await self._command(session, specs, cause, answering=True)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("change refused", status=500, reason=str(error))
             self._answer(event, 500)
             return
+        keys = keys_of(specs)
         if metadata:
             session = await self._metadata(session, metadata, specs)
         ports = {spec.index: spec.port for spec in specs}
@@ -194,6 +199,12 @@ class MediaChanges:
         frontend = self._frontend
         session = frontend.sessions.get(before.dialog_id)
         if session is None:
+            return
+        if changed.writer != session.writer:
+            # It was to go on there. It is where it was, but for a move that this has used up.
+            frontend.replace(msgspec.structs.replace(session, move=None))
+            await frontend.discard_capture(changed.writer, changed.capture, changed.capture_path)
+            await self._moves.leave(before.dialog_id)
             return
         try:
             dialog = frontend.agent.snapshot(before.dialog_id)
@@ -296,10 +307,13 @@ class MediaChanges:
         frontend.agent.send(prepared, frontend.clock())
         frontend.transport.flush()
 
-    async def _command(self, session: Session, specs: list[StreamSpec], cause: str) -> tuple[Session, list[StreamSpec]]:
+    async def _command(
+        self, session: Session, specs: list[StreamSpec], cause: str, *, answering: bool = False
+    ) -> tuple[Session, list[StreamSpec]]:
         """Put a stream table in force; returns the session as it is then, and the table with its ports.
 
-        A writer that dies over it is asked again once it is replaced: a pause must not fail for its death.
+        A writer that dies over it is asked again once it is replaced: a pause must not fail for its death. If its host
+        is lost, the next writer has the session from now on, where that can still be said in our answer.
 
         Raises:
             WriterRefusedError, ChannelLostError: it is not in force, and the present writer is the last one asked.
@@ -308,22 +322,41 @@ class MediaChanges:
         frontend = self._frontend
         if specs == session.streams:
             return session, specs
+        if not frontend.pool.is_lost(session.writer):
+            try:
+                reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
+            except ChannelLostError as error:
+                _log.warning("writer lost over a change", writer=session.writer, reason=str(error))
+                await frontend.reconciled(session.writer)
+                session = frontend.sessions.get(session.dialog_id, session)
+            else:
+                return session, with_ports(specs, reply.ports)
         if frontend.pool.is_lost(session.writer):
-            # Nothing is received there any more; the writer that the session moves to is told what is agreed here.
-            return session, specs
-        try:
-            reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
-        except ChannelLostError as error:
-            _log.warning("writer lost over a change; asking its replacement", writer=session.writer, reason=str(error))
-            await frontend.reconciled(session.writer)
-            session = frontend.sessions.get(session.dialog_id, session)
-            reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
+            return await self._without_writer(session, specs, answering=answering)
+        reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
         return session, with_ports(specs, reply.ports)
+
+    async def _without_writer(
+        self, session: Session, specs: list[StreamSpec], *, answering: bool
+    ) -> tuple[Session, list[StreamSpec]]:
+        """Agree while the writer is lost: at the next one, or else with one that is told when it is heard again.
+
+        It may be frozen, and its kernel go on receiving: what the client sends there from now on is not known to it.
+        """
+        if answering:
+            moved = await self._moves.at_next_writer(session, specs)
+            if moved:
+                return moved, moved.streams
+        untold = msgspec.structs.replace(session, untold=True)
+        self._frontend.replace(untold)
+        return untold, specs
 
     async def _checkpoint(self, session: Session, dialog: bytes | None, *, streams_changed: bool = False) -> None:
         """Make the changed session durable; it replaces the present one only then."""
         frontend = self._frontend
-        await frontend.checkpoint(session, dialog)
+        before = frontend.sessions.get(session.dialog_id)
+        moved = before is not None and before.writer != session.writer
+        await frontend.checkpoint(session, dialog, capture=(session.writer, session.capture_path) if moved else None)
         if streams_changed:
             await frontend.catalog.write(
                 StreamsChange(

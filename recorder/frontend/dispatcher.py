@@ -62,9 +62,9 @@ class Dispatcher:
         self._last: dict[str, asyncio.Task[None]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self.setup = SessionSetup(frontend)
-        self.changes = MediaChanges(frontend)
         self.ending = SessionEnding(frontend)
         self.moves = MediaMoves(frontend, self.run_later)
+        self.changes = MediaChanges(frontend, self.moves)
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Start what each event asks for; returns at once."""

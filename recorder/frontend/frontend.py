@@ -105,6 +105,16 @@ class Frontend:
         self.pool.place(session.writer, len(session.streams))
         self.twins.put(session.segment, session.descriptor, session.writer)
         self.sessions[session.dialog_id] = session
+        if session.untold:
+            self._compare(session.writer)
+        if before.writer != session.writer and session.former is None:
+            self._compare(before.writer)
+
+    def _compare(self, writer: str) -> None:
+        """Have a writer compared again, if it is heard: that may have been before what it was not told was agreed."""
+        client = self.pool.clients.get(writer)
+        if client and client.connected:
+            self.pool.reconcile(client)
 
     def opening(self, segment: UUID, client: WriterClient, capture: str) -> None:
         """Take note of a capture before it is opened, so that nobody closes it as a stranger's."""

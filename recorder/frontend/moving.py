@@ -107,7 +107,7 @@ class MediaMoves:
             if move:
                 await self._offer(msgspec.structs.replace(session, move=move), log)
             elif self._frontend.pool.is_lost(session.writer):
-                self._run_later(_AGAIN_S, dialog_id, partial(self.start, dialog_id, cause))
+                self._run_later(_AGAIN_S, dialog_id, partial(self.leave, dialog_id))
         finally:
             self._frontend.settled(session.segment)
 
@@ -155,22 +155,62 @@ class MediaMoves:
 
     def host_lost(self, node: str) -> None:
         """Move every session whose media, or whose next media, went to a host that is lost; paced."""
-        pool = self._frontend.pool
-        homeless = [
-            session.dialog_id
-            for session in self._frontend.sessions.values()
-            if pool.is_lost(session.writer) or (session.move and pool.is_lost(session.move.writer))
-        ]
+        homeless = [one.dialog_id for one in self._frontend.sessions.values() if self._is_homeless(one)]
         if homeless:
             _log.error("moving the sessions of a lost host", host=node, sessions=len(homeless))
         wait_s = 0.0
         for dialog_id in homeless:
-            move = partial(self.start, dialog_id, "host-lost")
+            move = partial(self.leave, dialog_id)
             if dialog_id in self._ready:
                 self._run_later(wait_s, dialog_id, move)
                 wait_s += 1 / _READY_MOVES_PER_S
             else:
                 self._lane.add(dialog_id, move)
+
+    def _is_homeless(self, session: Session) -> bool:
+        is_lost = self._frontend.pool.is_lost
+        return is_lost(session.writer) or (session.move is not None and is_lost(session.move.writer))
+
+    async def leave(self, dialog_id: str) -> None:
+        """Move a session whose host is lost, unless an answer to its client's own offer has done so meanwhile."""
+        session = self._frontend.sessions.get(dialog_id)
+        if session and self._is_homeless(session):
+            await self.start(dialog_id, "host-lost")
+
+    async def at_next_writer(self, session: Session, specs: list[StreamSpec]) -> Session | None:
+        """Return a session of a lost host as it is at the next writer, with streams that its client has just offered.
+
+        Our answer tells the client where: it sends there from then on, and no offer of ours has to follow. None if no
+        writer takes it. What is opened for it stays under way until the caller has settled the segment.
+        """
+        frontend, log = self._frontend, _bound(session, "offer")
+        self._ready.pop(session.dialog_id, None)
+        move = session.move
+        if move is None or frontend.pool.is_lost(move.writer):
+            move = await self._open(session, log)
+        if move is None:
+            return None
+        ports = {spec.index: spec.port for spec in move.streams}
+        wanted = with_fresh_keys(msgspec.structs.replace(spec, port=ports.get(spec.index, 0)) for spec in specs)
+        try:
+            reply = await frontend.pool.clients[move.writer].modify(move.capture, wanted, "move")
+        except (WriterRefusedError, ChannelLostError) as error:
+            log.warning("writer does not take the session", writer=move.writer, reason=str(error))
+            if session.move is None:
+                await frontend.discard_capture(move.writer, move.capture, move.capture_path)
+            return None
+        log.info("media moved", writer=move.writer, before=session.writer)
+        return msgspec.structs.replace(
+            session,
+            instance=frontend.instance_of(move.writer),
+            writer=move.writer,
+            capture=move.capture,
+            capture_path=move.capture_path,
+            host=move.host,
+            streams=with_ports(wanted, reply.ports),
+            move=None,
+            untold=False,
+        )
 
     def resume(self) -> None:
         """Go on with the moves of a process before us: its offer may have been accepted, refused, or never sent.
@@ -375,6 +415,7 @@ class MediaMoves:
             streams=with_ports(specs, reply.ports),
             negotiation=conclusion.negotiation.snapshot(),
             move=None,
+            untold=False,
             former=None if left_behind else FormerCapture(writer=session.writer, capture=session.capture),
         )
         await self._checkpoint(moved, frontend.agent.snapshot(session.dialog_id), new_capture=True)
@@ -416,7 +457,7 @@ class MediaMoves:
         await self._checkpoint(kept, frontend.agent.snapshot(session.dialog_id))
         await frontend.discard_move(kept, move)
         if frontend.pool.is_lost(session.writer):
-            self._run_later(_AGAIN_S, session.dialog_id, partial(self.start, session.dialog_id, "host-lost"))
+            self._run_later(_AGAIN_S, session.dialog_id, partial(self.leave, session.dialog_id))
 
     async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
         capture = (session.writer, session.capture_path) if new_capture else None

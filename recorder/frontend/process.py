@@ -147,7 +147,7 @@ class _Active:
         )
         standby.edge.gate.is_live = self._frontend.sessions.__contains__
         self._dispatcher = Dispatcher(self._frontend, self._group, tenure.feed)
-        self._recovery = Recovery(self._frontend)
+        self._recovery = Recovery(self._frontend, tenure.holds)
 
     async def serve(self) -> None:
         """Take over what there is, then record until told to stop."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
@@ -39,12 +39,18 @@ Left: TypeAlias = StoredDialog | KeptDialog
 
 
 class Recovery:
-    """Restores sessions of one frontend."""
+    """Restores sessions of one frontend.
 
-    def __init__(self, frontend: Frontend) -> None:
+    Args:
+        frontend: the active one.
+        holds: whether it has the lease at this moment.
+
+    """
+
+    def __init__(self, frontend: Frontend, holds: Callable[[], bool]) -> None:
         self.kept: list[KeptDialog] = []
         """What was restored, for our own standbys."""
-        self._frontend = frontend
+        self._frontend, self._holds = frontend, holds
         self._began = frontend.wall_clock()
         self._comparing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """One comparison of a writer at a time: two would adopt the same streams."""
@@ -137,9 +143,14 @@ class Recovery:
         # Known before it is asked: what is opened from now on need not be in its answer.
         known = {one for session in self._frontend.sessions.values() for one in session.captures()}
         try:
-            running = {summary.session for summary in (await client.sessions()).sessions}
+            listed = await client.sessions()
+            running = {summary.session for summary in listed.sessions}
+            if not self._holds():
+                # Frozen together with the writer, as like as not: whoever has the lease now knows more.
+                return
+            await self._settle(client, listed.standstill, running)
         except (WriterRefusedError, ChannelLostError) as error:
-            _log.warning("writer did not list its sessions", writer=client.name, reason=str(error))
+            _log.warning("writer not compared with its sessions", writer=client.name, reason=str(error))
             return
         missing = {(writer, capture) for writer, capture in known if writer == client.name and capture not in running}
         for dialog_id in list(self._frontend.sessions):
@@ -154,13 +165,50 @@ class Recovery:
             elif former and (former.writer, former.capture) in missing:
                 # Its ports are free again; what still came to them after the move is what this death costs.
                 self._frontend.replace(msgspec.structs.replace(session, former=None))
-        # One pass over the sessions for all captures together; the few that are left are looked for once more, because
-        # sessions come and go while one is being closed.
-        wanted = {capture for session in self._frontend.sessions.values() for _, capture in session.captures()}
-        for stranger in running - wanted:
+        for stranger in self._strangers(client, running):
+            # Sessions come and go while one is being closed.
             if not self._is_wanted(client.name, stranger):
                 _log.warning("writer captures a session that no dialog owns", writer=client.name, capture=stranger)
                 await self._close_stranger(client, stranger)
+
+    def _strangers(self, client: WriterClient, running: set[str]) -> list[str]:
+        """Return the captures of a writer that no dialog owns; one pass over the sessions for all of them together."""
+        wanted = {capture for session in self._frontend.sessions.values() for _, capture in session.captures()}
+        return [capture for capture in running - wanted if not self._is_wanted(client.name, capture)]
+
+    async def _settle(self, client: WriterClient, standstill: int, running: set[str]) -> None:
+        """Tell a writer what was agreed while it was lost, before it records what has waited for it since.
+
+        Raises:
+            WriterRefusedError, ChannelLostError: it was not told.
+
+        """
+        untold = [
+            session
+            for session in self._frontend.sessions.values()
+            if session.untold and session.writer == client.name and session.capture in running
+        ]
+        if standstill or untold:
+            # Nobody knows what was agreed about those that moved away or ended; and it is recorded elsewhere, or over.
+            names = [*(session.capture for session in untold), *self._strangers(client, running)]
+            await client.settle(standstill, names)
+        for session in untold:
+            await self._tell(client, session)
+
+    async def _tell(self, client: WriterClient, session: Session) -> None:
+        """Put in force what was agreed; until then the writer records nothing of the session."""
+        try:
+            await client.modify(session.capture, session.streams, "agreed-before")
+        except (WriterRefusedError, ChannelLostError) as error:
+            _log.warning(
+                "writer not told of its session", writer=client.name, capture=session.capture, reason=str(error)
+            )
+            return
+        present = self._frontend.sessions.get(session.dialog_id)
+        if present and (present.capture, present.streams) == (session.capture, session.streams):
+            told = msgspec.structs.replace(present, untold=False)
+            self._frontend.replace(told)
+            await self._frontend.checkpoint_captures(told, (told.writer, told.capture_path))
 
     def _is_wanted(self, writer: str, capture: str) -> bool:
         frontend = self._frontend
@@ -179,7 +227,8 @@ class Recovery:
         capture = uuid4().hex
         log = _log.bind(record_identifier=former.record_identifier, writer=client.name)
         try:
-            opened = await client.open(capture, former.descriptor, former.streams, adopt=True)
+            # What waits for streams that the dead writer was not told of may have been sent in a pause.
+            opened = await client.open(capture, former.descriptor, former.streams, adopt=not former.untold)
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
             return
@@ -194,6 +243,7 @@ class Recovery:
             capture=capture,
             capture_path=opened.capture_path,
             streams=_at_ports(session.streams, opened.ports),
+            untold=session.untold and session.streams != former.streams,
         )
         frontend.replace(adopted)
         await frontend.checkpoint_captures(adopted, (client.name, opened.capture_path))

@@ -82,6 +82,8 @@ class Session(msgspec.Struct, kw_only=True):
     move: Move | None = None
     """Set while a re-INVITE of ours is under way."""
     former: FormerCapture | None = None
+    untold: bool = False
+    """The streams were agreed while the writer was lost, which does not know of them and may still receive."""
 
     def captures(self) -> set[tuple[str, str]]:
         """Return writer and name of every capture that belongs to the session now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import Final
 
@@ -16,21 +17,27 @@ from recorder.role import Assignment
 _log = structlog.get_logger()
 
 _MEGABYTE: Final = 1 << 20
+_TICK_S: Final = 0.1
+"""Seconds that an idle writer sleeps at most."""
 
 
 def run(assignment: Assignment) -> None:
     """Capture until told to stop."""
     supervisor = _Supervisor(assignment.channel)
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    media = assignment.settings.media
+    media, ha = assignment.settings.media, assignment.settings.ha
+    # Heartbeats may have been missed before it stood still, and others count from the last one that they heard.
+    standstill_s = ha.lost_after_ms / 1000 / 2 if ha.listen else math.inf
     config = WriterConfig(
         writer=assignment.name,
         capture_dir=assignment.state_dir.captures,
         advertised_host=media.advertised_host or assignment.settings.sip.advertised_host,
         arena_path=assignment.arena,
+        tick_s=min(_TICK_S, standstill_s / 2),
         sync_interval_s=media.sync_interval_ms / 1000,
         min_free_bytes=media.min_free_mb * _MEGABYTE,
         cooldown_s=media.port_cooldown_s,
+        standstill_s=standstill_s,
         report_interval_s=media.report_interval_s,
     )
     media_sockets = assignment.sockets["rtp"]

@@ -26,6 +26,8 @@ from media.writer.protocol import (
     SessionList,
     SessionModified,
     SessionOpened,
+    SessionsSettled,
+    SettleSessions,
     StreamReport,
     StreamSpec,
 )
@@ -142,6 +144,8 @@ class WriterClient:
                         self.heartbeat_at = self._clock()
                     self.heartbeat = message
                     self.beating.set()
+                    if message.standstill and self.reconciled.is_set():
+                        self._on_connected(self)
                 case SessionFailed():
                     self._on_session_failed(self, message)
                 case _:
@@ -210,6 +214,13 @@ class WriterClient:
     async def sessions(self) -> SessionList:
         """Ask what the writer is capturing; errors as `open`."""
         return await self._list("")
+
+    async def settle(self, standstill: int, untold: list[str]) -> None:
+        """Say of which sessions something was agreed that the writer was not told; errors as `open`."""
+        reply = await self._ask(
+            SettleSessions(request=next(self._numbers), epoch=self._epoch(), standstill=standstill, untold=untold)
+        )
+        _expect(reply, SessionsSettled)
 
     async def received(self, capture: str) -> list[StreamReport]:
         """Ask what the streams of one capture have received, none if it does not run; errors as `open`."""

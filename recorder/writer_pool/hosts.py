@@ -225,6 +225,10 @@ class SiteHosts:
         host.alive, host.instance = True, instance
         _log.info("host is heard", host=host.row.node, instance=instance)
         self._pool.lost.discard(host.row.node)
+        for client in host.clients.values():
+            # Over a connection that came before its heartbeats: what was agreed in between it was not told.
+            if client.connected:
+                self._pool.reconcile(client)
 
 
 def doubted_after_s(settings: HaSettings, false_alarms: int) -> float:

@@ -402,11 +402,63 @@ def test_the_active_host_is_cut_off_at_each_phase_of_a_dialog(ready: Cluster) ->
             assert entry["state"] == "complete", entry
             assert {gap["cause"] for gap in entry["gaps"]} <= {"writer-failover", "paused", "silence"}, entry["gaps"]
         secret = [frame for sent in paused.sent for frame in sent[since:until] if frame]
-        files = [path for host in ready.hosts.values() for path in host.state_dir.captures.rglob("*.tcap")]
-        mine = [data for data in (path.read_bytes() for path in files) if paused.dialog.call_id.encode() in data]
-        assert mine
         assert secret
+        mine = captures_of(ready, paused)
         assert not [frame for frame in secret if any(frame in data for data in mine)]
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["follows", "stays"])
+def test_a_pause_while_the_host_of_the_media_is_frozen_is_kept_when_it_thaws(ready: Cluster, follows: bool) -> None:
+    """The next host agrees to it. What the client sends all the same, even where it sent before, is in no file.
+
+    It waits in the kernel of the frozen host, whose writers find it first when they thaw.
+    """
+    lost, other = ready.active(), ready.standby()
+    recorder = RunningRecorder(ready.hosts[other].state_dir.root)
+    recorder.sip_port = SIP_PORT
+    with Call(recorder, host=CLIENT_ADDRESS, server=FLOATING) as call:
+        call.start()
+        call.media.talk(0.5)
+        before = [stream.target for stream in call.media.streams]
+        ready.signal(lost, signal.SIGSTOP)
+        try:
+            first = offered(call, limit_s=PATIENCE_S)
+            reply(call, first, 491)
+            answer = call.reinvite(direction="inactive")
+            assert answer.status == 200
+            assert f"c=IN IP4 {ready.hosts[other].address}\r\n" in answer.sdp, "not said where to send from now on"
+            if not follows:
+                for stream, target in zip(call.media.streams, before, strict=True):
+                    stream.target = target
+            since = call.media.count + 1
+            call.media.talk(1.0)
+        finally:
+            ready.signal(lost, signal.SIGCONT)
+        ready.wait(lambda: whole(ready), "the thawed host to stand by", limit_s=MENDED_S)
+        call.media.talk(1.0)
+        until = call.media.count - 1
+        assert call.reinvite(direction="sendonly").status == 200
+        call.media.talk(0.5)
+        call.hang_up()
+        entry = recorder.finished(call.identifier, limit_s=PATIENCE_S)
+        assert entry["state"] == "complete", entry
+    resumed = {frame for sent in call.sent for frame in sent[until + 5 : -1] if frame}
+    # Whoever waits for long has sent a frame before, and may send it again.
+    others = {frame for sent in call.sent for frame in (*sent[:since], *sent[until:]) if frame}
+    secret = {frame for sent in call.sent for frame in sent[since:until] if frame} - others
+    assert secret
+    assert resumed
+    mine = captures_of(ready, call)
+    assert not [frame for frame in secret if any(frame in data for data in mine)]
+    assert all(any(frame in data for data in mine) for frame in resumed)
+
+
+def captures_of(cluster: Cluster, call: Call) -> list[bytes]:
+    """Return what the capture files of a call hold, on every host."""
+    files = [path for host in cluster.hosts.values() for path in host.state_dir.captures.rglob("*.tcap")]
+    mine = [data for data in (path.read_bytes() for path in files) if call.dialog.call_id.encode() in data]
+    assert mine
+    return mine
 
 
 def writer_of(cluster: Cluster, host: str, call: Call) -> str:

@@ -60,6 +60,7 @@ class Bench:
             max_sessions=sessions,
             clock=lambda: self.clocks.now,
             wall_ns=lambda: self.clocks.wall,
+            uptime=lambda: self.clocks.now,
         )
         self.replies: list[Reply] = []
         self._number = 0

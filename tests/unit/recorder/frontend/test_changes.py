@@ -1,0 +1,93 @@
+"""What is agreed with a client while the writer of its session cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
+
+import msgspec
+import pytest
+
+from media.writer.protocol import SessionModified, StreamSpec
+from recorder.errors import ChannelLostError
+from recorder.frontend.changes import MediaChanges
+from recorder.frontend.frontend import Frontend
+from recorder.frontend.moving import MediaMoves
+from recorder.frontend.session import Session
+from tests.unit.recorder.frontend.test_recovery import NEXT, PAUSED, WRITER, session
+
+
+@dataclass
+class Site:
+    """Writers and sessions as a frontend sees them."""
+
+    lost: bool = False
+    dies: bool = False
+    """The writer's host is lost over the command."""
+    room: bool = True
+    """Another writer takes the session."""
+    told: list[str] = field(default_factory=list)
+    sessions: dict[str, Session] = field(default_factory=dict)
+
+    @property
+    def pool(self) -> Site:
+        return self
+
+    @property
+    def clients(self) -> dict[str, Site]:
+        return {WRITER: self}
+
+    def is_lost(self, writer: str) -> bool:
+        return self.lost and writer == WRITER
+
+    async def reconciled(self, _: str) -> None:
+        """Nobody replaces a writer of a lost host."""
+
+    def replace(self, changed: Session) -> None:
+        self.sessions[changed.dialog_id] = changed
+
+    async def modify(self, capture: str, streams: list[StreamSpec], _: str) -> SessionModified:
+        if self.dies:
+            self.lost = True
+            raise ChannelLostError("lost")
+        self.told.append(capture)
+        return SessionModified(request=1, session=capture, host="", ports={one.index: one.port for one in streams})
+
+    async def at_next_writer(self, present: Session, specs: list[StreamSpec]) -> Session | None:
+        if not self.room:
+            return None
+        return msgspec.structs.replace(present, writer=NEXT, capture="new", streams=specs)
+
+    async def pause(self, *, answering: bool = True) -> Session:
+        """Return the session after a pause."""
+        present = session("old")
+        self.sessions[present.dialog_id] = present
+        changes = MediaChanges(
+            cast("Frontend", self), cast("MediaMoves", SimpleNamespace(at_next_writer=self.at_next_writer))
+        )
+        after, specs = await changes._command(present, [PAUSED], "reinvite", answering=answering)
+        assert specs == [PAUSED]
+        return after
+
+
+async def test_a_writer_that_is_there_is_told() -> None:
+    site = Site()
+    after = await site.pause()
+    assert (site.told, after.writer, after.untold) == (["old"], WRITER, False)
+
+
+@pytest.mark.parametrize("site", [Site(lost=True), Site(dies=True)], ids=["lost", "lost over it"])
+async def test_the_answer_takes_the_session_of_a_lost_host_to_the_next_writer(site: Site) -> None:
+    after = await site.pause()
+    assert (after.writer, after.capture, after.untold) == (NEXT, "new", False)
+
+
+@pytest.mark.parametrize(
+    ("site", "answering"), [(Site(lost=True, room=False), True), (Site(lost=True), False)], ids=["no room", "no answer"]
+)
+async def test_where_that_cannot_be_the_writer_is_told_when_it_is_heard(site: Site, answering: bool) -> None:
+    """At once marked so: the writer may be heard before all of this is durable."""
+    after = await site.pause(answering=answering)
+    assert (after.writer, after.untold) == (WRITER, True)
+    assert site.sessions[after.dialog_id].untold
