@@ -38,6 +38,10 @@ class ChannelLostError(RecorderError):
     """Lost: the other process of a control connection is gone."""
 
 
+class ForkServerLostError(RecorderError):
+    """Lost: the fork server is dead, or does not answer."""
+
+
 class LeaseExpiredError(RecorderError):
     """Lost: nobody has confirmed in time that this host is still the active one."""
 

@@ -1,14 +1,8 @@
-"""Entry of every child process: take the settings and the sockets from the supervisor, then do the role's work.
-
-Run by the supervisor as ``python -m recorder.role ROLE NAME DESCRIPTOR``; nobody else calls it.
-"""
+"""What every child process does: take the settings and the sockets from the supervisor, then do the role's work."""
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import os
-import signal
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -21,15 +15,14 @@ from recorder.logs import configure_logging
 from recorder.settings import Settings
 from recorder.state_dir import StateDir
 
-_PR_SET_PDEATHSIG: Final = 1
-_ROLES: Final = {
+ROLES: Final = {
     "frontend": "recorder.frontend.process",
     "writer": "recorder.writer.process",
     "curator": "recorder.curator.process",
     "api": "recorder.api.process",
     "gateway": "recorder.gateway.process",
 }
-"""Imported on demand: a writer must not pay for lxml, nor a frontend for numpy's start-up."""
+"""Imported by the fork server when the first of a role is started: writers do not wait for lxml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +80,10 @@ def receive_assignment(channel: Channel) -> Assignment:
     return Assignment(start.name, start.instance, settings, start.dsn, start.writers, channel, sockets, arena, edge)
 
 
-def main() -> None:
-    """Run one role until the supervisor says stop, or is gone."""
-    role, _, descriptor = sys.argv[1:4]
-    parent = os.getppid()
-    # Without its supervisor a child holds sockets that nobody can take over: it ends with it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(0)
-    channel = Channel(socket.socket(fileno=int(descriptor)))
+def run(role: str, channel: Channel) -> None:
+    """Do the work of one role until the supervisor says stop, or is gone."""
     try:
         assignment = receive_assignment(channel)
     except ChannelLostError:
         sys.exit(0)
-    importlib.import_module(_ROLES[role]).run(assignment)
-
-
-if __name__ == "__main__":
-    main()
+    importlib.import_module(ROLES[role]).run(assignment)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +15,7 @@ import structlog
 
 from recorder.channel import Channel, Drained, Fatal, Message, Ready, StateChanged, WriterStuck
 from recorder.errors import ChannelLostError
+from recorder.supervisor.starter import Starter
 from recorder.supervisor.starvation import Doubt, Watched
 
 _log = structlog.get_logger()
@@ -40,7 +39,8 @@ class Child:
     state: str = "starting"
     detail: dict[str, int | float | str] = field(default_factory=dict)
     restarts: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    pid: int | None = None
+    """While it runs."""
     channel: Channel | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     drained: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,28 +53,17 @@ class Child:
     _started: float = 0.0
     _failures: int = 0
 
-    def spawn(self) -> Channel:
+    async def start(self, starter: Starter) -> Channel:
         """Start the process and return our end of its channel; the caller sends `Start` and the sockets."""
-        ours, theirs = Channel.pair()
         for event in (self.ready, self.drained, self.exited):
             event.clear()
         self.state, self.detail = "starting", {}
-        # A session of its own: Ctrl-C reaches the supervisor alone, which ends the others in the right order.
-        self.process = subprocess.Popen(  # noqa: S603
-            # -P: the program of this process, never one that lies in the directory it was started from.
-            [sys.executable, "-P", "-m", "recorder.role", self.role, self.name, str(theirs.socket.fileno())],
-            pass_fds=[theirs.socket.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
-        self.channel = ours
+        self.pid, self.channel = await starter.start(self.role, self.name)
         self._started = time.monotonic()
-        self.heard, self.stuck = Watched(self.process.pid), Doubt(_STUCK_S)
-        loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(self.process.pid)
-        loop.add_reader(self._pidfd, self._reap)
-        return ours
+        self.heard, self.stuck = Watched(self.pid), Doubt(_STUCK_S)
+        self._pidfd = os.pidfd_open(self.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+        return self.channel
 
     def listen(self) -> None:
         """Begin to read the channel; called once the blocking set-up messages are sent."""
@@ -99,8 +88,8 @@ class Child:
 
     def kill(self) -> None:
         """End the process without asking it."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
 
     def _read(self) -> None:
         if self.channel is None:
@@ -116,7 +105,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(self.channel.socket)
 
     def _take(self, message: Message) -> None:
-        self.heard = Watched(self.process.pid if self.process else 0)
+        self.heard = Watched(self.pid or 0)
         match message:
             case Ready():
                 self.ready.set()
@@ -137,7 +126,8 @@ class Child:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        code = self.process.wait() if self.process else 0
+        pid, self.pid = self.pid, None
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else 0
         if self.channel:
             loop.remove_reader(self.channel.socket)
             self.channel.close()

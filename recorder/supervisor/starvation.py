@@ -5,6 +5,7 @@ A replacement's start would take more of what is missing, and the next one would
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -60,3 +61,12 @@ def waited_s(process: int) -> float:
         return int(Path(f"/proc/{process}/schedstat").read_bytes().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
+
+
+def ran_s(process: int) -> float:
+    """Return the processor time that a process has used, in ticks of 10 ms; 0 where there is no such process."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

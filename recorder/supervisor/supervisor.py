@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +34,7 @@ from recorder.channel import (
     WriterDied,
     WriterStuck,
 )
-from recorder.errors import SetupError
+from recorder.errors import ChannelLostError, SetupError
 from recorder.ha.vault import make_key_file, open_vault
 from recorder.settings import Settings
 from recorder.state_dir import Running, StateDir, key_file, recordings_root
@@ -43,6 +44,7 @@ from recorder.supervisor.choice import ActiveChoice
 from recorder.supervisor.control import ControlServer
 from recorder.supervisor.edge_files import SharedEdgeFiles
 from recorder.supervisor.grants import Grant, Grants
+from recorder.supervisor.starter import Starter
 from recorder.supervisor.waiting import each, first
 from storage.errors import StorageError
 from storage.postgres import EmbeddedPostgres
@@ -67,6 +69,7 @@ class Supervisor:
         self._state = "starting"
         self._children: dict[str, Child] = {}
         self._grants: Grants | None = None
+        self._starter = Starter()
         self._postgres: EmbeddedPostgres | None = None
         self._dsn = settings.database.dsn
         self._edge_files = SharedEdgeFiles(settings)
@@ -91,6 +94,8 @@ class Supervisor:
             make_key_file(key_file(self._settings))
         open_vault(key_file(self._settings))
         self._take_lock()
+        # Where it is ignored, as some parents leave it, nobody learns how a child ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
@@ -146,6 +151,8 @@ class Supervisor:
             },
         )
         await self._control.start()
+        # While PostgreSQL comes up, the modules are loaded that are needed first.
+        self._watch(self._starter.keep_ready("writer", "frontend"))
         for name in self._writers():
             self._spawn("writer", name)
         await self._start_database()
@@ -225,9 +232,13 @@ class Supervisor:
         task.add_done_callback(self._restarts.discard)
 
     def _spawn(self, role: str, name: str) -> None:
-        child = self._children.setdefault(name, Child(role, name, self._on_exit, self._on_message))
-        channel = child.spawn()
-        self._introduce(channel, child)
+        self._watch(self._begin(self._children.setdefault(name, Child(role, name, self._on_exit, self._on_message))))
+
+    async def _begin(self, child: Child) -> None:
+        channel = await child.start(self._starter)
+        # Of one that is dead already the exit is reported anyway.
+        with suppress(ChannelLostError):
+            self._introduce(channel, child)
         child.listen()
 
     def _introduce(self, channel: Channel, child: Child) -> None:
@@ -264,7 +275,7 @@ class Supervisor:
                 self._stop.set()
             case WriterStuck() if child is self._active.named and message.writer in self._children:
                 writer = self._children[message.writer]
-                if writer.process and writer.stuck.confirmed(writer.process.pid):
+                if writer.pid and writer.stuck.confirmed(writer.pid):
                     _log.error("writer makes no progress; replacing it", name=message.writer)
                     writer.kill()
             case StateChanged(state="ended"):
@@ -291,7 +302,7 @@ class Supervisor:
     async def _respawn(self, child: Child) -> None:
         await asyncio.sleep(child.restart_delay())
         if child.role == "frontend":
-            # The start of a process is half a second of CPU, which its successor needs now.
+            # The processor that its start would take is what its successor needs now.
             await self._active.has_taken_over(_TAKEOVER_S)
         if self._state not in {"stopping", "ended"}:
             self._spawn(child.role, child.name)
@@ -325,7 +336,7 @@ class Supervisor:
         await first(each(child.drained for child in children), self._hurry.wait(), limit_s=limit + _STOP_LIMIT_S)
 
     async def _stop_role(self, *roles: str) -> None:
-        children = [child for child in self._children.values() if child.role in roles and child.process]
+        children = [child for child in self._children.values() if child.role in roles and child.pid]
         for child in children:
             child.send(Stop())
         waiting = [child for child in children if not child.exited.is_set()]
@@ -342,6 +353,7 @@ class Supervisor:
             task.cancel()
         await self._stop_role("frontend", "writer", "curator", "api", "gateway")
         self._state = "ended"
+        await self._starter.close()
         if self._postgres:
             await self._postgres.stop()
         if self._control:
@@ -362,12 +374,11 @@ class Supervisor:
             {"role": "supervisor", "name": "supervisor", "pid": os.getpid(), "state": self._state, "restarts": 0}
         ]
         for child in self._children.values():
-            pid = child.process.pid if child.process and child.process.poll() is None else None
             processes.append(
                 {
                     "role": child.role,
                     "name": child.name,
-                    "pid": pid,
+                    "pid": child.pid,
                     "state": child.state,
                     "restarts": child.restarts,
                     **child.detail,

@@ -46,12 +46,10 @@ def test_the_lease_of_the_default_site_is_the_one_that_the_catalog_assumes() -> 
     assert HaSettings().lease == FRONTEND_LEASE
 
 
-@pytest.mark.parametrize("library", ["asyncpg", "pydantic_settings"])
-def test_a_process_that_is_given_its_settings_loads_no_database_library_and_nothing_that_reads_files(
-    library: str,
-) -> None:
-    """Writers have none, and every process starts sooner for it."""
-    loaded = f"import sys, recorder.role; print({library!r} in sys.modules)"
+@pytest.mark.parametrize("library", ["asyncpg", "pydantic_settings", "lxml"])
+def test_the_first_writers_wait_for_no_database_library_and_nothing_that_reads_files(library: str) -> None:
+    """The fork server loads what their role needs, and nothing else before they are there."""
+    loaded = f"import sys, recorder.fork_server, recorder.writer.process; print({library!r} in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "False\n"
     )

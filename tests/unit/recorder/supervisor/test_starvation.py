@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from recorder.supervisor import starvation
-from recorder.supervisor.starvation import Doubt, Watched, waited_s
+from recorder.supervisor.starvation import Doubt, Watched, ran_s, waited_s
 from tests.kit.running import eventually
 
 SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
@@ -73,3 +73,14 @@ def test_a_doubt_that_is_not_repeated_is_over(monkeypatch: pytest.MonkeyPatch) -
     assert not doubt.confirmed(0)
     time.sleep(0.1)
     assert not doubt.confirmed(0)
+
+
+def test_what_a_process_has_run_grows_while_it_runs_and_only_then() -> None:
+    with spinning(1) as (process,):
+        eventually(lambda: ran_s(process) > 0.1, limit_s=60, what="a tenth of a second of its own")
+        os.kill(process, signal.SIGSTOP)
+        os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOWAIT)
+        ran = ran_s(process)
+        time.sleep(0.1)
+        assert ran_s(process) == ran
+    assert ran_s(process) == 0
