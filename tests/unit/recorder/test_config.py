@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import tomllib
@@ -134,6 +135,17 @@ def test_an_error_of_the_command_line_says_so(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigError) as caught:
         load_settings(write(tmp_path, "[sip]\nport = 5070\n"), {"sip": {"port": 99999}})
     assert [fault.rpartition("; ")[2] for fault in caught.value.faults] == ["command line"]
+
+
+def test_the_systemd_unit_suits_the_defaults() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read("config/tandem.service")
+    service, defaults = unit["Service"], load_settings(None)
+    assert service["KillMode"] == "mixed"
+    limits = defaults.shutdown
+    assert int(service["TimeoutStopSec"]) > limits.drain_limit_s + limits.finalise_limit_s
+    assert int(service["LimitNOFILE"]) >= 2 * defaults.media.max_streams + 256
 
 
 @pytest.mark.parametrize("host", ["host-a", "host-b"])
