@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from recorder.config import load_settings
 from recorder.edge.files import read_files
 from recorder.edge.users import lines_of
 from recorder.errors import ConfigError, RecorderError
-from recorder.lab.command import lab
 from recorder.logs import configure_logging
-from recorder.simulator.command import simulate
 from recorder.stores import check_directories, check_storage
 from recorder.supervisor.supervisor import Supervisor
 
+_TRIALS: Final = {"simulate": "recorder.simulator.command", "lab": "recorder.lab.command"}
+
+
+class _Commands(TyperGroup):
+    """Those below, and those for trials: these are imported when they are called, so that no recorder starts later."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return [*super().list_commands(ctx), *_TRIALS]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name in _TRIALS:
+            return typer.main.get_command(importlib.import_module(_TRIALS[cmd_name]).app)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="recorder",
     help="Tandem, the call recorder server. Administer it with recorder-admin.",
     no_args_is_help=True,
@@ -94,10 +110,6 @@ def hash_password(
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     for line in lines_of(user, realm=realm, password=password):
         print(line)
-
-
-app.command()(simulate)
-app.add_typer(lab, name="lab")
 
 
 def main() -> None:

@@ -15,15 +15,17 @@ import typer
 from recorder.errors import SetupError
 from recorder.lab.cluster import CLIENT, FLOATING, SIP_PORT, Cluster
 
-lab = typer.Typer(no_args_is_help=True, help="Trials on this machine; nothing of it is for a site.")
+app = typer.Typer(
+    name="lab", no_args_is_help=True, add_completion=False, help="Trials on this machine; nothing of it is for a site."
+)
 
 
-@lab.callback()
+@app.callback()
 def _group() -> None:
     """Keep `cluster` a command of its own, although it is the only one."""
 
 
-@lab.command()
+@app.command()
 def cluster(
     hosts: Annotated[int, typer.Option(min=2, max=3, help="How many hosts.")] = 2,
     directory: Annotated[

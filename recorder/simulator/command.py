@@ -43,6 +43,10 @@ _SWITCH_INTERVAL_S: Final = 0.001
 """The default 5 ms would let the event loop make the sender late by a quarter of a packet."""
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def simulate(  # noqa: PLR0917 - each is an option of the command
     target: option.TargetOption = "udp:127.0.0.1:5060",  # type: ignore[assignment] # typer parses the default as well
     door: option.DoorOption = Door.MSR,
