@@ -356,7 +356,6 @@ class MediaChanges:
         frontend = self._frontend
         before = frontend.sessions.get(session.dialog_id)
         moved = before is not None and before.writer != session.writer
-        await frontend.checkpoint(session, dialog, capture=(session.writer, session.capture_path) if moved else None)
         if streams_changed:
             await frontend.catalog.write(
                 StreamsChange(
@@ -365,7 +364,7 @@ class MediaChanges:
                     streams=stream_openings(session.streams, session.participants),
                 )
             )
-        frontend.replace(session)
+        await frontend.succeed(session, dialog, capture=(session.writer, session.capture_path) if moved else None)
 
     def _answer(
         self, event: ReinviteReceived | UpdateReceived, status: int, headers: Sequence[tuple[str, str]] = ()

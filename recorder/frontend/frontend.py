@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from recorder.edge.edge import Edge
@@ -162,6 +163,28 @@ class Frontend:
             )
         )
 
+    async def succeed(self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None) -> None:
+        """Make a changed session durable, then put it in the place of the former one; arguments as for `checkpoint`.
+
+        Its writer may die meanwhile. The replacement adopts the streams as they were, and is told how they are.
+
+        Raises:
+            StaleEpoch, OSError: as `checkpoint`.
+
+        """
+        await self.checkpoint(session, dialog, capture=capture)
+        while (present := self.sessions.get(session.dialog_id)) and _was_adopted(session, present):
+            session = msgspec.structs.replace(
+                session, instance=present.instance, capture=present.capture, capture_path=present.capture_path
+            )
+            try:
+                await self.pool.clients[session.writer].modify(session.capture, session.streams, "adopted")
+            except (WriterRefusedError, ChannelLostError) as error:
+                # Dead as well, as like as not: the next one adopts what stands here then.
+                _log.warning("replacement not told of a change", writer=session.writer, reason=str(error))
+            await self.checkpoint(session, dialog, capture=(session.writer, session.capture_path))
+        self.replace(session)
+
     async def discard_move(self, session: Session, move: Move) -> None:
         """Discard the capture of a move that the session no longer has; one that holds media joins its segment."""
         if await self.discard_capture(move.writer, move.capture, move.capture_path):
@@ -222,6 +245,11 @@ class Frontend:
     def instance_of(self, writer: str) -> str:
         """Return the recorder process whose sockets a writer uses; empty if its host is not heard."""
         return self.instance if self.pool.is_local(writer) else self.instances().get(node_of(writer), "")
+
+
+def _was_adopted(session: Session, present: Session) -> bool:
+    """Say whether a replacement writer has taken streams over since `session` was made of the session before."""
+    return present.writer == session.writer and present.capture != session.capture
 
 
 def specific_address(host: str) -> str:

@@ -461,8 +461,7 @@ class MediaMoves:
 
     async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
         capture = (session.writer, session.capture_path) if new_capture else None
-        await self._frontend.checkpoint(session, dialog, capture=capture)
-        self._frontend.replace(session)
+        await self._frontend.succeed(session, dialog, capture=capture)
 
 
 def _without_move(session: Session) -> Session:

@@ -229,12 +229,15 @@ class Recovery:
         try:
             # What waits for streams that the dead writer was not told of may have been sent in a pause.
             opened = await client.open(capture, former.descriptor, former.streams, adopt=not former.untold)
+            told = former.streams
+            # As it is now: it may have changed, moved on or ended meanwhile.
+            while (session := self._still(former)) and session.streams != told:
+                told = session.streams
+                await client.modify(capture, told, "adopted")
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
             return
-        # As it is now: it may have changed, moved on or ended meanwhile.
-        session = frontend.sessions.get(former.dialog_id)
-        if session is None or (session.writer, session.capture) != (former.writer, former.capture):
+        if session is None:
             await self._close_stranger(client, capture)
             return
         adopted = msgspec.structs.replace(
@@ -243,11 +246,17 @@ class Recovery:
             capture=capture,
             capture_path=opened.capture_path,
             streams=_at_ports(session.streams, opened.ports),
-            untold=session.untold and session.streams != former.streams,
+            untold=False,
         )
         frontend.replace(adopted)
         await frontend.checkpoint_captures(adopted, (client.name, opened.capture_path))
         log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
+
+    def _still(self, former: Session) -> Session | None:
+        """Return the session as it is, if it has the capture of before."""
+        session = self._frontend.sessions.get(former.dialog_id)
+        same = session and (session.writer, session.capture) == (former.writer, former.capture)
+        return session if same else None
 
     async def _adopt_move(self, former: Session, move: Move, client: WriterClient) -> None:
         """Open again what waits at this writer for the client's answer: its media may come there already."""

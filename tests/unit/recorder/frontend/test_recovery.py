@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -32,6 +32,7 @@ class RecordingWriter:
     connected: bool = True
     told: list[tuple[object, ...]] = field(default_factory=list)
     reconciled: asyncio.Event = field(default_factory=asyncio.Event)
+    while_opening: Callable[[], None] = lambda: None
 
     async def sessions(self) -> SessionList:
         summaries = [SessionSummary(session=one, capture_path=one, streams=[]) for one in self.running]
@@ -50,6 +51,7 @@ class RecordingWriter:
         self, session: str, _: dict[str, object], streams: list[StreamSpec], *, adopt: bool
     ) -> SessionOpened:
         self.told.append(("open", adopt))
+        self.while_opening()
         ports = {one.index: one.port for one in streams}
         return SessionOpened(request=1, session=session, host="", ports=ports, capture_path=session)
 
@@ -151,3 +153,15 @@ def test_a_replacement_is_settled_before_it_adopts_and_adopts_nothing_that_may_b
     frontend = compared(writer, session("one"), session("two", untold=True))
     assert writer.told == [("settle", 1), ("open", True), ("open", False)]
     assert not any(one.untold for one in frontend.sessions.values())
+
+
+def test_a_replacement_that_adopts_a_session_while_it_changes_is_told_how_it_is_now() -> None:
+    """The dead writer was told of a pause, and the client has its answer before the next one has the streams."""
+    writer = RecordingWriter()
+    frontend = Sessions({"dialog of one": session("one")})
+    writer.while_opening = lambda: frontend.replace(session("one", streams=[PAUSED]))
+    asyncio.run(Recovery(cast("Frontend", frontend), lambda: True).writer_connected(cast("WriterClient", writer)))
+    (adopted,) = frontend.sessions.values()
+    assert writer.told == [("open", True), ("modify", adopted.capture, False)]
+    assert adopted.capture != "one"
+    assert adopted.streams == [PAUSED]
