@@ -30,8 +30,13 @@ async def starter() -> AsyncIterator[Starter]:
 
 
 def fork_servers() -> list[int]:
-    """Those below this process."""
-    return [pid for pid in descendants(os.getpid()) if b"recorder.fork_server" in of(pid, "cmdline")]
+    """Those of this process; recorders that it has started for other tests have their own."""
+    ours = b"PPid:\t%d\n" % os.getpid()
+    return [
+        pid
+        for pid in descendants(os.getpid())
+        if b"recorder.fork_server" in of(pid, "cmdline") and ours in of(pid, "status")
+    ]
 
 
 def of(pid: int, what: str) -> bytes:
