@@ -200,14 +200,18 @@ class MediaMoves:
                 await frontend.discard_capture(move.writer, move.capture, move.capture_path)
             return None
         log.info("media moved", writer=move.writer, before=session.writer)
+        return self._arrived(session, move, with_ports(wanted, reply.ports))
+
+    def _arrived(self, session: Session, move: Move, streams: list[StreamSpec]) -> Session:
+        """Return the session at the writer that it moved to."""
         return msgspec.structs.replace(
             session,
-            instance=frontend.instance_of(move.writer),
+            instance=self._frontend.instance_of(move.writer),
             writer=move.writer,
             capture=move.capture,
             capture_path=move.capture_path,
             host=move.host,
-            streams=with_ports(wanted, reply.ports),
+            streams=streams,
             move=None,
             untold=False,
         )
@@ -406,16 +410,8 @@ class MediaMoves:
             return
         left_behind = frontend.pool.is_lost(session.writer)
         moved = msgspec.structs.replace(
-            session,
-            instance=frontend.instance_of(move.writer),
-            writer=move.writer,
-            capture=move.capture,
-            capture_path=move.capture_path,
-            host=move.host,
-            streams=with_ports(specs, reply.ports),
+            self._arrived(session, move, with_ports(specs, reply.ports)),
             negotiation=conclusion.negotiation.snapshot(),
-            move=None,
-            untold=False,
             former=None if left_behind else FormerCapture(writer=session.writer, capture=session.capture),
         )
         await self._checkpoint(moved, frontend.agent.snapshot(session.dialog_id), new_capture=True)
