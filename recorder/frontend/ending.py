@@ -123,6 +123,7 @@ class SessionEnding:
         A writer that dies over it is asked again once it is replaced: the last packets wait in the kernel.
         """
         frontend = self._frontend
+        session = frontend.sessions.get(session.dialog_id, session)
         move, session = session.move, msgspec.structs.replace(session, move=None)
         if move:
             frontend.replace(session)

@@ -67,6 +67,8 @@ class Frontend:
     """The same of the site's other hosts that are heard."""
     sessions: dict[str, Session] = field(default_factory=dict)
     """Live sessions by dialog."""
+    written: dict[str, Session] = field(default_factory=dict)
+    """As they were last given to the catalog, by dialog."""
     under_way: dict[UUID, UnderWay] = field(default_factory=dict)
     """Captures that are open, or being opened, for no session yet; by segment."""
     twins: Twins = field(default_factory=Twins)
@@ -88,6 +90,7 @@ class Frontend:
     def remove(self, dialog_id: str) -> Session | None:
         """Take a session out of the live ones; None when it was out already."""
         session = self.sessions.pop(dialog_id, None)
+        self.written.pop(dialog_id, None)
         if session:
             self.ability.occupancy.ended(session.peer)
             self.tracer.ended(dialog_id, session.segment)
@@ -97,11 +100,27 @@ class Frontend:
                 self.idle.set()
         return session
 
-    def replace(self, session: Session) -> None:
-        """Put a changed session in the place of the former one, if that is still live."""
+    def replace(self, session: Session) -> Session | None:
+        """Put a changed session in the place of the former one, and return that; None if it is not live any more.
+
+        Captures that replacement writers have made meanwhile stay.
+        """
         before = self.sessions.get(session.dialog_id)
-        if before is None:
-            return
+        if before:
+            self._put(self._as_adopted(session, before), before)
+        return before
+
+    def adopt(self, session: Session) -> None:
+        """Put a live session with a capture of a replacement writer in the place of the former one."""
+        self._put(session, self.sessions[session.dialog_id])
+
+    def _as_adopted(self, session: Session, present: Session) -> Session:
+        adopted = session.as_adopted(present)
+        if adopted.capture == session.capture:
+            return adopted
+        return msgspec.structs.replace(adopted, instance=self.instance_of(adopted.writer))
+
+    def _put(self, session: Session, before: Session) -> None:
         self.pool.place(before.writer, -len(before.streams))
         self.pool.place(session.writer, len(session.streams))
         self.twins.put(session.segment, session.descriptor, session.writer)
@@ -131,15 +150,23 @@ class Frontend:
         if made and client and client.connected and client.connections != made.connection:
             self.pool.reconcile(client)
 
-    async def checkpoint_captures(self, session: Session, *captures: tuple[str, str]) -> None:
-        """Make the session and captures of its segment known: writers and paths, the present one last."""
-        try:
-            dialog = self.agent.snapshot(session.dialog_id)
-        except LostError:
-            _log.warning("dialog ended before captures of it were known", record_identifier=session.record_identifier)
-            return
-        for capture in captures:
-            await self.checkpoint(session, dialog, capture=capture)
+    async def checkpoint_captures(self, dialog_id: str, *others: tuple[str, str]) -> None:
+        """Make a live session known with its present capture, after other captures of its segment: writers and paths.
+
+        Flows of the dialog go on meanwhile: each checkpoint says what is so when it is made.
+        """
+        for other in (*others, None):
+            session = self.sessions.get(dialog_id)
+            if session is None:
+                return
+            try:
+                dialog = self.agent.snapshot(dialog_id)
+            except LostError:
+                _log.warning(
+                    "dialog ended before captures of it were known", record_identifier=session.record_identifier
+                )
+                return
+            await self.checkpoint(session, dialog, capture=other or (session.writer, session.capture_path))
 
     async def checkpoint(
         self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None
@@ -151,6 +178,7 @@ class Frontend:
             OSError: nothing takes it; what needs it must not be promised.
 
         """
+        self.written[session.dialog_id] = session
         await self.catalog.write(
             DialogCheckpoint(
                 epoch=self.catalog.epoch,
@@ -163,35 +191,44 @@ class Frontend:
             )
         )
 
-    async def succeed(self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None) -> None:
-        """Make a changed session durable, then put it in the place of the former one; arguments as for `checkpoint`.
+    async def succeed(
+        self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None
+    ) -> Session | None:
+        """Make a changed session durable, then put it in the place of the former one, and return that.
 
-        Its writer may die meanwhile. The replacement adopts the streams as they were, and is told how they are.
+        A writer of it may die meanwhile. The replacement adopts the streams as they were, and is told how they are;
+        and what was made durable of it in between is not the last word. Arguments as for `checkpoint`.
 
         Raises:
             StaleEpoch, OSError: as `checkpoint`.
 
         """
-        await self.checkpoint(session, dialog, capture=capture)
-        while (present := self.sessions.get(session.dialog_id)) and _was_adopted(session, present):
-            session = msgspec.structs.replace(
-                session, instance=present.instance, capture=present.capture, capture_path=present.capture_path
-            )
-            try:
-                await self.pool.clients[session.writer].modify(session.capture, session.streams, "adopted")
-            except (WriterRefusedError, ChannelLostError) as error:
-                # Dead as well, as like as not: the next one adopts what stands here then.
-                _log.warning("replacement not told of a change", writer=session.writer, reason=str(error))
-            await self.checkpoint(session, dialog, capture=(session.writer, session.capture_path))
-        self.replace(session)
+        while True:
+            await self.checkpoint(session, dialog, capture=capture)
+            present = self.sessions.get(session.dialog_id)
+            if present is None:
+                return None
+            adopted = self._as_adopted(session, present)
+            if adopted == session and self.written.get(session.dialog_id) is session:
+                return self.replace(session)
+            if adopted.capture != session.capture:
+                capture = (adopted.writer, adopted.capture_path)
+            for place in adopted.places():
+                if not session.at(place.writer, place.capture):
+                    await self._tell_replacement(place)
+            session = adopted
+
+    async def _tell_replacement(self, place: Session | Move) -> None:
+        try:
+            await self.pool.clients[place.writer].modify(place.capture, place.streams, "adopted")
+        except (WriterRefusedError, ChannelLostError) as error:
+            # Dead as well, as like as not: the next one adopts what stands here then.
+            _log.warning("replacement not told of a change", writer=place.writer, reason=str(error))
 
     async def discard_move(self, session: Session, move: Move) -> None:
         """Discard the capture of a move that the session no longer has; one that holds media joins its segment."""
         if await self.discard_capture(move.writer, move.capture, move.capture_path):
-            present = self.sessions.get(session.dialog_id, session)
-            await self.checkpoint_captures(
-                present, (move.writer, move.capture_path), (present.writer, present.capture_path)
-            )
+            await self.checkpoint_captures(session.dialog_id, (move.writer, move.capture_path))
 
     async def discard_capture(self, writer: str, capture: str, path: str) -> bool:
         """End a capture that no answer is known to have promised; remove it unless media came to it all the same.
@@ -245,11 +282,6 @@ class Frontend:
     def instance_of(self, writer: str) -> str:
         """Return the recorder process whose sockets a writer uses; empty if its host is not heard."""
         return self.instance if self.pool.is_local(writer) else self.instances().get(node_of(writer), "")
-
-
-def _was_adopted(session: Session, present: Session) -> bool:
-    """Say whether a replacement writer has taken streams over since `session` was made of the session before."""
-    return present.writer == session.writer and present.capture != session.capture
 
 
 def specific_address(host: str) -> str:

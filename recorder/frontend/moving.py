@@ -149,9 +149,7 @@ class MediaMoves:
         ready, session = self._ready.pop(dialog_id, None), self._frontend.sessions.get(dialog_id)
         if ready is None or session is None or session.move is None or session.move.request != ready.move.request:
             return
-        kept = _without_move(session)
-        await self._checkpoint(kept, self._frontend.agent.snapshot(dialog_id))
-        await self._frontend.discard_capture(ready.move.writer, ready.move.capture, ready.move.capture_path)
+        await self._give_up(session, session.move)
 
     def host_lost(self, node: str) -> None:
         """Move every session whose media, or whose next media, went to a host that is lost; paced."""
@@ -440,7 +438,9 @@ class MediaMoves:
             await frontend.pool.clients[session.former.writer].close(session.former.capture, "moved")
         except (WriterRefusedError, ChannelLostError) as error:
             log.warning("old capture not closed", reason=str(error))
-        frontend.replace(msgspec.structs.replace(session, former=None))
+        session = frontend.sessions.get(dialog_id)
+        if session:
+            frontend.replace(msgspec.structs.replace(session, former=None))
 
     async def _abandon(self, session: Session, reason: str, log: Any) -> None:
         """Leave the session as it was (RFC 3261 section 14.1): the old writer goes on with what still arrives."""
@@ -449,11 +449,15 @@ class MediaMoves:
             return
         self.failed += 1
         log.error("media not moved", reason=reason, writer=move.writer)
-        kept = _without_move(session)
-        await self._checkpoint(kept, frontend.agent.snapshot(session.dialog_id))
-        await frontend.discard_move(kept, move)
+        await self._give_up(session, move)
         if frontend.pool.is_lost(session.writer):
             self._run_later(_AGAIN_S, session.dialog_id, partial(self.leave, session.dialog_id))
+
+    async def _give_up(self, session: Session, move: Move) -> None:
+        frontend = self._frontend
+        before = await frontend.succeed(_without_move(session), frontend.agent.snapshot(session.dialog_id))
+        # A replacement writer has given it another capture, if the one of before has died.
+        await frontend.discard_move(session, before.move if before and before.move else move)
 
     async def _checkpoint(self, session: Session, dialog: bytes, *, new_capture: bool = False) -> None:
         capture = (session.writer, session.capture_path) if new_capture else None

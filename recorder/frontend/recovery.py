@@ -157,14 +157,13 @@ class Recovery:
             session = self._frontend.sessions.get(dialog_id)
             if session is None:
                 continue
-            move, former = session.move, session.former
-            if (session.writer, session.capture) in missing:
-                await self._adopt(session, client)
-            elif move and (move.writer, move.capture) in missing:
-                await self._adopt_move(session, move, client)
-            elif former and (former.writer, former.capture) in missing:
+            former = session.former
+            if former and (former.writer, former.capture) in missing:
                 # Its ports are free again; what still came to them after the move is what this death costs.
                 self._frontend.replace(msgspec.structs.replace(session, former=None))
+            for place in session.places():
+                if (place.writer, place.capture) in missing:
+                    await self._adopt(session, place, client)
         for stranger in self._strangers(client, running):
             # Sessions come and go while one is being closed.
             if not self._is_wanted(client.name, stranger):
@@ -208,7 +207,7 @@ class Recovery:
         if present and (present.capture, present.streams) == (session.capture, session.streams):
             told = msgspec.structs.replace(present, untold=False)
             self._frontend.replace(told)
-            await self._frontend.checkpoint_captures(told, (told.writer, told.capture_path))
+            await self._frontend.checkpoint_captures(told.dialog_id)
 
     def _is_wanted(self, writer: str, capture: str) -> bool:
         frontend = self._frontend
@@ -222,69 +221,47 @@ class Recovery:
         except (WriterRefusedError, ChannelLostError) as error:
             _log.warning("capture not closed", capture=capture, reason=str(error))
 
-    async def _adopt(self, former: Session, client: WriterClient) -> None:
+    async def _adopt(self, former: Session, place: Session | Move, client: WriterClient) -> None:
+        """Open again what a session had at this writer, be it for the client's answer: its media may come already."""
         frontend = self._frontend
-        capture = uuid4().hex
-        log = _log.bind(record_identifier=former.record_identifier, writer=client.name)
+        log = _log.bind(record_identifier=former.record_identifier, writer=client.name, before=place.capture)
+        capture, told = uuid4().hex, place.streams
+        # What waits for streams that the dead writer was not told of may have been sent in a pause.
+        untold = former.untold and place is former
         try:
-            # What waits for streams that the dead writer was not told of may have been sent in a pause.
-            opened = await client.open(capture, former.descriptor, former.streams, adopt=not former.untold)
-            told = former.streams
+            opened = await client.open(capture, former.descriptor, told, adopt=not untold)
             # As it is now: it may have changed, moved on or ended meanwhile.
-            while (session := self._still(former)) and session.streams != told:
-                told = session.streams
+            while (now := self._now_at(former.dialog_id, place)) and now[1].streams != told:
+                told = now[1].streams
                 await client.modify(capture, told, "adopted")
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
             return
-        if session is None:
+        if now is None:
             await self._close_stranger(client, capture)
             return
-        adopted = msgspec.structs.replace(
-            session,
-            instance=frontend.instance_of(client.name),
+        session, present = now
+        adopted = session.with_place(
+            present,
             capture=capture,
             capture_path=opened.capture_path,
-            streams=_at_ports(session.streams, opened.ports),
-            untold=False,
+            streams=_at_ports(present.streams, opened.ports),
         )
-        frontend.replace(adopted)
-        await frontend.checkpoint_captures(adopted, (client.name, opened.capture_path))
-        log.info("streams adopted by a replacement writer", capture=capture, before=session.capture)
+        others = []
+        if present is session:
+            adopted = msgspec.structs.replace(adopted, instance=frontend.instance_of(client.name), untold=False)
+        else:
+            # What the dead writer may have of the new ports belongs to the segment too.
+            others.append((present.writer, present.capture_path))
+        frontend.adopt(adopted)
+        await frontend.checkpoint_captures(adopted.dialog_id, *others)
+        log.info("streams adopted by a replacement writer", capture=capture, under_way=present is not session)
 
-    def _still(self, former: Session) -> Session | None:
-        """Return the session as it is, if it has the capture of before."""
-        session = self._frontend.sessions.get(former.dialog_id)
-        same = session and (session.writer, session.capture) == (former.writer, former.capture)
-        return session if same else None
-
-    async def _adopt_move(self, former: Session, move: Move, client: WriterClient) -> None:
-        """Open again what waits at this writer for the client's answer: its media may come there already."""
-        frontend = self._frontend
-        log = _log.bind(record_identifier=former.record_identifier, writer=client.name)
-        capture = uuid4().hex
-        try:
-            opened = await client.open(capture, former.descriptor, move.streams, adopt=True)
-        except (WriterRefusedError, ChannelLostError) as error:
-            log.error("streams under way not adopted", reason=str(error))
-            return
-        session = frontend.sessions.get(former.dialog_id)
-        if session is None or session.move is None or session.move.capture != move.capture:
-            await self._close_stranger(client, capture)
-            return
-        again = msgspec.structs.replace(
-            session.move,
-            capture=capture,
-            capture_path=opened.capture_path,
-            streams=_at_ports(session.move.streams, opened.ports),
-        )
-        adopted = msgspec.structs.replace(session, move=again)
-        frontend.replace(adopted)
-        # What the dead writer may have of the new ports belongs to the segment too; then the present capture again.
-        await frontend.checkpoint_captures(
-            adopted, (move.writer, move.capture_path), (session.writer, session.capture_path)
-        )
-        log.info("streams under way adopted by a replacement writer", capture=capture, before=move.capture)
+    def _now_at(self, dialog_id: str, place: Session | Move) -> tuple[Session, Session | Move] | None:
+        """Return the session as it is, and what has the capture of a place in it now; None if nothing has."""
+        session = self._frontend.sessions.get(dialog_id)
+        present = session.at(place.writer, place.capture) if session else None
+        return (session, present) if session and present else None
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend

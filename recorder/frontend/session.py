@@ -91,6 +91,38 @@ class Session(msgspec.Struct, kw_only=True):
         found.update((other.writer, other.capture) for other in (self.move, self.former) if other)
         return found
 
+    def places(self) -> list[Session | Move]:
+        """Return what names a capture that its media go to: the session itself, and its move."""
+        return [self, self.move] if self.move else [self]
+
+    def at(self, writer: str, capture: str) -> Session | Move | None:
+        """Return the place that has this capture."""
+        return next((one for one in self.places() if (one.writer, one.capture) == (writer, capture)), None)
+
+    def with_place(self, place: Session | Move, **changes: object) -> Session:
+        """Return the session with one of its places changed."""
+        if place is self.move:
+            return msgspec.structs.replace(self, move=msgspec.structs.replace(place, **changes))
+        return msgspec.structs.replace(self, **changes)
+
+    def as_adopted(self, present: Session) -> Session:
+        """Return the session with the captures of replacement writers that have come since it was made.
+
+        Args:
+            present: the session in whose place it comes. At one writer only a replacement gives it another capture.
+
+        """
+        now = {place.writer: place for place in present.places()}
+        session = self
+        for place in self.places():
+            there = now.get(place.writer)
+            if there and there.capture != place.capture:
+                session = session.with_place(place, capture=there.capture, capture_path=there.capture_path)
+        if session.former and session.former.writer == present.writer:
+            left = FormerCapture(writer=present.writer, capture=present.capture)
+            session = msgspec.structs.replace(session, former=left)
+        return session
+
 
 class _Checkpoint(msgspec.Struct, frozen=True):
     version: int

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
-from uuid import uuid4
+from uuid import UUID
 
 import msgspec
 
 from media.writer.protocol import Codec, SessionList, SessionOpened, SessionSummary, StreamSpec
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.recovery import Recovery
-from recorder.frontend.session import FormerCapture, Session
+from recorder.frontend.session import FormerCapture, Move, Session
 from recorder.writer_pool.client import WriterClient
 
 WRITER, NEXT = "host-a/writer-1", "host-b/writer-1"
@@ -73,8 +73,10 @@ class Sessions:
     def instance_of(self, writer: str) -> str:
         return writer
 
-    async def checkpoint_captures(self, session: Session, *_: tuple[str, str]) -> None:
-        self.durable.append(session)
+    adopt = replace
+
+    async def checkpoint_captures(self, dialog_id: str, *_: tuple[str, str]) -> None:
+        self.durable.append(self.sessions[dialog_id])
 
 
 def session(capture: str, *, writer: str = WRITER, streams: list[StreamSpec] | None = None, **more: object) -> Session:
@@ -84,7 +86,7 @@ def session(capture: str, *, writer: str = WRITER, streams: list[StreamSpec] | N
         "record_identifier": "record",
         "door": "msr",
         "instance": "instance",
-        "segment": uuid4(),
+        "segment": UUID(int=1),
         "writer": writer,
         "capture": capture,
         "capture_path": capture,
@@ -165,3 +167,30 @@ def test_a_replacement_that_adopts_a_session_while_it_changes_is_told_how_it_is_
     assert writer.told == [("open", True), ("modify", adopted.capture, False)]
     assert adopted.capture != "one"
     assert adopted.streams == [PAUSED]
+
+
+def test_a_replacement_of_the_next_writer_has_the_session_that_arrives_while_it_adopts() -> None:
+    """The dead one had taken the client's answer, and what it brought was not durable yet."""
+    writer = RecordingWriter()
+    move = Move(writer=WRITER, capture="new", capture_path="new", host="192.0.2.3", streams=[SPEC])
+    frontend = Sessions({"dialog of one": session("one", writer=NEXT, move=move)})
+    arrived = session("new", dialog_id="dialog of one", streams=[PAUSED])
+    writer.while_opening = lambda: frontend.replace(arrived)
+    asyncio.run(Recovery(cast("Frontend", frontend), lambda: True).writer_connected(cast("WriterClient", writer)))
+    (adopted,) = frontend.sessions.values()
+    assert writer.told == [("open", True), ("modify", adopted.capture, False)]
+    assert (adopted.writer, adopted.streams) == (WRITER, [PAUSED])
+    assert adopted.capture != "new"
+
+
+def test_a_replacement_of_the_next_writer_is_told_what_was_paused_while_it_adopted() -> None:
+    writer = RecordingWriter()
+    move = Move(writer=WRITER, capture="new", capture_path="new", host="192.0.2.3", streams=[SPEC])
+    paused = msgspec.structs.replace(move, streams=[PAUSED])
+    frontend = Sessions({"dialog of one": session("one", writer=NEXT, move=move)})
+    writer.while_opening = lambda: frontend.replace(session("one", writer=NEXT, move=paused))
+    asyncio.run(Recovery(cast("Frontend", frontend), lambda: True).writer_connected(cast("WriterClient", writer)))
+    (adopted,) = frontend.sessions.values()
+    assert adopted.move is not None
+    assert writer.told == [("open", True), ("modify", adopted.move.capture, False)]
+    assert (adopted.capture, adopted.move.streams) == ("one", [PAUSED])
