@@ -71,6 +71,7 @@ class Stating:
             previous=latest.sha256 if latest else None,
             sealed_at=datetime.now(UTC),
             node=self._node,
+            log=recording.log,
             parts=parts_of(recording),
             files=[_file(file) for file in recording.files],
             captures=_captures(recording.segments),

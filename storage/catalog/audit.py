@@ -6,7 +6,7 @@ an entry call it themselves, in the same transaction. `storage.integrity.chain` 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ import asyncpg
 
 from storage.catalog.connection import Database
 from storage.catalog.text import key, storable
-from storage.integrity import Anchor, ChainEntry
+from storage.integrity import GENESIS, Anchor, ChainEntry
 
 PAGE: Final = 2000
 """Entries read at once; each is some hundred bytes."""
@@ -80,6 +80,11 @@ class AuditLog:
         """Return number and digest of the last entry; number 0 while there is none."""
         row = await self._database.row("audit_head")
         return Anchor(row["number"], row["digest"])
+
+    async def digests(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        """Return the digests that the log has for these numbers; those that it does not have are missing."""
+        found = {row["number"]: row["digest"] for row in await self._database.rows("audit_digests", list(numbers))}
+        return {0: GENESIS} | found
 
     async def read(self, wanted: AuditFilter | None = None, *, after: int = 0) -> AsyncIterator[ChainEntry]:
         """Yield the entries after a number, oldest first."""

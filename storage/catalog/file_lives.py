@@ -13,8 +13,8 @@ from functools import cache
 from uuid import UUID
 
 from storage.catalog.connection import Database
-from storage.catalog.records import ClaimedJob
-from storage.catalog.sealing import StatedRecording, stated_recording
+from storage.catalog.records import ClaimedJob, RecordingState
+from storage.catalog.sealing import Standing, StatedRecording, stated_recording
 from storage.catalog.sql import load_statements
 from storage.catalog.text import storable
 
@@ -60,6 +60,17 @@ class Unaccounted:
     """What the catalog says of the recording; None when it has none."""
     version: int | None
     """Of the manifest that is lost; None when it is not that."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostHold:
+    """A legal hold of which the audit log tells, and which the catalog has lost."""
+
+    number: int
+    """Of the entry."""
+    subject: str
+    """Id of the recording."""
+    hold: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,15 +234,15 @@ class FileLives:
         """Return those of the paths that the catalog knows: claimed, intended or doomed."""
         return {row["path"] for row in await self._database.rows("known_paths", store, list(paths))}
 
-    async def finalised_at(self, recording_id: UUID) -> datetime | None:
-        """Return when the present result of a recording was published."""
-        row = await self._database.optional_row("finalised_at", recording_id)
-        return None if row is None else row["finalised_at"]
+    async def standing(self, recording_id: UUID) -> Standing | None:
+        """Return how far the recorder is with a recording; None for an unknown one."""
+        row = await self._database.optional_row("standing", recording_id)
+        return None if row is None else Standing(**{**row, "state": RecordingState(row["state"])})
 
-    async def finished_recordings(self) -> AsyncIterator[UUID]:
-        """Yield the ids of all finished recordings, in order."""
+    async def checkable_recordings(self) -> AsyncIterator[UUID]:
+        """Yield, in order, the ids of all recordings that are finished, or that nothing will finish."""
         after = UUID(int=0)
-        while rows := await self._database.rows("sealed_recordings", after, PAGE):
+        while rows := await self._database.rows("checkable_recordings", after, PAGE):
             for row in rows:
                 yield UUID(str(row["id"]))
             after = rows[-1]["id"]
@@ -242,6 +253,13 @@ class FileLives:
         for after in range(0, end, AUDIT_PAGE):
             for row in await self._database.rows("unaccounted", after, min(after + AUDIT_PAGE, end)):
                 yield Unaccounted(**row)
+
+    async def lost_holds(self) -> AsyncIterator[LostHold]:
+        """Yield the holds that nobody is said to have released and that stand no more, in the order of the log."""
+        end = await self._database.value("audit_end")
+        for after in range(0, end, AUDIT_PAGE):
+            for row in await self._database.rows("lost_holds", after, min(after + AUDIT_PAGE, end)):
+                yield LostHold(**row)
 
 
 @cache

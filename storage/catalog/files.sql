@@ -31,6 +31,11 @@ SELECT r.id AS recording_id, r.state, r.started_at, r.ended_at, r.duration_s, r.
     (SELECT coalesce(jsonb_agg(jsonb_build_object('party', g.party, 'start_s', g.start_s, 'duration_s', g.duration_s,
         'kind', g.kind, 'cause', g.cause) ORDER BY g.start_s, g.party), '[]')
      FROM gaps g WHERE g.recording_id = r.id) AS gaps,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('party', l.party, 'sample_rate', l.sample_rate, 'frames', l.frames,
+        'recorded', l.recorded, 'silent', l.silent, 'paused', l.paused, 'lost', l.lost, 'ends', l.ends,
+        'facts', l.facts, 'kinds', l.kinds, 'causes', l.causes, 'sources', l.sources) ORDER BY l.party), '[]')
+     FROM ledger l WHERE l.recording_id = r.id) AS ledger,
+    (SELECT ROW(h.number, h.digest) FROM audit_head h) AS log,
     ARRAY(
         SELECT ROW(s.id, s.ordinal, s.door, s.sip_call_id, s.opened_at, s.closed_at, s.end_cause, s.interrupted,
             s.writer, s.host, s.capture_path, s.earlier_captures::text, coalesce((
@@ -40,7 +45,7 @@ SELECT r.id AS recording_id, r.state, r.started_at, r.ended_at, r.duration_s, r.
         FROM segments s WHERE s.recording_id = r.id ORDER BY s.ordinal
     ) AS segments,
     ARRAY(
-        SELECT ROW(m.segment_id, m.received_at, m.content_type, m.sha256)
+        SELECT ROW(m.segment_id, m.received_at, m.content_type, coalesce(sha256(m.body), m.sha256))
         FROM metadata_revisions m JOIN segments s ON s.id = m.segment_id
         WHERE s.recording_id = r.id ORDER BY s.ordinal, m.received_at, m.id
     ) AS metadata,
@@ -118,12 +123,25 @@ WHERE EXISTS (SELECT FROM files f WHERE f.store = $1 AND f.path = p.path)
     OR EXISTS (SELECT FROM intended_files i WHERE i.store = $1 AND i.path = p.path)
     OR EXISTS (SELECT FROM doomed_files d WHERE d.store = $1 AND d.path = p.path)
 
--- name: finalised_at
-SELECT finalised_at FROM recordings WHERE id = $1
+-- name: standing
+SELECT r.state, r.finalised_at,
+    EXISTS (SELECT FROM jobs j WHERE j.dedupe_key = 'manifest:' || r.id AND j.state IN ('queued', 'running'))
+        AS awaits_seal,
+    EXISTS (SELECT FROM segments s WHERE s.recording_id = r.id AND s.state = 'open')
+        OR EXISTS (SELECT FROM jobs j WHERE j.dedupe_key = 'finalise:' || r.id AND j.state IN ('queued', 'running'))
+        OR EXISTS (SELECT FROM jobs j WHERE j.dedupe_key = 'finalise:' || r.id AND j.state = 'dead') AS under_way
+FROM recordings r WHERE r.id = $1
 
--- name: sealed_recordings
--- Finished recordings after $1 in the order of ids.
-SELECT id FROM recordings WHERE id > $1 AND state IN ('complete', 'interrupted', 'no-media') ORDER BY id LIMIT $2
+-- name: checkable_recordings
+-- Recordings after $1 in the order of ids: the finished ones, and those that nothing will finish.
+SELECT r.id FROM recordings r
+WHERE r.id > $1 AND r.state NOT IN ('deleting', 'deleted') AND (
+    r.state IN ('complete', 'interrupted', 'no-media')
+    OR NOT EXISTS (SELECT FROM segments s WHERE s.recording_id = r.id AND s.state = 'open')
+        AND NOT EXISTS (
+            SELECT FROM jobs j WHERE j.dedupe_key = 'finalise:' || r.id AND j.state IN ('queued', 'running'))
+        AND NOT EXISTS (SELECT FROM jobs j WHERE j.dedupe_key = 'finalise:' || r.id AND j.state = 'dead'))
+ORDER BY r.id LIMIT $2
 
 -- name: audit_end
 SELECT coalesce(max(number), 0) FROM audit_log
@@ -142,7 +160,18 @@ WHERE a.number > $1 AND a.number <= $2 AND a.action IN ('publish', 'seal') AND C
         THEN NOT EXISTS (SELECT FROM audit_log d WHERE d.subject = a.subject AND d.action = 'delete')
     WHEN a.action = 'seal' THEN NOT EXISTS (
         SELECT FROM manifests m WHERE m.recording_id = r.id
-            AND m.version = substring(a.details FROM '"version": ([0-9]+)')::integer)
+            AND m.version = substring(a.details FROM '"version": ([0-9]+)')::integer
+            AND encode(m.sha256, 'hex') = substring(a.details FROM '"sha256": "([0-9a-f]+)"'))
     ELSE false
 END
+ORDER BY a.number
+
+-- name: lost_holds
+-- Entries with numbers above $1 and up to $2 that tell of holds which stand no more, though nobody released them.
+SELECT a.number, a.subject, a.hold
+FROM (SELECT number, subject, substring(details FROM '"hold": ([0-9]+)')::bigint AS hold FROM audit_log
+    WHERE number > $1 AND number <= $2 AND action = 'hold') AS a
+WHERE NOT EXISTS (SELECT FROM legal_holds h WHERE h.id = a.hold AND h.released_at IS NULL)
+    AND NOT EXISTS (SELECT FROM audit_log r WHERE r.subject = a.subject AND r.action = 'release'
+        AND substring(r.details FROM '"hold": ([0-9]+)')::bigint = a.hold)
 ORDER BY a.number

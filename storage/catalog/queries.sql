@@ -243,6 +243,9 @@ ORDER BY number DESC LIMIT $6
 -- name: audit_head
 SELECT number, digest FROM audit_head
 
+-- name: audit_digests
+SELECT number, digest FROM audit_log WHERE number = ANY ($1::bigint[])
+
 -- name: learn_capability
 SELECT learn_capability_v1($1, $2, $3, $4, $5, $6, $7, $8)
 

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from storage.catalog.records import CaptureLocation, RecordingState
+from storage.integrity import Anchor
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,18 @@ class StatedGap:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the recorder is with a recording."""
+
+    state: RecordingState
+    finalised_at: datetime | None
+    awaits_seal: bool
+    """A job is going to state what it is now."""
+    under_way: bool
+    """A session is open, or there is a job to finalise it, if only a dead one."""
+
+
+@dataclass(frozen=True, slots=True)
 class LatestManifest:
     """The manifest that the next one names as the one before it."""
 
@@ -99,9 +112,13 @@ class StatedRecording:
     warnings: tuple[str, ...]
     gaps: tuple[StatedGap, ...]
     """By time."""
+    ledger: list[dict[str, object]]
+    """By party; the rows as they are."""
     segments: tuple[StatedSegment, ...]
     files: tuple[StatedFile, ...]
     latest: LatestManifest | None
+    log: Anchor
+    """Head of the audit log at that moment."""
 
 
 def stated_recording(row: asyncpg.Record) -> StatedRecording:
@@ -120,9 +137,11 @@ def stated_recording(row: asyncpg.Record) -> StatedRecording:
         parameters=tuple((name, value) for name, value in row["parameters"]),
         warnings=(*row["warnings"], *row["render_warnings"]),
         gaps=tuple(StatedGap(**gap) for gap in row["gaps"]),
+        ledger=row["ledger"],
         segments=tuple(_segment(segment, documents) for segment in row["segments"]),
         files=tuple(StatedFile(*file) for file in row["files"]),
         latest=None if row["latest"] is None else LatestManifest(*row["latest"]),
+        log=Anchor(*row["log"]),
     )
 
 

@@ -12,8 +12,13 @@ from storage.integrity.chain import instant
 
 
 def parts_of(recording: StatedRecording) -> dict[str, Any]:
-    """Return call data and times, sessions, and declared gaps, as `storage.integrity.manifest.compose` takes them."""
-    return {"facts": _facts(recording), "segments": _segments(recording), "gaps": _gaps(recording)}
+    """Return call data and times, sessions, gaps and ledger, as `storage.integrity.manifest.compose` takes them."""
+    return {
+        "facts": _facts(recording),
+        "segments": _segments(recording),
+        "gaps": _gaps(recording),
+        "ledger": recording.ledger,
+    }
 
 
 def _facts(recording: StatedRecording) -> dict[str, Any]:

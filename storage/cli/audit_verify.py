@@ -14,12 +14,14 @@ import typer
 from rich.console import Console
 
 from storage.catalog import Catalog
+from storage.cli.audit_check import check_entries, check_log
 from storage.cli.context import CliContext, make_console, run_command, run_offline_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
 from storage.cli.presentation import printable, write_json
 from storage.errors import IntegrityBroken, StorageMisused
 from storage.integrity import Anchor, ChainCheck, ChainEntry, ChainFault, PublicKeys, SigningKeys
+from storage.integrity.manifest import SUFFIX, Manifest
 
 SHOWN = 20
 """Faults printed for people; `--json` gives all."""
@@ -39,15 +41,8 @@ async def run(options: AuditVerifyOptions, catalog: Catalog, context: CliContext
     """Check the log in the catalog."""
     trusted = await asyncio.to_thread(_trusted, options, context)
     anchors = await asyncio.to_thread(_read_anchors, options.anchors, trusted)
-    # The head first: what is appended meanwhile is read as well, and must follow from it.
-    head = await catalog.audit.head()
-    check = ChainCheck()
-    anchors_and_head = [*anchors, ("the head", head)]
-    faults = await _check(catalog.audit.read(), check, anchors_and_head)
-    latest = await catalog.audit.head()
-    if latest.number <= check.number:
-        check.ends_at(latest.number, latest.digest)
-    return _tell(check, [*check.faults, *faults], len(anchors), console, as_json=options.as_json)
+    check, faults = await check_log(catalog, anchors)
+    return _tell(check, faults, len(anchors), console, as_json=options.as_json)
 
 
 async def run_offline(options: AuditVerifyOptions, console: Console) -> ExitCode:
@@ -56,7 +51,7 @@ async def run_offline(options: AuditVerifyOptions, console: Console) -> ExitCode
         raise StorageMisused("an exported log is checked with --file")
     anchors = _read_anchors(options.anchors, PublicKeys.read(options.keys))
     check = ChainCheck()
-    faults = await _check(_lines(options.file), check, anchors)
+    faults = await check_entries(_lines(options.file), check, anchors)
     return _tell(check, [*check.faults, *faults], len(anchors), console, as_json=options.as_json)
 
 
@@ -64,7 +59,12 @@ def verify_audit(
     ctx: typer.Context,
     *,
     anchor: Annotated[
-        list[Path] | None, typer.Option("--anchor", metavar="FILE", help="The log must still hold this; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            "--anchor",
+            metavar="FILE",
+            help="The log must still hold this anchor, or what this manifest states of it; repeatable.",
+        ),
     ] = None,
     key: Annotated[
         list[Path] | None,
@@ -87,23 +87,6 @@ def verify_audit(
         return await run(options, catalog, context, make_console())
 
     run_command(ctx, as_json=as_json, command=command)
-
-
-async def _check(
-    entries: AsyncIterator[ChainEntry], check: ChainCheck, anchors: Sequence[tuple[str, Anchor]]
-) -> list[ChainFault]:
-    """Feed all entries; return what contradicts an anchor."""
-    digests: dict[int, bytes] = {0: check.digest}
-    wanted = {anchor.number for _, anchor in anchors}
-    async for entry in entries:
-        check.feed(entry)
-        if entry.number in wanted:
-            digests[entry.number] = entry.digest
-    return [
-        ChainFault(anchor.number, f"{name} says {anchor.digest.hex()[:16]}..., the log something else or nothing")
-        for name, anchor in anchors
-        if digests.get(anchor.number) != anchor.digest
-    ]
 
 
 async def _lines(path: Path) -> AsyncIterator[ChainEntry]:
@@ -131,8 +114,17 @@ def _read_anchors(paths: Sequence[Path], trusted: PublicKeys) -> list[tuple[str,
             data = path.read_bytes()
         except OSError as error:
             raise StorageMisused(f"{path}: {error.strerror}: name a file that `audit anchor` wrote") from error
-        anchors.append((f"anchor {path}", Anchor.read(data, trusted, name=str(path))))
+        anchors.append((f"anchor {path}", _read_anchor(data, trusted, path)))
     return anchors
+
+
+def _read_anchor(data: bytes, trusted: PublicKeys, path: Path) -> Anchor:
+    if path.suffix != SUFFIX:
+        return Anchor.read(data, trusted, name=str(path))
+    log = Manifest.read(data, trusted, name=str(path)).log
+    if log is None:
+        raise IntegrityBroken(f"{path} is the manifest of an earlier program, which states nothing of the audit log")
+    return log
 
 
 def _tell(check: ChainCheck, faults: list[ChainFault], anchors: int, console: Console, *, as_json: bool) -> ExitCode:

@@ -62,8 +62,10 @@ async def gather(
     Errors: `CommandFailed` with `NOT_READY` while its present state has no manifest, and those of the stores.
     """
     recording_id = recording.summary.recording_id
+    # Before the manifests: what is sealed in between is among them.
+    standing = await catalog.files.standing(recording_id)
     rows = await catalog.files.manifests(recording_id)
-    if not rows or rows[-1].finalised_at != await catalog.files.finalised_at(recording_id):
+    if not rows or standing is None or standing.awaits_seal:
         raise CommandFailed(
             f"recording {recording_id} is not sealed yet: a curator signs its manifest; try again in a moment, or see "
             "`recorder-admin jobs list`",
@@ -73,7 +75,7 @@ async def gather(
     for row in rows:
         read = partial(_read, context.store(row.store), row.path)
         manifests[PurePosixPath(row.path).name] = await asyncio.to_thread(read)
-    standing = await catalog.copies.standing(recording_id)
+    role = await catalog.copies.standing(recording_id)
     located = [capture for segment in recording.segments for capture in segment.captures]
     here = await asyncio.to_thread(lambda: [capture for capture in located if Path(capture.path).is_file()])
     return Evidence(
@@ -85,7 +87,7 @@ async def gather(
             for capture in located
             if capture not in here
         ),
-        copies=tuple(str(copy) for copy in standing.copies) if standing and standing.role is Role.MASTER else (),
+        copies=tuple(str(copy) for copy in role.copies) if role and role.role is Role.MASTER else (),
         by=by,
         reason=reason,
     )

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from storage.catalog import Catalog
 from storage.catalog.views import RecordingDetail
+from storage.cli.audit_check import check_log
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command, run_offline_command
 from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
@@ -61,7 +62,7 @@ async def run(options: VerifyOptions, catalog: Catalog, context: CliContext, con
     trusted = await asyncio.to_thread(PublicKeys.read, [*(options.keys or [own.public_directory])])
     found = Findings()
     if options.every:
-        references: Sequence[object] = [one async for one in catalog.files.finished_recordings()]
+        references: Sequence[object] = [one async for one in catalog.files.checkable_recordings()]
     else:
         references = options.references
     with _progress(console, options, len(references)) as progress:
@@ -72,6 +73,8 @@ async def run(options: VerifyOptions, catalog: Catalog, context: CliContext, con
             progress.advance(bar)
     if options.every:
         found.faults += [fault async for fault in unaccounted(catalog)]
+        _, broken = await check_log(catalog, ())
+        found.faults += [("audit log", f"entry {fault.number}: {fault.what}") for fault in broken]
     if options.orphans:
         for name, store in context.stores().items():
             found.faults += [

@@ -13,16 +13,22 @@ from datetime import datetime
 from typing import Any, Final
 
 from storage.errors import IntegrityBroken
+from storage.integrity.anchor import Anchor
 from storage.integrity.chain import instant
 from storage.integrity.keys import PublicKeys, SigningKeys
 from storage.integrity.merkle import leaf_hash, merkle_root
 from storage.integrity.signed import canonical, read_signed, sign_document
 
-FORM: Final = "tandem-manifest/1"
 SUFFIX: Final = ".manifest"
 
-PARTS: Final = ("facts", "segments", "gaps")
-"""Parts of the document that are leaves of the tree by the digest of their canonical form."""
+PARTS: Final = {
+    "tandem-manifest/1": ("facts", "segments", "gaps"),
+    "tandem-manifest/2": ("facts", "segments", "gaps", "ledger"),
+}
+"""Forms, and the parts of the document that are leaves of the tree by the digest of their canonical form."""
+
+FORM: Final = "tandem-manifest/2"
+"""Which is written. The former one, of earlier programs, is read: evidence outlives programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,19 @@ class Manifest:
     files: tuple[ManifestFile, ...]
     captures: tuple[ManifestFile, ...]
     """Those whose digest is stated; paths are their names."""
+    log: Anchor | None
+    """What the audit log ended with when this was signed; None of the first form."""
     document: Mapping[str, Any]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts that its form states."""
+        return PARTS[self.document["format"]]
 
     @classmethod
     def read(cls, data: bytes, trusted: PublicKeys, *, name: str) -> Manifest:
         """Read a manifest's file; `IntegrityBroken` unless it is exactly what a trusted key signed."""
-        document = read_signed(data, trusted, form=FORM, name=name)
+        document = read_signed(data, trusted, form=FORM, former=PARTS, name=name)
         try:
             root = bytes.fromhex(document["root"])
             if root != root_of(document):
@@ -69,6 +82,7 @@ class Manifest:
                 root=root,
                 files=tuple(_file(file, file.get("clear")) for file in document["files"]),
                 captures=tuple(_file(one, None) for one in document["captures"] if one["sha256"] is not None),
+                log=_log(document["log"]) if "log" in document else None,
                 document=document,
             )
         except (KeyError, ValueError, TypeError) as error:
@@ -86,6 +100,10 @@ def _file(stated: Mapping[str, Any], clear: Mapping[str, Any] | None) -> Manifes
     )
 
 
+def _log(stated: Mapping[str, Any]) -> Anchor:
+    return Anchor(int(stated["number"]), bytes.fromhex(stated["digest"]))
+
+
 def compose(
     *,
     recording: str,
@@ -93,6 +111,7 @@ def compose(
     previous: bytes | None,
     sealed_at: datetime,
     node: str,
+    log: Anchor,
     parts: Mapping[str, Any],
     files: Sequence[Mapping[str, Any]],
     captures: Sequence[Mapping[str, Any]],
@@ -105,7 +124,8 @@ def compose(
         previous: see `version`.
         sealed_at: when and `node` where it is signed.
         node: see `sealed_at`.
-        parts: values of `PARTS`, without floating point numbers.
+        log: head of the audit log, which this manifest is an anchor of.
+        parts: values of the form's `PARTS`, without floating point numbers.
         files: each with `path`, `size_bytes`, `sha256` (hexadecimal) and more.
         captures: the same; `sha256` is null for one that is not here.
 
@@ -117,7 +137,8 @@ def compose(
         "previous": None if previous is None else previous.hex(),
         "sealed_at": instant(sealed_at),
         "node": node,
-        **{name: parts[name] for name in PARTS},
+        "log": {"number": log.number, "digest": log.digest.hex()},
+        **{name: parts[name] for name in PARTS[FORM]},
         "files": list(files),
         "captures": list(captures),
     }
@@ -137,7 +158,7 @@ def sign(document: dict[str, Any], keys: SigningKeys) -> bytes:
 
 def root_of(document: Mapping[str, Any]) -> bytes:
     """Return the Merkle root over parts, files and captures, in this order."""
-    leaves = [leaf_hash(name, hashlib.sha256(canonical(document[name])).digest()) for name in PARTS]
+    leaves = [leaf_hash(name, hashlib.sha256(canonical(document[name])).digest()) for name in PARTS[document["format"]]]
     for kind in ("files", "captures"):
         leaves += [
             leaf_hash(f"{kind}/{entry['path']}", bytes.fromhex(entry["sha256"]))

@@ -6,6 +6,7 @@ A reader writes again what it has read and compares: any changed byte is found, 
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from typing import Any, Final
 
 from storage.errors import IntegrityBroken
@@ -32,7 +33,9 @@ def sign_document(document: dict[str, Any], keys: SigningKeys) -> bytes:
     return b'{"document":' + body + b',"signature":' + signed + b"}\n"
 
 
-def read_signed(data: bytes, trusted: PublicKeys, *, form: str, name: str) -> dict[str, Any]:
+def read_signed(
+    data: bytes, trusted: PublicKeys, *, form: str, name: str, former: Container[str] = ()
+) -> dict[str, Any]:
     """Return the document inside signed bytes.
 
     Args:
@@ -40,6 +43,7 @@ def read_signed(data: bytes, trusted: PublicKeys, *, form: str, name: str) -> di
         trusted: keys of which one must have signed it.
         form: what `document["format"]` must say.
         name: of the file, for messages.
+        former: forms of earlier programs that are read as well.
 
     Errors: `IntegrityBroken` unless every byte is as it was signed.
 
@@ -56,7 +60,7 @@ def read_signed(data: bytes, trusted: PublicKeys, *, form: str, name: str) -> di
         raise IntegrityBroken(f"{name} is not a signed document as this program writes it") from error
     if not as_written or value.hex() != signature["value"] or len(envelope) != 2 or len(signature) != 3:
         raise IntegrityBroken(f"{name} is not a signed document as this program writes it")
-    if found != form:
+    if found != form and found not in former:
         raise IntegrityBroken(f"{name} is of the form {str(found)[:60]!r}, not {form!r}")
     trusted.verify(key_id, value, canonical(document), name=name)
     return dict(document)

@@ -22,6 +22,8 @@ from storage.integrity.keys import PublicKeys
 from storage.integrity.manifest import SUFFIX, Manifest, ManifestFile
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".opus", ".enc")
+MISSING: Final = "missing"
+"""What is wrong with a file that is not there."""
 _BLOCK: Final = 1 << 20
 
 
@@ -126,7 +128,7 @@ def file_fault(path: Path, file: ManifestFile) -> str | None:
                 hasher.update(block)
                 size += len(block)
     except FileNotFoundError:
-        return "missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if size != file.size_bytes:

@@ -360,43 +360,6 @@ async def test_the_online_verifier_finds_what_was_changed(
     assert "manifest states" in json.loads(told.stdout)["faults"][0]["what"]
 
 
-@pytest.mark.parametrize(
-    ("statement", "told"),
-    [
-        ("DELETE FROM gaps", "other gaps than the manifest states: 0 here, 1 stated"),
-        ("UPDATE gaps SET duration_s = duration_s / 2", "other gaps than the manifest states"),
-        ("UPDATE recordings SET agent_id = 'another', ani = NULL", "the manifest states: agent_id, ani"),
-        ("UPDATE segments SET closed_at = closed_at - interval '1 s'", "other sessions than the manifest states"),
-        ("DELETE FROM manifests", "no manifest 1, which was sealed (entry 2 of the audit log)"),
-        (
-            "UPDATE recordings SET state = 'deleted', captures = 'erased', sealed_at = now()",
-            "the audit log says nothing of that (entry 1",
-        ),
-        (
-            "DELETE FROM manifests; DELETE FROM files; DELETE FROM segments; DELETE FROM recordings",
-            "no such recording, and nobody is said to have deleted it (entry 1 of the audit log)",
-        ),
-    ],
-)
-async def test_the_online_verifier_finds_what_was_done_to_the_catalog(
-    curating: Callable[..., Curating], catalog: Catalog, catalog_dsn: str, statement: str, told: str
-) -> None:
-    """By the owner of the database, whom no trigger stops; the files are as they were."""
-    curator = curating()
-    await curator.record("CALL0001", lost=True)
-    await curator.work()
-    desk = Desk(curator, catalog_dsn)
-    assert (await desk.type("verify", "--all")).exit_code == ExitCode.OK
-    connection = await asyncpg.connect(catalog_dsn)
-    try:
-        await connection.execute(f"SET session_replication_role = replica; {statement}")
-    finally:
-        await connection.close()
-    verified = await desk.type("verify", "--all", "--json")
-    assert verified.exit_code == ExitCode.INTEGRITY
-    assert told in " | ".join(fault["what"] for fault in json.loads(verified.stdout)["faults"])
-
-
 async def test_what_was_deleted_in_good_order_is_accounted_for(
     curating: Callable[..., Curating], catalog: Catalog, catalog_dsn: str
 ) -> None:
