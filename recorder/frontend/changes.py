@@ -356,15 +356,8 @@ class MediaChanges:
         frontend = self._frontend
         before = frontend.sessions.get(session.dialog_id)
         moved = before is not None and before.writer != session.writer
-        if streams_changed:
-            await frontend.catalog.write(
-                StreamsChange(
-                    epoch=frontend.catalog.epoch,
-                    segment_id=session.segment,
-                    streams=stream_openings(session.streams, session.participants),
-                )
-            )
-        await frontend.succeed(session, dialog, capture=(session.writer, session.capture_path) if moved else None)
+        capture = (session.writer, session.capture_path) if moved else None
+        await frontend.succeed(session, dialog, capture=capture, streams_changed=streams_changed)
 
     def _answer(
         self, event: ReinviteReceived | UpdateReceived, status: int, headers: Sequence[tuple[str, str]] = ()

@@ -19,6 +19,7 @@ from recorder.edge.edge import Edge
 from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.ability import Ability
+from recorder.frontend.negotiation import stream_openings
 from recorder.frontend.session import Move, Session, encode_checkpoint
 from recorder.frontend.twins import Twins
 from recorder.ha.durable_catalog import DurableCatalog
@@ -169,9 +170,20 @@ class Frontend:
             await self.checkpoint(session, dialog, capture=other or (session.writer, session.capture_path))
 
     async def checkpoint(
-        self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None
+        self,
+        session: Session,
+        dialog: bytes | None,
+        *,
+        capture: tuple[str, str] | None = None,
+        streams_changed: bool = False,
     ) -> None:
-        """Make a session durable, with the writer and path of a capture of it that the catalog may not know yet.
+        """Make a session durable.
+
+        Args:
+            session: to be made durable.
+            dialog: the user agent's snapshot.
+            capture: writer and path of a capture of it that the catalog may not know yet.
+            streams_changed: what the catalog shows of its streams is not so any more.
 
         Raises:
             StaleEpoch: another frontend has the lease.
@@ -188,11 +200,17 @@ class Frontend:
                 host=self.node_of(capture[0]) if capture else None,
                 capture_path=capture[1] if capture else None,
                 snapshot=encode_checkpoint(session, dialog),
+                streams=stream_openings(session.streams, session.participants) if streams_changed else None,
             )
         )
 
     async def succeed(
-        self, session: Session, dialog: bytes | None, *, capture: tuple[str, str] | None = None
+        self,
+        session: Session,
+        dialog: bytes | None,
+        *,
+        capture: tuple[str, str] | None = None,
+        streams_changed: bool = False,
     ) -> Session | None:
         """Make a changed session durable, then put it in the place of the former one, and return that.
 
@@ -204,7 +222,7 @@ class Frontend:
 
         """
         while True:
-            await self.checkpoint(session, dialog, capture=capture)
+            await self.checkpoint(session, dialog, capture=capture, streams_changed=streams_changed)
             present = self.sessions.get(session.dialog_id)
             if present is None:
                 return None

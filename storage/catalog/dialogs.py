@@ -6,16 +6,32 @@ One statement at a time, so that two never wait for each other's rows. A single 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from storage.catalog.connection import Database, LeaseLost
-from storage.catalog.records import DialogCheckpoint
+from storage.catalog.connection import Database, LeaseLost, encode_json
+from storage.catalog.records import DialogCheckpoint, StreamOpening
 from storage.catalog.text import key
 from storage.errors import StaleEpoch, StorageMisused
 
 _MOST: Final = 64
 """Snapshots of one statement: a quarter of a megabyte, and the first of them does not wait long for the last."""
+
+
+def stream_rows(streams: Iterable[StreamOpening]) -> list[Mapping[str, object]]:
+    """Return streams as `write_streams_v1` takes them."""
+    return [
+        {
+            "index": stream.index,
+            "party": stream.party,
+            "label": stream.label,
+            "media": stream.media,
+            "participant": stream.participant,
+            "payload_types": stream.payload_types,
+            "descriptor": stream.descriptor,
+        }
+        for stream in streams
+    ]
 
 
 class DialogWrites:
@@ -89,6 +105,7 @@ class DialogWrites:
                 [one.writer for one in checkpoints],
                 [one.host for one in checkpoints],
                 [one.capture_path for one in checkpoints],
+                [None if one.streams is None else encode_json(stream_rows(one.streams)) for one in checkpoints],
             )
         except LeaseLost as error:
             raise StaleEpoch(lease, epoch) from error

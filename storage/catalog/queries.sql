@@ -40,10 +40,12 @@ FROM open_segment_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 SELECT change_streams_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: save_dialogs
--- Snapshots of several dialogs, in their order; says of each whether its segment exists.
-SELECT save_dialog_v1($1, $2, d.dialog_id, d.segment_id, d.snapshot, d.writer, d.host, d.capture_path) AS saved
-FROM unnest($3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::text[], $8::text[])
-    WITH ORDINALITY AS d (dialog_id, segment_id, snapshot, writer, host, capture_path, position)
+-- Snapshots of several dialogs, in their order, with the streams of those that have changed theirs; says of each whether
+-- its segment exists.
+SELECT s.saved, CASE WHEN s.saved AND d.streams IS NOT NULL THEN write_streams_v1(d.segment_id, d.streams::jsonb) END
+FROM unnest($3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
+    WITH ORDINALITY AS d (dialog_id, segment_id, snapshot, writer, host, capture_path, streams, position),
+    save_dialog_v1($1, $2, d.dialog_id, d.segment_id, d.snapshot, d.writer, d.host, d.capture_path) AS s (saved)
 ORDER BY d.position
 
 -- name: end_dialog

@@ -208,10 +208,12 @@ class DialogCheckpoint(Value, frozen=True, kw_only=True):
     """New host when the segment moved; None leaves it."""
     capture_path: str | None = None
     """New capture when the segment moved; the former one is remembered. None leaves it."""
+    streams: tuple[StreamOpening, ...] | None = None
+    """The streams as they are from now on (re-INVITE, UPDATE); None leaves them."""
 
 
 class StreamsChange(Value, frozen=True, kw_only=True):
-    """The streams of an open segment as they are from now on (re-INVITE, UPDATE, late metadata)."""
+    """What late metadata say about an open segment: its streams as they are from now on, and the call."""
 
     epoch: int
     lease: str = FRONTEND_LEASE

@@ -6,7 +6,7 @@ Each is one statement, guarded by the epoch: a frontend that lost its lease chan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ import asyncpg
 
 from storage.catalog import traces
 from storage.catalog.connection import Database, LeaseLost
-from storage.catalog.dialogs import DialogWrites
+from storage.catalog.dialogs import DialogWrites, stream_rows
 from storage.catalog.records import (
     FRONTEND_LEASE,
     CallFacts,
@@ -30,7 +30,6 @@ from storage.catalog.records import (
     SegmentOpening,
     SipMessageTrace,
     StoredDialog,
-    StreamOpening,
     StreamsChange,
 )
 from storage.catalog.text import key, optional_key, storable
@@ -78,7 +77,7 @@ class SessionWrites:
             key(opening.dialog_id),
             opening.dialog_snapshot,
             opening.descriptor,
-            [_stream(stream) for stream in opening.streams],
+            stream_rows(opening.streams),
             *described,
         )
         return OpenedSegment(
@@ -89,13 +88,13 @@ class SessionWrites:
         )
 
     async def change_streams(self, change: StreamsChange) -> None:
-        """Record the present stream table of a segment."""
+        """Record what late metadata say about a segment."""
         row = await self._guarded(
             "change_streams",
             change.lease,
             change.epoch,
             change.segment_id,
-            [_stream(stream) for stream in change.streams],
+            stream_rows(change.streams),
             *_facts(change.call),
             change.warnings,
         )
@@ -245,15 +244,3 @@ def _document(document: OpeningMetadata | MetadataRevision) -> tuple[str, bytes 
     """Return content type, body and digest of a metadata document, as they are stored."""
     kept = document.body if document.keep_body else None
     return storable(document.content_type), kept, hashlib.sha256(document.body).digest()
-
-
-def _stream(stream: StreamOpening) -> Mapping[str, object]:
-    return {
-        "index": stream.index,
-        "party": stream.party,
-        "label": stream.label,
-        "media": stream.media,
-        "participant": stream.participant,
-        "payload_types": stream.payload_types,
-        "descriptor": stream.descriptor,
-    }

@@ -367,6 +367,31 @@ class TestStreams:
         assert (found.summary.agent_id, found.summary.dn) == ("7001", "5550100")
         assert found.warnings == ("label changed",)
 
+    async def test_a_dialog_is_saved_with_its_streams(self, catalog: Catalog, epoch: int) -> None:
+        samples = [opening(name, epoch=epoch) for name in ("LEFT", "CHANGED")]
+        opened = [await catalog.open_segment(sample) for sample in samples]
+        changed = [None, (StreamOpening(index=1, party=1, label="B\0"), StreamOpening(index=2, party=0, label="C"))]
+        writes = [
+            DialogCheckpoint(
+                epoch=epoch,
+                dialog_id=sample.dialog_id,
+                segment_id=sample.segment_id,
+                writer="writer-1",
+                snapshot=b"s",
+                streams=streams,
+            )
+            for sample, streams in zip(samples, changed, strict=True)
+        ]
+        unknown = msgspec.structs.replace(writes[1], segment_id=uuid4())
+        outcomes = await asyncio.gather(*map(catalog.save_dialog, [*writes, unknown]), return_exceptions=True)
+        assert outcomes[:2] == [None, None]
+        assert isinstance(outcomes[2], StorageMisused)
+        labels = []
+        for one in opened:
+            (segment,) = (await detail(catalog, one.recording_id)).segments
+            labels.append([(stream.index, stream.label) for stream in segment.streams])
+        assert labels == [[(0, "1"), (1, "2")], [(0, "1"), (1, "B\N{REPLACEMENT CHARACTER}0000"), (2, "C")]]
+
     async def test_an_unknown_segment_is_refused(self, catalog: Catalog, epoch: int) -> None:
         with pytest.raises(StorageMisused, match="does not exist"):
             await catalog.change_streams(StreamsChange(epoch=epoch, segment_id=uuid4(), streams=()))

@@ -15,6 +15,8 @@ from recorder.frontend.changes import MediaChanges
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.moving import MediaMoves
 from recorder.frontend.session import Session
+from storage.catalog.records import DialogCheckpoint
+from tests.unit.recorder.frontend.test_frontend import Durable
 from tests.unit.recorder.frontend.test_recovery import NEXT, PAUSED, WRITER, session
 
 
@@ -91,3 +93,13 @@ async def test_where_that_cannot_be_the_writer_is_told_when_it_is_heard(site: Si
     after = await site.pause(answering=answering)
     assert (after.writer, after.untold) == (WRITER, True)
     assert site.sessions[after.dialog_id].untold
+
+
+async def test_what_the_catalog_shows_of_a_change_is_written_with_it_or_not_at_all() -> None:
+    """Otherwise a change that cannot be made durable, and is undone, could be found in the table of streams."""
+    site = Durable(session("one"))
+    changed = session("one", streams=[PAUSED])
+    await MediaChanges(site.frontend, cast("MediaMoves", None))._checkpoint(changed, b"", streams_changed=True)
+    (write,) = site.written
+    assert isinstance(write, DialogCheckpoint)
+    assert [stream.index for stream in write.streams or ()] == [0]
