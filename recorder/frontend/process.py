@@ -54,6 +54,8 @@ _MOVES_PER_S: Final = 100
 """Re-INVITEs of ours; a third of what one frontend sets up per second."""
 _CATALOG_SILENCE_S: Final = 1.0
 """A database that answers nothing for so long counts as absent: the journal answers in its place."""
+_CATALOG_LOCK_S: Final = 1.0
+"""And so does one that waits so long for what somebody else has locked: a migration, a transaction left open."""
 _CATALOG_TIMEOUT_S: Final = 4.0
 """A single statement that takes longer counts so as well, whatever else is answered: its client waits."""
 
@@ -79,6 +81,7 @@ async def _run(assignment: Assignment) -> None:
         max_size=assignment.settings.database.pool_size,
         timeout_s=_CATALOG_TIMEOUT_S,
         silence_s=_CATALOG_SILENCE_S,
+        lock_s=_CATALOG_LOCK_S,
     )
     async with catalog, asyncio.TaskGroup() as group:
         standby = Standby(assignment, loop, catalog, group, edge)

@@ -31,10 +31,11 @@ DELETED: Final = "TD005"
 """SQLSTATEs that our own functions raise."""
 
 # Classes and codes that mean "not now": connection, login refused, no such database (it is being restored), rolled back
-# for another transaction, resources, operator intervention, and a server that has become read-only because another one
-# was promoted.
+# for another transaction, resources, operator intervention, a server that has become read-only because another one was
+# promoted, and a lock that somebody holds for too long.
 _AWAY_CLASSES: Final = ("08", "28", "3D", "40", "53", "57", "58")
 _READ_ONLY: Final = "25006"
+_LOCKED: Final = "55P03"
 BACKGROUND_NICE: Final = 10
 """Not 19: a backend that holds what others wait for has to come to its end."""
 _ASKED_AGAIN: Final = 10
@@ -110,7 +111,7 @@ def translated() -> Iterator[None]:
         raise
     except asyncpg.PostgresError as error:
         code = error.sqlstate or ""
-        if code.startswith(_AWAY_CLASSES) or code == _READ_ONLY:
+        if code.startswith(_AWAY_CLASSES) or code in {_READ_ONLY, _LOCKED}:
             raise CatalogUnreachable(f"PostgreSQL cannot serve now ({code}): {error}") from error
         if code == STALE_EPOCH:
             raise LeaseLost from error

@@ -110,12 +110,14 @@ class Catalog(SessionWrites):
         max_size: int = 8,
         timeout_s: float = 5.0,
         silence_s: float | None = None,
+        lock_s: float | None = None,
         application: str = "tandem",
     ) -> Self:
         """Return a catalog that connects when it is used; until the database answers, each call says that it is away.
 
         `timeout_s` bounds every statement, and connecting unless `silence_s` is given: that bounds connecting, and a
-        statement as well while the server answers no other one.
+        statement as well while the server answers no other one. `lock_s` bounds the time in which a statement waits for
+        what somebody else has locked.
 
         Obligation: somebody else makes sure that the schema is this program's.
         """
@@ -128,6 +130,7 @@ class Catalog(SessionWrites):
                     timeout_s=timeout_s,
                     connect_s=timeout_s if silence_s is None else silence_s,
                     application=application,
+                    lock_s=lock_s,
                 )
             except ValueError as error:
                 raise StorageMisused(f"the DSN of the catalog cannot be used: {error}") from error
@@ -326,6 +329,7 @@ async def _connections(
     timeout_s: float,
     connect_s: float,
     application: str,
+    lock_s: float | None = None,
     for_people: bool = False,
     background: bool = False,
 ) -> Connections:
@@ -342,6 +346,7 @@ async def _connections(
         init=set_up_in_background if background else set_up,
         server_settings={
             "application_name": application,
+            **({} if lock_s is None else {"lock_timeout": f"{lock_s * 1000:.0f}ms"}),
             **(_FOR_PEOPLE if for_people else {}),
         },
     )

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+import asyncpg
 import pytest
 
+from recorder.state_dir import StateDir
 from tests.failover.chaos.faults import Target
 from tests.kit.call import Call
-from tests.kit.heard import SILENCE, hear
+from tests.kit.heard import SILENCE, assert_bit_exact, hear
 from tests.kit.running import RunningRecorder, eventually
 from tests.kit.sip_client import SipClient
 
 pytestmark = pytest.mark.integration
 
 _LIMIT_S = 60.0
+_LOCKED_LIMIT_S: Final = 3.0
+"""A client repeats its INVITE for longer, and people wait for the call meanwhile."""
 
 
 @contextmanager
@@ -27,6 +35,41 @@ def unwritable(journal: Path) -> Iterator[None]:
         yield
     finally:
         journal.rmdir()
+
+
+@contextmanager
+def locked(dsn: str, table: str) -> Iterator[None]:
+    """Somebody has a table to himself."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(dsn))
+        try:
+            runner.run(connection.execute(f"BEGIN; LOCK TABLE {table}"))
+            yield
+        finally:
+            runner.run(connection.close())
+
+
+def test_a_call_that_is_held_up_by_a_lock_in_the_catalog_goes_to_the_journal(
+    recorder: RunningRecorder, tmp_path: Path
+) -> None:
+    """The database is there, and answers what others ask: the changes of another call."""
+    with Call(recorder) as other, Call(recorder) as call, ThreadPoolExecutor() as beside:
+        other.start()
+        facts = StateDir(recorder.state_dir).read_running()
+        assert facts
+        with locked(facts.dsn, "recordings"):
+            began = time.monotonic()
+            placed = beside.submit(call.place)
+            while not wait([placed], timeout=0.2).done:
+                assert other.reinvite().status == 200
+            placed.result()
+            assert time.monotonic() - began < _LOCKED_LIMIT_S, recorder.log_tail()
+        call.media.start()
+        for one in (call, other):
+            one.media.talk(0.5)
+            one.hang_up()
+            wav = one.exported(tmp_path)
+            assert_bit_exact(wav, *one.sent)
 
 
 def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised(

@@ -93,6 +93,23 @@ async def test_a_statement_is_waited_for_while_the_server_answers_others(catalog
             await blocker.close()
 
 
+async def test_what_somebody_has_locked_is_not_waited_for_longer_than_is_said(catalog_dsn: str) -> None:
+    """Nor does it hold up for longer whoever needs the same connection."""
+    async with await Catalog.expect(catalog_dsn, max_size=1, timeout_s=600, lock_s=0.2) as catalog:
+        blocker = await asyncpg.connect(catalog_dsn)
+        try:
+            async with blocker.transaction():
+                await blocker.execute("LOCK TABLE leases")
+                asked = [catalog.acquire_lease(), catalog.acquire_lease(), catalog.list_jobs()]
+                first, second, jobs = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            await blocker.close()
+        assert isinstance(first, CatalogUnreachable)
+        assert isinstance(second, CatalogUnreachable)
+        assert jobs == []
+        assert await lease_at_last(catalog)
+
+
 async def test_a_server_that_answers_nobody_is_given_up_before_the_time_limit(catalog_dsn: str) -> None:
     async with await Catalog.expect(catalog_dsn, timeout_s=600, silence_s=0.3) as catalog:
         blocker = await asyncpg.connect(catalog_dsn)
