@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from recorder.errors import ConfigError
+from recorder.errors import ConfigError, SettingsMissingError
 from recorder.settings import Settings
 from recorder.settings_kit import Table
 
@@ -61,7 +61,7 @@ def _check_readable(path: Path) -> None:
     try:
         tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}; give a readable file with --config"]) from None
+        raise SettingsMissingError([f"{path}: {error.strerror}; give a readable file with --config"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
 

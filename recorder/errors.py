@@ -22,6 +22,12 @@ class ConfigError(RecorderError):
         super().__init__("\n".join(self.faults))
 
 
+class SettingsMissingError(ConfigError):
+    """Local: the file of the settings cannot be opened."""
+
+    exit_code = 3
+
+
 class SetupError(RecorderError):
     """Resource: the machine does not give what the settings ask for (a port, a directory, descriptors)."""
 

@@ -5,6 +5,7 @@ be served, or that its outcome is not known.
 
     StorageError
         StorageMisused          we were called wrongly; a defect or a wrong argument
+            InputMissing
         StorageRefused          resource: full, forbidden, not ready
             StoreFull, StoreForbidden, StoreFailed, AlreadyPublished, IntegrityBroken, WrongKey
             UnderLegalHold, RecordingErased, CaptureOutOfReach
@@ -22,6 +23,10 @@ class StorageError(Exception):
 
 class StorageMisused(StorageError):
     """Local: the call breaks a rule of the API (an unknown segment, a path outside the store)."""
+
+
+class InputMissing(StorageMisused):
+    """A file or folder that a person named is not there, or cannot be opened."""
 
 
 class StorageRefused(StorageError):

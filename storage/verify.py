@@ -1,7 +1,7 @@
 """`python -m storage.verify DIR --key PEM`: check recordings with nothing but their files and a public key.
 
 The same as `recorder-admin verify --offline`; it needs no recorder, no catalog and no settings. Exit codes are those of
-docs/admin-cli.md: 0 intact, 2 usage, 5 something was changed.
+docs/admin-cli.md: 0 intact, 2 usage, 3 no such file, 5 something was changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.exit_codes import ExitCode, exit_code_of
 from storage.integrity import PublicKeys
 from storage.integrity.verify import check_place
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         check = check_place(options.folder, PublicKeys.read(options.key))
     except StorageError as error:
         print(f"storage.verify: {error}", file=sys.stderr)
-        return 2
+        return int(exit_code_of(error))
     if options.json:
         faults = [{"subject": subject, "what": what} for subject, what in check.faults]
         print(
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(ascii(f"{subject}: {what}")[1:-1])
         verdict = "intact" if check.intact else "NOT INTACT"
         print(f"{verdict}: {check.manifests} manifests, {check.files} files as they were sealed")
-    return 0 if check.intact else 5
+    return ExitCode.OK if check.intact else ExitCode.INTEGRITY
 
 
 if __name__ == "__main__":

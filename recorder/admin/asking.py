@@ -10,7 +10,7 @@ from recorder.admin.context import state_dir_of
 from recorder.control import ask
 from recorder.errors import NotRunningError, RecorderError
 from storage.cli.context import report
-from storage.cli.exit_codes import exit_code_of
+from storage.exit_codes import exit_code_of
 
 
 class RefusedError(RecorderError):

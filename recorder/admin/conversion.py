@@ -12,7 +12,7 @@ from media.export import Channels, Conversion, convert, draw_waveform
 from media.pipeline import OutputFormat
 from storage.cli.context import CommandFailed
 from storage.cli.conversion import ExportFormat, SoundWanted
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 
 _FORMATS: Final = {
     ExportFormat.WAV: OutputFormat.AUTO,

@@ -19,13 +19,14 @@ from storage.catalog.imports import ImportOutcome
 from storage.catalog.records import RecordingState
 from storage.cli.bundle_form import Described, imported, read_description
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import JsonArray
 from storage.cli.presentation import printable, write_json
 from storage.errors import IntegrityBroken
+from storage.exit_codes import ExitCode
 from storage.files.bundle import SUFFIX, open_bundle
 from storage.files.layout import is_suffix
+from storage.inputs import named
 
 _TAKEN: Final = (ImportOutcome.IMPORTED, ImportOutcome.REPLACED, ImportOutcome.UNCHANGED)
 _FINISHED: Final = (RecordingState.COMPLETE, RecordingState.INTERRUPTED)
@@ -110,12 +111,9 @@ def _bundles(paths: Sequence[Path]) -> list[Path]:
     """Return the bundles that are named, and those in the directories that are named."""
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(path.glob(f"*{SUFFIX}"))
-        elif path.exists():
-            found.append(path)
-        else:
-            raise CommandFailed(f"{printable(path)} does not exist", ExitCode.NOT_FOUND)
+        with named(path, "name bundles, or directories of them"):
+            path.stat()
+        found += sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     if not found:
         raise CommandFailed(f"no bundle (*{SUFFIX}) there", ExitCode.NOT_FOUND)
     return found

@@ -22,7 +22,6 @@ from storage.catalog.records import RecordingState, Role
 from storage.catalog.redactions import FamilyMember, Refusal, WantedStretch
 from storage.cli.audio_source import ask_passphrase
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, PrivateKeyFile, Reason, Reference, Yes, confirm
@@ -30,6 +29,7 @@ from storage.cli.presentation import clock, printable, write_json
 from storage.cli.times import parse_position
 from storage.encryption import Envelope, PrivateKey, load_private_key
 from storage.errors import IntegrityBroken, StoreForbidden, StoreUnreachable
+from storage.exit_codes import ExitCode
 from storage.files import FileStore
 
 _WHY: Final = {

@@ -16,13 +16,13 @@ from recorder.file_moves import FileMover
 from storage.catalog import Catalog
 from storage.catalog.file_lives import StoredRecording
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject
 from storage.cli.presentation import counted, moment, printable, size_text, write_json
 from storage.cli.times import parse_time
 from storage.errors import CatalogUnreachable, StorageError, StoreForbidden, StoreFull, StoreUnreachable
+from storage.exit_codes import ExitCode, exit_code_of
 from storage.files import FileStore, Store
 
 _SIZE: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(kB|MB|GB|TB|)")

@@ -1,7 +1,7 @@
 """The storage administrator's commands: typer sub-apps that `recorder-admin` composes.
 
 One module per subcommand, each with an options value and a `run` function that needs no process. `context` says what
-the composing application supplies, `exit_codes` what a script can rely on.
+the composing application supplies, `storage.exit_codes` what a script can rely on.
 """
 
 from storage.cli.apps import (

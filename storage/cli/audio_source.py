@@ -13,9 +13,9 @@ import typer
 from storage.catalog import Catalog
 from storage.catalog.views import FileView
 from storage.cli.context import CliContext, CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.encryption import ClearReader, Envelope, load_private_key
 from storage.errors import IntegrityBroken
+from storage.exit_codes import ExitCode
 from storage.files import Store
 from storage.files.durable import write_durably
 

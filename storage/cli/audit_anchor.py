@@ -17,10 +17,10 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.catalog.audit import AuditEntry
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import JsonObject, Reason
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
 from storage.files.durable import file_errors, sync_directory
 from storage.integrity import SigningKeys
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.catalog.audit import AuditFilter
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import moment, or_dash, write_json
 from storage.cli.times import parse_time
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,11 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.cli.audit_check import check_entries, check_log
 from storage.cli.context import CliContext, make_console, run_command, run_offline_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
 from storage.cli.presentation import printable, write_json
 from storage.errors import IntegrityBroken, StorageMisused
+from storage.exit_codes import ExitCode
+from storage.inputs import named
 from storage.integrity import Anchor, ChainCheck, ChainEntry, ChainFault, PublicKeys, SigningKeys
 from storage.integrity.manifest import SUFFIX, Manifest
 
@@ -90,15 +91,12 @@ def verify_audit(
 
 
 async def _lines(path: Path) -> AsyncIterator[ChainEntry]:
-    try:
-        with path.open("rb") as file:
-            for number, line in zip(itertools.count(1), file, strict=False):
-                try:
-                    yield ChainEntry.from_json(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise IntegrityBroken(f"{path}, line {number} is not an entry of the audit log: {error}") from error
-    except OSError as error:
-        raise StorageMisused(f"{path}: {error.strerror}: name a file that `audit export` wrote") from error
+    with named(path, "name a file that `audit export` wrote"), path.open("rb") as file:
+        for number, line in zip(itertools.count(1), file, strict=False):
+            try:
+                yield ChainEntry.from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise IntegrityBroken(f"{path}, line {number} is not an entry of the audit log: {error}") from error
 
 
 def _trusted(options: AuditVerifyOptions, context: CliContext) -> PublicKeys:
@@ -110,10 +108,8 @@ def _trusted(options: AuditVerifyOptions, context: CliContext) -> PublicKeys:
 def _read_anchors(paths: Sequence[Path], trusted: PublicKeys) -> list[tuple[str, Anchor]]:
     anchors = []
     for path in paths:
-        try:
+        with named(path, "name a file that `audit anchor` wrote, or a manifest"):
             data = path.read_bytes()
-        except OSError as error:
-            raise StorageMisused(f"{path}: {error.strerror}: name a file that `audit anchor` wrote") from error
         anchors.append((f"anchor {path}", _read_anchor(data, trusted, path)))
     return anchors
 

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from storage.catalog import Catalog
 from storage.cli.conversion import Converter
-from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import StorageError
+from storage.exit_codes import ExitCode, exit_code_of
 from storage.files import FileStore, Store
 from storage.files.object_lock import ObjectLock
 from storage.files.object_store import S3Options, S3Store

@@ -14,9 +14,9 @@ from storage.catalog import Catalog
 from storage.catalog.records import Role
 from storage.catalog.views import RecordingDetail
 from storage.cli.context import CliContext, CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.recordings_trace import trace_json
 from storage.errors import IntegrityBroken
+from storage.exit_codes import ExitCode
 from storage.files import Store, copy_durably
 from storage.files.durable import digest_file, file_errors
 from storage.integrity.evidence import CAPTURES, TRACE

@@ -21,9 +21,9 @@ from storage.catalog.views import MetadataView, RecordingDetail
 from storage.cli.context import CommandFailed
 from storage.cli.conversion import Converter, ExportFormat, SoundWanted
 from storage.cli.evidence import Evidence
-from storage.cli.exit_codes import ExitCode
 from storage.cli.export_documents import gir_document, signed_vcon, vcon_document
 from storage.cli.presentation import detail_json
+from storage.exit_codes import ExitCode
 from storage.files.durable import file_errors
 from storage.integrity import SigningKeys
 from storage.integrity.evidence import CONTENTS, sign_contents

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import age, job_json, or_dash, write_json
+from storage.exit_codes import ExitCode
 
 PATIENT: Final = 1_000_000
 """Attempts of jobs that are never given up."""

@@ -15,13 +15,13 @@ from storage.catalog.audit import AuditEntry
 from storage.catalog.file_lives import LocatedEnvelope
 from storage.cli.audio_source import ask_passphrase
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, Reason
 from storage.cli.presentation import printable, write_json
 from storage.encryption import Envelope, load_private_key, load_recipients
 from storage.encryption.envelope import SUFFIX as KEYS_SUFFIX
 from storage.errors import WrongKey
+from storage.exit_codes import ExitCode
 from storage.integrity import SigningKeys
 
 

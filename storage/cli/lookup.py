@@ -5,8 +5,8 @@ from __future__ import annotations
 from storage.catalog import Catalog
 from storage.catalog.views import Ambiguous, RecordingDetail
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.presentation import printable
+from storage.exit_codes import ExitCode
 
 
 async def find_recording(catalog: Catalog, reference: str) -> RecordingDetail:

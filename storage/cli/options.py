@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 
 Reference = Annotated[
     str, typer.Argument(metavar="ID", help="Recording id, the beginning of it, or a record identifier.")

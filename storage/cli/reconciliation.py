@@ -22,9 +22,10 @@ from storage.catalog import Catalog
 from storage.catalog.records import RecordingState
 from storage.catalog.reports import Candidate, ExpectedCall
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.presentation import moment, or_dash, write_json
 from storage.cli.report_days import Days
+from storage.exit_codes import ExitCode
+from storage.inputs import named
 
 BATCH: Final = 500
 """Calls looked up in one statement."""
@@ -82,15 +83,14 @@ async def reconcile(
 def read_expected(path: Path, tolerance_s: float) -> list[ExpectedCall]:
     """Return the calls of a list.
 
-    Errors: `CommandFailed` with `USAGE`; it names the line.
+    Errors: `InputMissing`; `CommandFailed` with `USAGE`, which names the line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with named(path, "name a CSV file of calls"), path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             return list(_calls(path, reader, _meanings(path, reader.fieldnames or ()), tolerance_s))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise CommandFailed(f"{path} cannot be read as CSV: {why}", ExitCode.USAGE) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CommandFailed(f"{path} cannot be read as CSV: {error}", ExitCode.USAGE) from error
 
 
 def judge(call: ExpectedCall, candidates: Sequence[Candidate]) -> Finding:

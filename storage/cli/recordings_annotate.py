@@ -10,11 +10,11 @@ from rich.console import Console
 
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import JsonObject, Reason, Reference
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
 
 NAME_LIMIT: Final = 64
 VALUE_LIMIT: Final = 4000

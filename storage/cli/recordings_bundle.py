@@ -20,11 +20,11 @@ from storage.catalog.records import RecordingState
 from storage.cli.audio_source import AudioSource, open_audio
 from storage.cli.bundle_form import describe
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
 from storage.cli.options import JsonArray, PrivateKeyFile, Reason
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
 from storage.files.bundle import SUFFIX, write_bundle
 
 _FINISHED = (RecordingState.COMPLETE, RecordingState.INTERRUPTED)

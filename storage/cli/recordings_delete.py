@@ -16,11 +16,11 @@ from storage.catalog.holds import checked_reason
 from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonArray, Reason, Yes, confirm
 from storage.cli.presentation import counted, moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
+from storage.exit_codes import ExitCode
 from storage.retention import Policy
 
 BEGUN: Final = "deleting"

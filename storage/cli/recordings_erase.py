@@ -16,10 +16,10 @@ from storage.catalog.persons import Appearance
 from storage.catalog.records import RecordingState
 from storage.catalog.views import iso_utc
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, Yes, confirm
 from storage.cli.presentation import moment, printable, write_json
+from storage.exit_codes import ExitCode
 from storage.retention import Candidate, Policy
 
 CONFLICTS: Final = ("legal-hold", "minimum-retention", "recording", "finalising")

@@ -20,7 +20,6 @@ from storage.cli.audio_source import AudioSource, open_audio
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.conversion import FOLDERS, SUFFIXES, Converter, ExportFormat, ExportParty, SoundWanted
 from storage.cli.evidence import gather
-from storage.cli.exit_codes import ExitCode
 from storage.cli.export_forms import ExportJob, export_form
 from storage.cli.lookup import find_recording
 from storage.cli.operator import operator
@@ -28,6 +27,7 @@ from storage.cli.options import JsonObject, PrivateKeyFile, Reason, Reference
 from storage.cli.presentation import printable, write_json
 from storage.cli.times import parse_position
 from storage.errors import AlreadyPublished
+from storage.exit_codes import ExitCode
 from storage.integrity import SigningKeys
 
 _NOT_READY: Final = {

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonArray, Reason
 from storage.cli.presentation import counted, moment, printable, write_json
 from storage.cli.selection import Selection, select, selecting
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

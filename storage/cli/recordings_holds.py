@@ -10,9 +10,9 @@ from rich.table import Table
 
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import hold_json, moment, or_dash, write_json
+from storage.exit_codes import ExitCode
 
 
 async def run(catalog: Catalog, console: Console, *, matter: str | None, as_json: bool) -> ExitCode:

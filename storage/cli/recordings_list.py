@@ -15,11 +15,11 @@ from storage.catalog import Catalog
 from storage.catalog.records import Role
 from storage.catalog.views import RecordingSummary
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonArray
 from storage.cli.presentation import clock, lost_seconds, moment, or_dash, span, summary_json, write_json
 from storage.cli.selection import Selection, filter_of, filtering
+from storage.exit_codes import ExitCode
 
 WIDE: Final = 140
 """Characters per line from which on the table shows all columns."""

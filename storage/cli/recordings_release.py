@@ -14,11 +14,11 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.catalog.holds import Hold
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonObject, Reason
 from storage.cli.presentation import counted, printable, write_json
 from storage.cli.selection import Selection, select, selecting
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ from storage.catalog.records import RecordingState
 from storage.catalog.views import RecordingDetail, RecordingSummary, SegmentView, StreamView
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.copies_view import copies_json, describe_copies, read_copies
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonObject, Reference
 from storage.cli.presentation import channel_of, clock, detail_json, moment, or_dash, printable, span, write_json
 from storage.cli.timeline import draw_timeline
+from storage.exit_codes import ExitCode
 
 TIMELINE_WIDTH: Final = 100
 GAPS_SHOWN: Final = 40

@@ -14,10 +14,10 @@ from rich.console import Console
 from storage.catalog import Catalog
 from storage.catalog.views import RecordingDetail, TracedMessage, iso_utc
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonObject, Reference
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
 
 ARROWS: Final = {True: "client --> recorder", False: "client <-- recorder"}
 MAX_FIRST_LINE: Final = 110

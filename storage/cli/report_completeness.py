@@ -20,11 +20,11 @@ from storage.catalog.ledger import LedgerKind
 from storage.catalog.records import RecordingState
 from storage.catalog.reports import Outcome, ReportGroup, Share
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
 from storage.cli.presentation import clock, counted, or_dash, span, write_json
 from storage.cli.reconciliation import reconcile
 from storage.cli.report_days import Days, FromOption, ToOption
+from storage.exit_codes import ExitCode
 
 _KINDS: Final = tuple(LedgerKind)
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.times import parse_time
+from storage.exit_codes import ExitCode
 
 FromOption = Annotated[
     str, typer.Option("--from", metavar="DAY", help="First day: 2026-11-22, today, 7d. A time means its whole day.")

@@ -16,10 +16,10 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.catalog.reports import Outcome, ReportGroup
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
 from storage.cli.presentation import write_json
 from storage.cli.report_days import Days, FromOption, ToOption
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.catalog.retention import TraceMonth
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import JsonObject
 from storage.cli.presentation import or_dash, printable, write_json
+from storage.exit_codes import ExitCode
 from storage.retention import Action, Policy, Spared
 
 SHOWN: Final = 200

@@ -9,10 +9,10 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.catalog.views import RecordingDetail
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonArray, Reference
 from storage.cli.presentation import clock, moment, or_dash, printable, segment_json, write_json
+from storage.exit_codes import ExitCode
 
 
 async def run(reference: str, catalog: Catalog, console: Console, *, as_json: bool) -> ExitCode:

@@ -18,9 +18,9 @@ from storage.catalog.records import Door, RecordingState
 from storage.catalog.search import MAX_PAGE
 from storage.catalog.views import RecordingFilter, RecordingSummary
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.times import parse_length, parse_time
+from storage.exit_codes import ExitCode
 
 PAGE: Final = 2000
 """Recordings read at once."""

@@ -19,9 +19,9 @@ from rich.table import Table
 from storage.catalog import Catalog
 from storage.catalog.usage import StoredBytes
 from storage.cli.context import CliContext, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonObject
 from storage.cli.presentation import or_dash, size_text, write_json
+from storage.exit_codes import ExitCode
 
 RATE_DAYS: Final = 7
 """Whole days that the present rate is the mean of."""

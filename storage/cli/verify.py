@@ -16,12 +16,13 @@ from storage.catalog import Catalog
 from storage.catalog.views import RecordingDetail
 from storage.cli.audit_check import check_log
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command, run_offline_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonObject
 from storage.cli.presentation import counted, printable, write_json
 from storage.cli.recording_check import check_recording, orphans_of, unaccounted
 from storage.errors import IntegrityBroken
+from storage.exit_codes import ExitCode
+from storage.inputs import named
 from storage.integrity import PublicKeys, SigningKeys
 from storage.integrity.jws import read_jws
 from storage.integrity.verify import check_place
@@ -117,10 +118,8 @@ def _check_folder(folder: Path, trusted: PublicKeys, found: Findings) -> None:
 
 
 def _check_vcon(vcon: Path, trusted: PublicKeys, found: Findings) -> None:
-    try:
+    with named(vcon, "name a signed vCon"):
         data = vcon.read_bytes()
-    except OSError as error:
-        raise CommandFailed(f"{vcon}: {error.strerror}: name a signed vCon", ExitCode.NOT_FOUND) from error
     try:
         read_jws(data, trusted, name=str(vcon))
         found.recordings += 1

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from storage.errors import IntegrityBroken, StorageMisused
+from storage.inputs import named
 
 PublicKey = X25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 PrivateKey = X25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -110,10 +111,8 @@ def load_private_key(path: Path, ask_passphrase: Callable[[], str]) -> PrivateKe
 
     Errors: `StorageMisused` for what is no such key, and for a wrong passphrase.
     """
-    try:
+    with named(path, "give a readable PEM file"):
         data = path.read_bytes()
-    except OSError as error:
-        raise StorageMisused(f"{path}: {error.strerror}: give a readable PEM file") from error
     try:
         try:
             key = serialization.load_pem_private_key(data, password=None)
@@ -127,10 +126,8 @@ def load_private_key(path: Path, ask_passphrase: Callable[[], str]) -> PrivateKe
 
 
 def _load(path: Path) -> Recipient:
-    try:
+    with named(path, "give a readable PEM file"):
         data = path.read_bytes()
-    except OSError as error:
-        raise StorageMisused(f"{path}: {error.strerror}: give a readable PEM file") from error
     name = path.stem
     try:
         if _CERTIFICATE in data:

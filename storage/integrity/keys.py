@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.x509.oid import NameOID
 
 from storage.errors import IntegrityBroken, StorageMisused, StoreForbidden
+from storage.inputs import named
 from storage.ownership import give_to_owner
 
 DIRECTORY: Final = "keys"
@@ -201,10 +202,10 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
 
 
 def _read_public(path: Path) -> Ed25519PublicKey:
+    with named(path, "give a readable PEM file"):
+        data = path.read_bytes()
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise StorageMisused(f"{path}: {error.strerror}: give a readable PEM file") from error
+        key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise StorageMisused(f"{path} is not a public key in PEM form") from error
     if not isinstance(key, Ed25519PublicKey):

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from storage.errors import IntegrityBroken, StorageMisused
+from storage.inputs import named
 from storage.integrity.evidence import CAPTURES, CONTENTS, TRACE, contents_faults
 from storage.integrity.keys import PublicKeys
 from storage.integrity.manifest import SUFFIX, Manifest, ManifestFile
@@ -50,10 +51,10 @@ def check_folder(folder: Path, trusted: PublicKeys) -> FolderCheck:
     newest manifest of a recording must have its files; older ones must be signed, whole and linked. Where there is a
     signed list of contents (`storage.integrity.evidence`), its folder must hold just what it says.
 
-    Errors: `StorageMisused` when there is no such folder.
+    Errors: `InputMissing` when there is no such folder.
     """
-    if not folder.is_dir():
-        raise StorageMisused(f"{folder} is neither a folder nor a zip file")
+    with named(folder, "name a folder of recordings, or an exported zip file"):
+        next(folder.iterdir(), None)
     check = FolderCheck()
     newest: dict[str, tuple[Path, Manifest]] = {}
     versions: dict[str, dict[int, tuple[Manifest, bytes]]] = {}
@@ -93,7 +94,8 @@ def check_folder(folder: Path, trusted: PublicKeys) -> FolderCheck:
 def check_place(place: Path, trusted: PublicKeys) -> FolderCheck:
     """Check a folder, or a zip file of one; see `check_folder`.
 
-    Errors: `StorageMisused` when there is neither, or no room to unpack it; `IntegrityBroken` for a damaged zip file.
+    Errors: `InputMissing` when there is neither, `StorageMisused` when there is no room to unpack it,
+    `IntegrityBroken` for a damaged zip file.
     """
     with _opened(place) as folder:
         check = check_folder(folder, trusted)
@@ -106,9 +108,11 @@ def _opened(place: Path) -> Iterator[Path]:
     if not place.is_file():
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="evidence-") as folder:
+    with named(place, "name a folder of recordings, or an exported zip file"):
+        file = place.open("rb")
+    with file, tempfile.TemporaryDirectory(prefix="evidence-") as folder:
         try:
-            with zipfile.ZipFile(place) as archive:
+            with zipfile.ZipFile(file) as archive:
                 size = sum(one.file_size for one in archive.infolist())
                 if size > shutil.disk_usage(folder).free:
                     raise StorageMisused(f"{place} holds {size >> 20} MiB, too much for {folder}: unpack it elsewhere")

@@ -25,7 +25,7 @@ from storage.catalog import Catalog
 from storage.catalog.records import FINALISE
 from storage.catalog.views import FileView, RecordingDetail
 from storage.cli import CliContext, audit_app, keys_app, recordings_app, verify_recordings
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from storage.integrity import PublicKeys
 from storage.integrity.verify import check_folder
 from storage.verify import main as verify_main

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from recorder.admin.conversion import MediaConverter
 from storage.catalog import Catalog
 from storage.cli import CliContext, recordings_app
-from storage.cli.exit_codes import ExitCode
 from storage.cli.verify import verify_recordings
+from storage.exit_codes import ExitCode
 from storage.verify import main as verify_main
 from tests.kit.curating import Curating
 from tests.kit.recipients import make_recipient

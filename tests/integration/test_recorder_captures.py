@@ -18,7 +18,7 @@ from recorder.admin.app import app
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment, RecordingState, SegmentOpening, SegmentState
 from storage.catalog.views import RecordingDetail
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from tests.integration.storage_samples import closing, opening, rendered
 from tests.unit.media.container.captures import NOW, Builder, session
 

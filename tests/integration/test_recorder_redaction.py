@@ -16,8 +16,8 @@ from recorder.curator.copies.audio import AudioReader
 from recorder.redaction import Redactor
 from storage.catalog.ledger import LedgerInterval, LedgerKind, account
 from storage.catalog.records import OpenedSegment
-from storage.cli.exit_codes import ExitCode
 from storage.errors import IntegrityBroken, UnderLegalHold
+from storage.exit_codes import ExitCode
 from storage.files import FileStore, directory_of, file_name
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, rendered

@@ -26,7 +26,7 @@ from recorder.admin.conversion import MediaConverter
 from storage.catalog import Catalog
 from storage.catalog.records import GapKind, MetadataRevision, RenderedGap
 from storage.cli import CliContext, recordings_app
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from storage.files import FileStore, directory_of, file_name
 from storage.integrity import SigningKeys
 from storage.integrity.jws import read_jws

@@ -22,10 +22,10 @@ from storage.catalog.records import Role
 from storage.catalog.redactions import Refusal
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext
-from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.recordings_bundle import BundleOptions
 from storage.cli.recordings_bundle import run as bundle
+from storage.errors import InputMissing
+from storage.exit_codes import ExitCode
 from storage.files.bundle import open_bundle, write_bundle
 from tests.integration.copies_site import SECONDS, Site
 from tests.kit.redacting import begin_redaction
@@ -140,7 +140,7 @@ async def test_what_is_ours_is_left_alone_and_what_is_damaged_is_told(
     assert await here.take(tmp_path / "exchange") == (ExitCode.INTEGRITY, ["damaged", "damaged"])
     assert here.files() == []
     assert await here.catalog.list_recordings(RecordingFilter(copies=True)) == []
-    with pytest.raises(CommandFailed, match="does not exist"):
+    with pytest.raises(InputMissing, match="No such file"):
         await here.take(tmp_path / "nowhere")
 
 

@@ -20,7 +20,7 @@ from storage.catalog.records import Role
 from storage.catalog.views import RecordingFilter
 from storage.cli import CliContext
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from tests.integration.copies_site import Site, site_settings
 from tests.integration.test_copies_policies import healed, settled
 from tests.unit.media.healing.copies import RATE, linear, mulaw, talk

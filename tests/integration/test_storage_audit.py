@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 from storage.catalog import Catalog
 from storage.catalog.audit import AuditEntry, AuditFilter
 from storage.cli import CliContext, audit_app
-from storage.cli.exit_codes import ExitCode
 from storage.errors import StorageMisused
+from storage.exit_codes import ExitCode
 from storage.integrity import ChainCheck, digest_of
 
 pytestmark = pytest.mark.integration

@@ -19,8 +19,8 @@ from storage.catalog.records import (
     RenderedGap,
 )
 from storage.cli import recordings_list
-from storage.cli.exit_codes import ExitCode
 from storage.cli.recordings_list import ListOptions
+from storage.exit_codes import ExitCode
 from tests.integration.storage_desk import AUDIO, Desk
 from tests.integration.storage_samples import START, closing, rendered
 

@@ -25,8 +25,8 @@ from storage.catalog.records import (
     SipMessageTrace,
 )
 from storage.catalog.views import RecordingDetail, RecordingFilter
-from storage.cli.exit_codes import ExitCode
 from storage.errors import RecordingErased, StorageMisused
+from storage.exit_codes import ExitCode
 from storage.files import FileStore
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import START, closing, opening, rendered

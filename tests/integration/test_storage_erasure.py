@@ -12,8 +12,8 @@ import pytest
 
 from recorder.retention_settings import RetentionSettings
 from storage.catalog.usage import StoredBytes
-from storage.cli.exit_codes import ExitCode
 from storage.cli.storage_usage import daily_rate
+from storage.exit_codes import ExitCode
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, opening, rendered
 

@@ -13,8 +13,8 @@ import pytest
 
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment, SegmentOpening
-from storage.cli.exit_codes import ExitCode
 from storage.errors import StorageMisused
+from storage.exit_codes import ExitCode
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, opening, rendered
 from tests.kit.seeking import seek_copies

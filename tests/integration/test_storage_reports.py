@@ -20,7 +20,7 @@ from storage.catalog import Catalog
 from storage.catalog.ledger import LedgerInterval, LedgerKind, PartyLedger, account
 from storage.catalog.records import Door, RecordingState
 from storage.cli import CliContext, report_app
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from recorder.retention_settings import RetentionSettings
 from storage.catalog import Catalog
 from storage.catalog.copy_records import PAIR, CopyState
 from storage.catalog.records import MANIFEST, ClaimedJob, OpenedSegment
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from storage.retention import Action, Policy, Spared, parse_rules
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts

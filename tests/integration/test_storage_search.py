@@ -20,7 +20,7 @@ from storage.catalog.records import Door, RecordingState, StreamOpening, Streams
 from storage.catalog.search import _FIRST_LOOKS, _windows
 from storage.catalog.views import RecordingDetail, RecordingFilter
 from storage.cli import CliContext, recordings_app
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from storage.catalog import Catalog
 from storage.catalog.audit import AuditFilter
 from storage.catalog.migrate import load_migrations
 from storage.catalog.records import OpenedSegment, SegmentOpening, SipMessageTrace
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from storage.retention import Policy
 from tests.integration.storage_desk import Desk
 from tests.integration.storage_samples import closing, opening

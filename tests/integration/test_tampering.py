@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from storage.catalog import Catalog
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 from storage.integrity import SigningKeys
 from storage.integrity.manifest import sign
 from tests.integration.test_curator_files import Desk, actions

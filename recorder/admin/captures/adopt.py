@@ -16,10 +16,11 @@ from recorder.admin.captures.taking import TAKEN, Result, Taker
 from recorder.admin.context import admin_context_of
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.options import DryRun, JsonArray
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
+from storage.inputs import named
 
 
 async def run(files: Iterable[CaptureOnDisk], taker: Taker, console: Console, *, as_json: bool) -> ExitCode:
@@ -65,8 +66,8 @@ def adopt_captures(
     settings = admin_context_of(ctx)
 
     async def command(catalog: Catalog, _: CliContext) -> ExitCode:
-        if not directory.is_dir():
-            raise CommandFailed(f"{directory} is not a directory", ExitCode.NOT_FOUND)
+        with named(directory, "name the captures directory of a dead host"):
+            next(directory.iterdir(), None)
         root = settings.state_dir.captures
         if directory.resolve().is_relative_to(root.resolve()):
             raise CommandFailed(f"{directory} holds this host's own captures: use `captures salvage`", ExitCode.USAGE)

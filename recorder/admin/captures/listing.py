@@ -22,9 +22,9 @@ from storage.catalog.captures import KnownCapture
 from storage.catalog.records import RecordingState, SegmentState
 from storage.catalog.views import iso_utc
 from storage.cli.context import CliContext, make_console, run_command, run_offline_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import or_dash, printable, write_json
+from storage.exit_codes import ExitCode
 
 UNREADABLE: Final = "unreadable"
 
@@ -185,4 +185,7 @@ def _verify(paths: Sequence[Path], console: Console, *, as_json: bool) -> ExitCo
                     f"{'' if one['damage'] == UNREADABLE else where}{printable(one['detail'])}", soft_wrap=True
                 )
         console.print(f"{len(results)} captures read, {len(results) - bad} whole, {bad} torn or damaged.")
-    return ExitCode.INTEGRITY if bad else ExitCode.OK
+    gone = sum(not path.exists() for path in paths)
+    if bad > gone:
+        return ExitCode.INTEGRITY
+    return ExitCode.NOT_FOUND if gone else ExitCode.OK

@@ -19,10 +19,10 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyPair, CopyState, RecordingFacts
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.copies_view import pair_json
-from storage.cli.exit_codes import ExitCode
 from storage.cli.lookup import find_recording
 from storage.cli.options import JsonArray, Reference
 from storage.cli.presentation import clock, moment, printable, write_json
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyGroup, CopyState
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.copies_view import group_json, state_of
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import JsonArray
 from storage.cli.presentation import moment, or_dash, printable, span, write_json
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from storage.catalog.copy_records import CopyPair, CopyState, RecordingFacts
 from storage.catalog.holds import checked_reason
 from storage.catalog.records import Role
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.operator import operator
 from storage.cli.presentation import printable, write_json
+from storage.exit_codes import ExitCode
 
 ACTIONS = {CopyState.REJECTED: "copies-split", CopyState.CONFIRMED: "copies-merge"}
 

@@ -13,8 +13,8 @@ from recorder.admin.copies.ruling import own_recording, rule
 from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.exit_codes import ExitCode
 from storage.cli.options import DryRun, JsonObject, Reason, Reference
+from storage.exit_codes import ExitCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

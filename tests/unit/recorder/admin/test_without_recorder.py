@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from recorder.admin.app import app
-from storage.cli.exit_codes import ExitCode
+from storage.exit_codes import ExitCode
 
 
 def typed(state_dir: Path, *words: object) -> Result:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.times import parse_position, parse_time
+from storage.exit_codes import ExitCode
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.console import Console
 
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode
 from storage.cli.export_documents import signed_vcon
 from storage.cli.verify import VerifyOptions, run_offline
-from storage.errors import IntegrityBroken
+from storage.errors import InputMissing, IntegrityBroken
+from storage.exit_codes import ExitCode
 from storage.integrity import SigningKeys
 from storage.integrity.jws import base64url, read_jws, sign_jws
 
@@ -83,7 +83,7 @@ def test_a_vcon_is_verified_by_command(keys: SigningKeys, tmp_path: Path) -> Non
     assert verdict(file, keys.public_directory) is ExitCode.INTEGRITY
     with pytest.raises(CommandFailed, match="--key"):
         verdict(file)
-    with pytest.raises(CommandFailed, match="No such file"):
+    with pytest.raises(InputMissing, match="No such file"):
         verdict(tmp_path / "none", keys.public_directory)
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of `recorder-admin`'s storage commands: the one table that scripts can rely on (docs/admin-cli.md)."""
+"""Exit codes of `recorder-admin` and `python -m storage.verify`: the one table for scripts (docs/admin-cli.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import enum
 from storage.errors import (
     AlreadyPublished,
     CatalogUnreachable,
+    InputMissing,
     IntegrityBroken,
     RecordingErased,
     SchemaMismatch,
@@ -27,9 +28,9 @@ class ExitCode(enum.IntEnum):
     UNEXPECTED = 1
     """A defect, or an error without a code of its own: the message says more."""
     USAGE = 2
-    """The command line is wrong: an unknown option, an unreadable time, an ambiguous id."""
+    """The command line is wrong: an unknown option, an unreadable time, an ambiguous id, a file of another kind."""
     NOT_FOUND = 3
-    """No such recording, job or file; or the recording has no audio at all."""
+    """No such recording or job, or it has no audio at all; a file or folder that was named cannot be opened."""
     NOT_READY = 4
     """It exists but is not finished; the message says in which state it is."""
     INTEGRITY = 5
@@ -51,6 +52,7 @@ _CODES: dict[type[StorageError], ExitCode] = {
     WrongKey: ExitCode.REFUSED,
     UnderLegalHold: ExitCode.REFUSED,
     RecordingErased: ExitCode.REFUSED,
+    InputMissing: ExitCode.NOT_FOUND,
     StorageMisused: ExitCode.USAGE,
 }
 

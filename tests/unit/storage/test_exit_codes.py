@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from storage.cli.context import CommandFailed
-from storage.cli.exit_codes import ExitCode, exit_code_of
 from storage.errors import (
     AlreadyPublished,
     CatalogUnreachable,
+    InputMissing,
     IntegrityBroken,
     RecordingErased,
     SchemaMismatch,
@@ -18,6 +18,7 @@ from storage.errors import (
     StoreFull,
     UnderLegalHold,
 )
+from storage.exit_codes import ExitCode, exit_code_of
 
 
 def test_the_numbers_never_change() -> None:
@@ -45,6 +46,7 @@ def test_the_numbers_never_change() -> None:
         (UnderLegalHold("x"), ExitCode.REFUSED),
         (RecordingErased("x"), ExitCode.REFUSED),
         (StorageMisused("x"), ExitCode.USAGE),
+        (InputMissing("x"), ExitCode.NOT_FOUND),
         (StoreFailed("x"), ExitCode.UNEXPECTED),
         (ValueError("x"), ExitCode.UNEXPECTED),
         (CommandFailed("x", ExitCode.NOT_READY), ExitCode.NOT_READY),
@@ -62,6 +64,6 @@ def test_an_error_of_another_package_brings_its_own_code() -> None:
 
 
 def test_every_code_is_documented() -> None:
-    document = (Path(__file__).parents[4] / "docs" / "admin-cli.md").read_text("utf-8")
+    document = (Path(__file__).parents[3] / "docs" / "admin-cli.md").read_text("utf-8")
     for code in ExitCode:
         assert f"| {code.value} |" in document

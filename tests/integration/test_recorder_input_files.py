@@ -1,0 +1,97 @@
+"""A file that is named and not there is told alike by every command: exit code 3, one line that names it, no trace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from recorder.admin.app import app
+from storage.encryption.recipients import load_private_key
+from storage.errors import InputMissing
+from storage.exit_codes import ExitCode
+from storage.verify import main as verify_offline
+from tests.kit.recipients import make_recipient
+
+pytestmark = pytest.mark.integration
+
+GONE = "/nowhere/gone"
+
+INPUTS = {
+    ("--config",): ["--config", GONE, "status"],
+    ("audit", "verify", "--anchor"): ["audit", "verify", "--anchor", GONE],
+    ("audit", "verify", "--key"): ["audit", "verify", "--key", GONE],
+    ("audit", "verify", "--file"): ["audit", "verify", "--file", GONE],
+    ("captures", "adopt", "DIR"): ["captures", "adopt", GONE],
+    ("captures", "verify", "[FILE]..."): ["captures", "verify", GONE],
+    ("keys", "rewrap", "--key"): ["keys", "rewrap", "--key", GONE, "--to", "{pem}"],
+    ("keys", "rewrap", "--to"): ["keys", "rewrap", "--key", "{private}", "--to", GONE],
+    ("recordings", "import", "FILE..."): ["recordings", "import", GONE],
+    ("report", "completeness", "--expected"): ["report", "completeness", "--from", "today", "--expected", GONE],
+    ("verify", "--offline"): ["verify", "--offline", GONE, "--key", "{pem}"],
+    ("verify", "--vcon"): ["verify", "--vcon", GONE, "--key", "{pem}"],
+    ("verify", "--key"): ["verify", "--offline", "/tmp", "--key", GONE],
+}
+"""Each input of a command, and how it is named without being there."""
+
+DECRYPTING = {("recordings", name, "--key") for name in ("bundle", "export", "redact")}
+"""Opened for encrypted audio alone, all by `load_private_key`."""
+
+NOT_READ = {("--state-dir",)} | {
+    (*command, "--out")
+    for command in (("audit", "anchor"), ("audit", "export"), ("keys", "export"))
+} | {("recordings", name, "--out") for name in ("bundle", "export")}  # fmt: skip
+"""Written, or searched for a recorder (6)."""
+
+
+COMMAND: Final = typer.main.get_command(app)
+CONTEXT: Final = COMMAND.make_context("recorder-admin", ["status"], resilient_parsing=True)
+
+
+def inputs_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of commands to each option and argument that is a file or folder."""
+    for parameter in command.params:
+        if parameter.type_descriptor.annotation in {Path, list[Path]}:
+            argument = parameter.param_type_name == "argument"
+            yield (*path, parameter.metavar if argument else max(parameter.opts, key=len))
+    for name in command.list_commands(CONTEXT) if hasattr(command, "list_commands") else ():
+        yield from inputs_of(command.get_command(CONTEXT, name), (*path, name))
+
+
+def test_no_input_is_left_out() -> None:
+    found = set(inputs_of(COMMAND))
+    assert found == INPUTS.keys() | DECRYPTING | NOT_READ
+
+
+@pytest.mark.parametrize("words", INPUTS.values(), ids=" ".join)
+async def test_what_is_named_and_not_there(
+    words: list[str], tmp_path: Path, catalog_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECORDER_DATABASE_DSN", catalog_dsn)
+    monkeypatch.setenv("RECORDER_STATE_DIR", str(tmp_path))
+
+    async def type_words(*words: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, list(words))
+
+    pem = tmp_path / "key.pem"
+    assert (await type_words("keys", "export", "--out", str(pem))).exit_code == ExitCode.OK
+    _, private = make_recipient(tmp_path / "keys-of-others", "x25519")
+    told = await type_words(*(word.format(pem=pem, private=private) for word in words))
+    assert told.exit_code == ExitCode.NOT_FOUND, told.output
+    assert GONE in told.output
+    assert "No such file or directory" in told.output
+
+
+def test_the_key_of_encrypted_audio() -> None:
+    with pytest.raises(InputMissing, match=GONE):
+        load_private_key(Path(GONE), lambda: "")
+
+
+def test_the_offline_verifier_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_offline([str(tmp_path), "--key", GONE]) == ExitCode.NOT_FOUND
+    assert GONE in capsys.readouterr().err
