@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Flow: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 RunLater: TypeAlias = Callable[[float, str, Flow], None]
 """After so many seconds, start a flow of this dialog."""
+_PATIENCE_S: Final = 0.5
+"""Longer than a flow takes on a machine that is only busy."""
 
 
 class Lane:
@@ -23,11 +25,13 @@ class Lane:
     Args:
         run_later: starts one.
         at_once: how many are under way at the same time, at most.
+        patience_s: a flow that takes longer counts no more. It waits for something, such as a writer that stands still,
+            and those behind it shall not.
 
     """
 
-    def __init__(self, run_later: RunLater, *, at_once: int) -> None:
-        self._run_later, self._free = run_later, at_once
+    def __init__(self, run_later: RunLater, *, at_once: int, patience_s: float = _PATIENCE_S) -> None:
+        self._run_later, self._free, self._patience_s = run_later, at_once, patience_s
         self._waiting: deque[tuple[str, Flow]] = deque()
         self._all_begun = asyncio.Event()
         self._all_begun.set()
@@ -53,8 +57,18 @@ class Lane:
             self._all_begun.set()
 
     async def _through(self, flow: Flow) -> None:
+        counts = True
+
+        def leave() -> None:
+            nonlocal counts
+            if counts:
+                counts = False
+                self._free += 1
+                self._start()
+
+        patience = asyncio.get_running_loop().call_later(self._patience_s, leave)
         try:
             await flow()
         finally:
-            self._free += 1
-            self._start()
+            patience.cancel()
+            leave()

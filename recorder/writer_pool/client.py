@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -39,6 +39,14 @@ _log = structlog.get_logger()
 
 _FRAMES: Final = Frames[Reply](msgspec.msgpack.Decoder(Reply), limit=MAX_MESSAGE, peer="the writer")
 ReplyT = TypeVar("ReplyT")
+
+
+class _Asked(NamedTuple):
+    answer: asyncio.Future[Reply]
+    at: float
+    """Monotonic seconds."""
+
+
 Connect: TypeAlias = Callable[[], Awaitable[Streams]]
 """Opens a connection to the writer. Raises OSError."""
 _RETRY_S: Final = 0.05
@@ -78,7 +86,8 @@ class WriterClient:
         self._clock = clock
         self._timeout_s = timeout_s
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._waiting: dict[int, _Asked] = {}
+        """In the order in which they were asked."""
         self._opened_at = 0.0
         self._stream: asyncio.StreamWriter | None = None
 
@@ -114,7 +123,7 @@ class WriterClient:
             self._stream.close()
             self._stream = None
         lost = ChannelLostError(f"connection to {self.name} lost")
-        for waiter in self._waiting.values():
+        for waiter, _ in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(lost)
                 # An asker that was cancelled meanwhile never looks; that is no error of anybody's.
@@ -130,6 +139,11 @@ class WriterClient:
         if self._stream is None or self.connected is starting:
             return 0.0
         return self._clock() - (self._opened_at if starting else self.heartbeat_at)
+
+    def owing_for(self) -> float:
+        """Return the seconds for which the writer has owed an answer."""
+        oldest = next(iter(self._waiting.values()), None)
+        return self._clock() - oldest.at if oldest else 0.0
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         while True:
@@ -149,16 +163,16 @@ class WriterClient:
                 case SessionFailed():
                     self._on_session_failed(self, message)
                 case _:
-                    waiter = self._waiting.pop(message.request, None)
-                    if waiter and not waiter.done():
-                        waiter.set_result(message)
+                    asked = self._waiting.pop(message.request, None)
+                    if asked and not asked.answer.done():
+                        asked.answer.set_result(message)
 
     async def _ask(self, command: Command) -> Reply:
         if self._stream is None:
             raise ChannelLostError(f"no connection to {self.name}")
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._stream.write(framed(command))
-        self._waiting[command.request] = waiter
+        self._waiting[command.request] = _Asked(waiter, self._clock())
         limit = waiter.get_loop().call_later(self._timeout_s, self._give_up, waiter)
         try:
             reply = await waiter

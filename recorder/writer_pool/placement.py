@@ -21,6 +21,8 @@ class WriterLoad(msgspec.Struct, frozen=True, kw_only=True):
     """On the host of the active frontend: its commands need no network, and one host's loss costs less."""
     host: str = ""
     """Empty where there is only one."""
+    late: bool = False
+    """It owes an answer for longer than answers take: it may stand still, which its heartbeats do not tell yet."""
 
 
 def candidates(
@@ -34,8 +36,9 @@ def candidates(
     """Return the writers that can take `streams` more streams, best first.
 
     Both streams of a session go to one writer. Writers of this host come first, then the emptiest; the writers in
-    `avoid` come last. So do those in `apart`, which hold a copy of the same call, and before them the other writers of
-    their hosts: the loss of a host takes one copy only, but a copy beside its twin beats no copy.
+    `avoid`, and those that are late, come last. So do those in `apart`, which hold a copy of the same call, and before
+    them the other writers of their hosts: the loss of a host takes one copy only, but a copy beside its twin beats
+    none.
     """
     loads = list(loads)
     hosts = {load.host for load in loads if load.name in apart}
@@ -46,7 +49,7 @@ def candidates(
     ]
 
     def order(load: WriterLoad) -> tuple[object, ...]:
-        last = load.name in avoid or load.name in apart
+        last = load.late or load.name in avoid or load.name in apart
         return last, load.host in hosts, not load.local, load.streams, -load.free_ports, load.name
 
     able.sort(key=order)

@@ -19,6 +19,8 @@ _STUCK_S: Final = 2.0
 _STARTING_S: Final = 20.0
 """A process that has not answered by then never will; a start takes a second, on a machine that starts everything at
 once several."""
+_LATE_S: Final = 0.25
+"""An answer takes a sync of the disk, shared with what else is synced."""
 _LOOK_S: Final = 0.05
 _BEATS: Final = 3
 """Heartbeats come once per flush: as many flushes have to be missed, where flushes are rare."""
@@ -171,6 +173,7 @@ class WriterPool:
                     draining=client.name in self.draining,
                     local=client.name in self.local,
                     host=node_of(client.name),
+                    late=client.owing_for() > _LATE_S,
                 )
             )
         return loads

@@ -16,6 +16,7 @@ def load(
     healthy: bool = True,
     local: bool = True,
     host: str = "",
+    late: bool = False,
 ) -> WriterLoad:
     return WriterLoad(
         name=name,
@@ -25,6 +26,7 @@ def load(
         healthy=healthy,
         local=local,
         host=host,
+        late=late,
     )
 
 
@@ -73,3 +75,7 @@ def test_a_copy_goes_to_another_host_before_another_writer_of_the_same() -> None
 def test_on_one_host_a_copy_goes_to_another_writer() -> None:
     loads = [load("w1"), load("w2", streams=50)]
     assert candidates(loads, streams=2, min_free_bytes=1000, apart=frozenset({"w1"})) == ["w2", "w1"]
+
+
+def test_a_writer_that_owes_an_answer_comes_last_however_empty() -> None:
+    assert names(load("w1", late=True), load("w2", streams=10), load("w3", local=False)) == ["w2", "w3", "w1"]

@@ -222,3 +222,24 @@ async def test_a_command_that_cannot_be_written_leaves_nobody_waiting(tmp_path: 
         await writer.die()
         with pytest.raises(ChannelLostError):
             await opening
+
+
+async def test_a_writer_is_late_while_it_owes_an_answer_and_no_longer(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with pool_and_writer(tmp_path, clock) as (pool, writer):
+        connected = connected_event(pool)
+        await writer.start()
+        await writer.command()
+        writer.beat(1)
+        await until(connected)
+        asked = asyncio.ensure_future(pool.clients["writer-1"].sessions())
+        command = await writer.command()
+        clock.now += 0.2
+        (in_time,) = pool.loads()
+        clock.now += 0.1
+        (late,) = pool.loads()
+        writer.say(SessionList(request=command.request, sessions=[]))
+        await asked
+        clock.now += 600.0
+        (answered,) = pool.loads()
+        assert (in_time.late, late.late, answered.late) == (False, True, False)

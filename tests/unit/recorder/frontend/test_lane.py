@@ -89,3 +89,29 @@ async def test_whoever_has_time_waits_until_all_have_begun_but_not_for_ever() ->
     await flows.end("a")
     async with asyncio.timeout(60):
         await waiting
+
+
+async def test_one_that_is_held_up_keeps_its_place_from_the_next_for_a_while_only() -> None:
+    """A writer that stands still is waited for by those that asked it, and by nobody else."""
+    flows = Flows()
+    lane = Lane(flows.run_later, at_once=1, patience_s=0.01)
+    for dialog_id in "ab":
+        lane.add(dialog_id, flows.of(dialog_id))
+    async with asyncio.timeout(60):
+        await lane.free(60.0)
+    await asyncio.sleep(0)
+    assert flows.begun == ["a", "b"]
+
+
+async def test_a_place_that_was_given_away_is_not_given_away_again() -> None:
+    flows = Flows()
+    lane = Lane(flows.run_later, at_once=1, patience_s=0.01)
+    for dialog_id in "ab":
+        lane.add(dialog_id, flows.of(dialog_id))
+    async with asyncio.timeout(60):
+        await lane.free(60.0)
+    await asyncio.sleep(0)
+    await flows.end("a")
+    lane.add("c", flows.of("c"))
+    await asyncio.sleep(0)
+    assert flows.begun == ["a", "b"]
