@@ -78,6 +78,7 @@ class Starter:
         if self._server:
             self._server.kill()
             await self._server.gone.wait()
+            self._server.hang_up()
 
     async def _insist(self, request: Callable[[_ForkServer], Awaitable[_T]]) -> _T:
         """Ask the fork server, or a successor of it, until there is an answer."""
@@ -144,6 +145,12 @@ class _ForkServer:
             self.lost = True
             self._process.kill()
 
+    def hang_up(self) -> None:
+        """Listen no more: neither to it, nor to children of it that come too late."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
     async def _ask(self, request: Request, expected: type[_T], descriptors: Sequence[int] = ()) -> _T:
         asked = self._answer = self._loop.create_future()
         ran, still = ran_s(self._process.pid), 0
@@ -182,9 +189,19 @@ class _ForkServer:
         except OSError:
             data = b""
         if not data:
-            self._loop.remove_reader(self._socket)
+            # Also its children hold the other end, until they have answered.
+            self.hang_up()
         if self._answer and not self._answer.done():
             self._answer.set_result(data)
+        elif data and isinstance(late := _ANSWERS.decode(data), Forked):
+            # Its channel is closed, so that it ends by itself; but it is ours, and nobody else waits for its end.
+            pidfd = os.pidfd_open(late.pid)
+            self._loop.add_reader(pidfd, self._bury, late.pid, pidfd)
+
+    def _bury(self, child: int, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+        os.waitpid(child, 0)
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -193,8 +210,6 @@ class _ForkServer:
         if not self.lost:
             _log.error("fork server died; starting another", exit_code=code)
         self.lost = True
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
         if self._answer and not self._answer.done():
             self._answer.set_result(b"")
         self.gone.set()

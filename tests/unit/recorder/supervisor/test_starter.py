@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 from recorder.channel import Channel, Start, Stop
 from recorder.errors import ChannelLostError
+from recorder.fork_server import Forked
 from recorder.role import ROLES
 from recorder.supervisor import starter as starting
 from recorder.supervisor.starter import Started, Starter
@@ -189,6 +192,28 @@ async def test_whoever_gives_up_waiting_leaves_nothing_for_the_next(starter: Sta
     child = await starter.start("writer", "writer-1")
     assert of(child.pid, "comm") == b"writer-1\n"
     assert await dismissed(child) == 0
+
+
+async def test_a_child_that_comes_after_its_start_was_given_up_is_waited_for(
+    starter: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends by itself, and would be a zombie until the supervisor ends."""
+    pair, ends = socket.socketpair, list[socket.socket]()
+
+    def kept(*kind: int) -> tuple[socket.socket, socket.socket]:
+        ours, theirs = pair(*kind)
+        ends.append(theirs.dup())
+        return ours, theirs
+
+    monkeypatch.setattr(socket, "socketpair", kept)
+    assert await dismissed(await starter.start("writer", "writer-1")) == 0
+    os.kill(fork_servers()[0], signal.SIGKILL)
+    await asyncio.to_thread(eventually, lambda: fork_servers() == [], limit_s=LIMIT_S, what="its end")
+    late = await asyncio.to_thread(os.posix_spawn, "/bin/true", ["true"], {})
+    ends[0].send(msgspec.msgpack.encode(Forked(late)))
+    await asyncio.to_thread(eventually, lambda: not of(late, "status"), limit_s=LIMIT_S, what="no zombie")
+    for end in ends:
+        end.close()
 
 
 async def test_a_machine_that_gives_no_process_is_asked_again(
