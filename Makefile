@@ -1,7 +1,9 @@
 # The only entry: `make run` starts the recorder, `make test` runs the whole suite. Both set up what they need.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: bench-capture bench-peers  run demo test check bench chaos codecs lock clean
+# Without compiled modules each of a recorder's processes compiles all of them anew: seconds of every start.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: bench-capture bench-peers run demo test check bench chaos codecs lock clean
 
 run: $(VENV)/runtime
 	$(BIN)/recorder run --config config/recorder.toml $(ARGS)
