@@ -200,9 +200,9 @@ class MediaChanges:
         session = frontend.sessions.get(before.dialog_id)
         if session is None:
             return
-        if changed.writer != session.writer:
+        if changed.writer != before.writer:
             # It was to go on there. It is where it was, but for a move that this has used up.
-            frontend.replace(msgspec.structs.replace(session, move=None))
+            frontend.replace(msgspec.structs.replace(before, move=None))
             await frontend.discard_capture(changed.writer, changed.capture, changed.capture_path)
             await self._moves.leave(before.dialog_id)
             return

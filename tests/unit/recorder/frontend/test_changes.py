@@ -103,3 +103,31 @@ async def test_what_the_catalog_shows_of_a_change_is_written_with_it_or_not_at_a
     (write,) = site.written
     assert isinstance(write, DialogCheckpoint)
     assert [stream.index for stream in write.streams or ()] == [0]
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["not durable", "cancelled"])
+async def test_a_client_that_got_no_answer_was_not_told_of_the_next_writer(durable: bool) -> None:
+    """It sends to the lost host still, and is offered another one."""
+    before = session("one")
+    changed = session("new", writer=NEXT, dialog_id=before.dialog_id)
+    left: list[str] = []
+    discarded: list[str] = []
+
+    async def leave(dialog_id: str) -> None:
+        left.append(dialog_id)
+
+    async def discard_capture(_: str, capture: str, __: str) -> None:
+        discarded.append(capture)
+
+    site = Durable(changed if durable else before)
+    site.frontend = cast(
+        "Frontend",
+        SimpleNamespace(
+            sessions=site.frontend.sessions, replace=site.frontend.replace, discard_capture=discard_capture
+        ),
+    )
+    changes = MediaChanges(site.frontend, cast("MediaMoves", SimpleNamespace(leave=leave)))
+    await changes._undo(before, changed, log=None)
+    assert (left, discarded) == ([before.dialog_id], ["new"])
+    (present,) = site.frontend.sessions.values()
+    assert (present.writer, present.capture) == (WRITER, "one")
