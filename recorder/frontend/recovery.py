@@ -134,10 +134,13 @@ class Recovery:
         """Compare what the writer captures with what it should, and give it what it lacks."""
         async with self._comparing[client.name]:
             client.reconciled.clear()
+            connection = client.connections
             try:
                 await self._reconcile(client)
             finally:
-                client.reconciled.set()
+                # One that has died meanwhile has still to be: its replacement, once that is connected.
+                if client.connected and client.connections == connection:
+                    client.reconciled.set()
 
     async def _reconcile(self, client: WriterClient) -> None:
         # Known before it is asked: what is opened from now on need not be in its answer.

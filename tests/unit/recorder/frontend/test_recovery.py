@@ -10,8 +10,10 @@ from typing import cast
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from media.writer.protocol import Codec, SessionList, SessionOpened, SessionSummary, StreamSpec
+from recorder.errors import ChannelLostError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.recovery import Recovery
 from recorder.frontend.session import FormerCapture, Move, Session
@@ -30,11 +32,14 @@ class RecordingWriter:
     standstill: int = 0
     name: str = WRITER
     connected: bool = True
+    connections: int = 1
     told: list[tuple[object, ...]] = field(default_factory=list)
     reconciled: asyncio.Event = field(default_factory=asyncio.Event)
     while_opening: Callable[[], None] = lambda: None
+    while_listing: Callable[[], None] = lambda: None
 
     async def sessions(self) -> SessionList:
+        self.while_listing()
         summaries = [SessionSummary(session=one, capture_path=one, streams=[]) for one in self.running]
         return SessionList(request=1, sessions=summaries, standstill=self.standstill)
 
@@ -194,3 +199,17 @@ def test_a_replacement_of_the_next_writer_is_told_what_was_paused_while_it_adopt
     assert adopted.move is not None
     assert writer.told == [("open", True), ("modify", adopted.move.capture, False)]
     assert (adopted.capture, adopted.move.streams) == ("one", [PAUSED])
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "replaced"])
+def test_a_writer_that_dies_while_it_is_compared_has_not_been_compared(again: bool) -> None:
+    """Whoever waits for that would tell the next one of a session that it does not have."""
+    writer = RecordingWriter()
+
+    def die() -> None:
+        writer.connected, writer.connections = again, writer.connections + again
+        raise ChannelLostError("lost")
+
+    writer.while_listing = die
+    compared(writer, session("one"))
+    assert not writer.reconciled.is_set()
