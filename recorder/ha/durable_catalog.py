@@ -143,16 +143,18 @@ class DurableCatalog:
         """
         self._pending[:] = [kept for kept in self._pending if kept is not record]
         if isinstance(write, SegmentOpening):
-            self._withdrawn.append(
-                SegmentClosing(
-                    epoch=self.epoch,
-                    lease=self.lease,
-                    segment_id=write.segment_id,
-                    closed_at=write.opened_at,
-                    cause="refused",
-                    interrupted=True,
-                )
+            closing = SegmentClosing(
+                epoch=self.epoch,
+                lease=self.lease,
+                segment_id=write.segment_id,
+                closed_at=write.opened_at,
+                cause="refused",
+                interrupted=True,
             )
+            self._withdrawn.append(closing)
+            if self._standbys:
+                # They were told of the session before anybody knew that it would be refused.
+                self._standbys.publish(closing, pending=True)
 
     def _made_ours(self, write: Write) -> Write:
         """Return a write under our lease, whose snapshot nobody reads in catalog or journal: it may hold SRTP keys."""

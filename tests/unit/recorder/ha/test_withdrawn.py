@@ -1,0 +1,36 @@
+"""What standbys hold of a session that could not be made durable, and was refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+from unittest.mock import AsyncMock
+
+import pytest
+
+from recorder.ha.durable_catalog import DurableCatalog
+from recorder.ha.feed import Feed
+from recorder.ha.journal import Journal
+from recorder.ha.vault import Vault
+from recorder.ha.writes import decode_write
+from storage.catalog import Catalog
+from storage.catalog.records import SegmentClosing, SegmentOpening
+from storage.errors import CatalogUnreachable
+from tests.integration.storage_samples import opening
+
+
+async def test_a_session_that_was_refused_is_restored_by_nobody(tmp_path: Path) -> None:
+    """Its client was told 503: to go on with it would record what nobody sends, and tell people of it."""
+    catalog = AsyncMock(spec=Catalog)
+    catalog.open_segment.side_effect = CatalogUnreachable("away")
+    feed = Feed("host-a", epoch=1, wall_clock=lambda: datetime.now(UTC))
+    durable = DurableCatalog(
+        cast("Catalog", catalog), Journal(tmp_path / "nowhere" / "journal"), Vault([b"k" * 32]), epoch=1, standbys=feed
+    )
+    with pytest.raises(OSError, match="No such file"):
+        await durable.write(opening())
+    (dialog,) = feed.replica.dialogs()
+    assert dialog.ended_at
+    told = [decode_write(record) for record in feed.replica.pending]
+    assert [type(one) for one in told] == [SegmentOpening, SegmentClosing]
