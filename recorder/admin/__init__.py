@@ -5,6 +5,9 @@ here (`captures`, `copies`, `recordings_import`, `recordings_redact`, `conversio
 `writers` ask the running recorder (`recorder.control`); `app` puts all together.
 """
 
-from recorder.admin.app import main
+from recorder.program import run
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Entry point of the `recorder-admin` command."""
+    run("recorder.admin.app")

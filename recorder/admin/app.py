@@ -3,56 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from recorder.admin.captures import app as captures_app
 from recorder.admin.context import AdminContext
-from recorder.admin.copies import app as copies_app
-from recorder.admin.recordings_import import import_recordings
-from recorder.admin.recordings_redact import redact_recording
-from recorder.admin.status import status
-from recorder.admin.storage_rebalance import rebalance_storage
-from recorder.admin.switchover import switchover
-from recorder.admin.writers import app as writers_app
 from recorder.config import load_settings
 from recorder.errors import ConfigError
-from storage.cli import (
-    audit_app,
-    jobs_app,
-    keys_app,
-    recordings_app,
-    report_app,
-    retention_app,
-    show_segments,
-    storage_app,
-    verify_recordings,
-)
+from storage.cli.groups import ALONE
+from storage.cli.groups import GROUPS as OF_STORAGE
+from storage.cli.on_demand import Group, on_demand
+
+GROUPS: Final = {
+    **OF_STORAGE,
+    "recordings": OF_STORAGE["recordings"].having(
+        {
+            "import": "recorder.admin.recordings_import:import_recordings",
+            "redact": "recorder.admin.recordings_redact:redact_recording",
+        }
+    ),
+    "storage": OF_STORAGE["storage"].having({"rebalance": "recorder.admin.storage_rebalance:rebalance_storage"}),
+    "copies": Group(
+        "Recordings of one call under different record identifiers.",
+        {
+            "list": "recorder.admin.copies.listing:list_copies",
+            "explain": "recorder.admin.copies.explain:explain_copies",
+            "split": "recorder.admin.copies.split:split_copies",
+            "merge": "recorder.admin.copies.merge:merge_copies",
+        },
+    ),
+    "writers": Group(
+        "The RTP writers of this host.",
+        {
+            "list": "recorder.admin.writers:list_writers",
+            "drain": "recorder.admin.writers:drain",
+            "undrain": "recorder.admin.writers:undrain",
+        },
+    ),
+    "captures": Group(
+        "What writers left on disk: list, verify, and take back into the catalog.",
+        {
+            "list": "recorder.admin.captures.listing:list_captures",
+            "verify": "recorder.admin.captures.listing:verify_captures",
+            "salvage": "recorder.admin.captures.adopt:salvage_captures",
+            "adopt": "recorder.admin.captures.adopt:adopt_captures",
+        },
+    ),
+}
 
 app = typer.Typer(
+    cls=on_demand(
+        {**ALONE, "status": "recorder.admin.status:status", "switchover": "recorder.admin.switchover:switchover"}
+    ),
     name="recorder-admin",
     help="Administer a Tandem recorder: its recordings, jobs and processes. Exit codes: docs/admin-cli.md.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-recordings_app.command("import")(import_recordings)
-recordings_app.command("redact")(redact_recording)
-storage_app.command("rebalance")(rebalance_storage)
-app.add_typer(recordings_app, name="recordings")
-app.add_typer(copies_app, name="copies")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(audit_app, name="audit")
-app.add_typer(keys_app, name="keys")
-app.add_typer(report_app, name="report")
-app.add_typer(retention_app, name="retention")
-app.add_typer(storage_app, name="storage")
-app.add_typer(writers_app, name="writers")
-app.add_typer(captures_app, name="captures")
-app.command("segments")(show_segments)
-app.command("verify")(verify_recordings)
-app.command()(status)
-app.command()(switchover)
+for name, group in GROUPS.items():
+    app.add_typer(group.app(), name=name)
 
 
 @app.callback()
@@ -71,8 +80,3 @@ def select(
             typer.echo(f"recorder-admin: {line}", err=True)
         raise typer.Exit(error.exit_code) from None
     ctx.obj = AdminContext(settings)
-
-
-def main() -> None:
-    """Entry point of the `recorder-admin` command."""
-    app()

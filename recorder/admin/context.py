@@ -7,13 +7,14 @@ from pathlib import Path
 
 import typer
 
-from recorder.admin.conversion import MediaConverter
 from recorder.errors import NotRunningError
 from recorder.retention_settings import RetentionSettings
 from recorder.settings import Settings
 from recorder.state_dir import StateDir, recordings_root
 from recorder.stores import directories, s3_options
 from storage.cli.context import CliContext
+from storage.cli.conversion import Converter
+from storage.cli.on_demand import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class AdminContext:
                 state_dir=self.state_dir.root,
                 retention=RetentionSettings.model_validate(running.retention).policy(),
                 object_store=running.object_store,
-                converter=MediaConverter(),
+                converter=_load_converter,
             )
         if self.settings.database.dsn:
             return CliContext(
@@ -59,13 +60,19 @@ class AdminContext:
                 state_dir=self.state_dir.root,
                 retention=self.settings.retention.policy(),
                 object_store=s3_options(self.settings),
-                converter=MediaConverter(),
+                converter=_load_converter,
             )
         raise NotRunningError(
             f"no recorder runs on {self.state_dir.root}:"
             f" start it with `recorder run --state-dir {self.state_dir.root}`,"
             " or name the right directory with --state-dir or RECORDER_STATE_DIR"
         )
+
+
+def _load_converter() -> Converter:
+    """Return what converts audio: most commands need none, and it loads every codec."""
+    converter: Converter = load("recorder.admin.conversion:MediaConverter")()
+    return converter
 
 
 def admin_context_of(ctx: typer.Context) -> AdminContext:

@@ -12,12 +12,9 @@ from recorder.admin.asking import ask_recorder
 from storage.cli.context import make_console
 from storage.cli.options import JsonArray, JsonObject
 
-app = typer.Typer(no_args_is_help=True, help="The RTP writers of this host.")
-
 WriterName = Annotated[str, typer.Argument(metavar="WRITER", help="Name of the writer, as `writers list` shows it.")]
 
 
-@app.command("list")
 def list_writers(ctx: typer.Context, as_json: JsonArray = False) -> None:
     """Show the writers with their sessions and ports.
 
@@ -36,7 +33,6 @@ def list_writers(ctx: typer.Context, as_json: JsonArray = False) -> None:
     make_console().print(table)
 
 
-@app.command()
 def drain(ctx: typer.Context, writer: WriterName, as_json: JsonObject = False) -> None:
     """Give a writer no new session and move its live ones to other writers by re-INVITE; nothing is lost.
 
@@ -48,7 +44,6 @@ def drain(ctx: typer.Context, writer: WriterName, as_json: JsonObject = False) -
     print(json.dumps(answer) if as_json else f"{writer} is being drained; `writers list` shows how far")
 
 
-@app.command()
 def undrain(ctx: typer.Context, writer: WriterName, as_json: JsonObject = False) -> None:
     """Use a drained writer again.
 

@@ -76,8 +76,8 @@ class CliContext:
             raise CommandFailed(f"store {name!r} is not known here: {hint}", ExitCode.REFUSED)
         return store
 
-    converter: Converter | None = None
-    """Makes other forms of audio; None where nothing does."""
+    converter: Callable[[], Converter] | None = None
+    """Loads what makes other forms of audio; None where nothing does."""
 
     @property
     def keys_directory(self) -> Path:

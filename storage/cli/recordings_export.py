@@ -117,7 +117,7 @@ def _check(options: ExportOptions, context: CliContext) -> None:
 def _converter(context: CliContext) -> Converter:
     if context.converter is None:
         raise CommandFailed("only `master` can be exported here", ExitCode.REFUSED)
-    return context.converter
+    return context.converter()
 
 
 async def _export_form(options: ExportOptions, job: ExportJob, console: Console) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from storage.catalog import Catalog, migrate
-from storage.cli import CliContext
+from storage.cli.context import CliContext
 from storage.postgres import EmbeddedPostgres
 from tests.integration.media_writer_kit import Sender
 from tests.integration.storage_desk import Desk

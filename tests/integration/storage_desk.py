@@ -11,10 +11,10 @@ from typing import Any
 import typer
 from typer.testing import CliRunner, Result
 
-import recorder.admin.app  # noqa: F401 - adds the commands that need media, such as `recordings redact`
+from recorder.admin.app import GROUPS
 from storage.catalog import Catalog
 from storage.catalog.records import OpenedSegment, SegmentOpening
-from storage.cli import CliContext, jobs_app, recordings_app, retention_app, storage_app
+from storage.cli.context import CliContext
 from storage.files import FileStore, directory_of, file_name
 from tests.integration.storage_samples import closing, opening, rendered, with_facts
 
@@ -28,10 +28,10 @@ class Desk:
         self.catalog = catalog
         self.context = context
         self._app = typer.Typer()
-        self._app.add_typer(recordings_app, name="recordings")
-        self._app.add_typer(retention_app, name="retention")
-        self._app.add_typer(storage_app, name="storage")
-        self._app.add_typer(jobs_app, name="jobs")
+        self._app.add_typer(GROUPS["recordings"].app(), name="recordings")
+        self._app.add_typer(GROUPS["retention"].app(), name="retention")
+        self._app.add_typer(GROUPS["storage"].app(), name="storage")
+        self._app.add_typer(GROUPS["jobs"].app(), name="jobs")
 
     async def type(self, *words: str) -> Result:
         """Run a command; it has an event loop of its own, hence the thread."""

@@ -24,7 +24,9 @@ from recorder.stores import s3_options
 from storage.catalog import Catalog
 from storage.catalog.records import FINALISE
 from storage.catalog.views import FileView, RecordingDetail
-from storage.cli import CliContext, audit_app, keys_app, recordings_app, verify_recordings
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
+from storage.cli.verify import verify_recordings
 from storage.exit_codes import ExitCode
 from storage.integrity import PublicKeys
 from storage.integrity.verify import check_folder
@@ -74,9 +76,9 @@ class Desk:
             object_store=s3_options(curator.settings),
         )
         self._app = typer.Typer()
-        self._app.add_typer(recordings_app, name="recordings")
-        self._app.add_typer(keys_app, name="keys")
-        self._app.add_typer(audit_app, name="audit")
+        self._app.add_typer(GROUPS["recordings"].app(), name="recordings")
+        self._app.add_typer(GROUPS["keys"].app(), name="keys")
+        self._app.add_typer(GROUPS["audit"].app(), name="audit")
         self._app.command("verify")(verify_recordings)
 
     async def type(self, *words: object) -> Result:

@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from recorder.admin.conversion import MediaConverter
 from storage.catalog import Catalog
-from storage.cli import CliContext, recordings_app
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
 from storage.cli.verify import verify_recordings
 from storage.exit_codes import ExitCode
 from storage.verify import main as verify_main
@@ -33,10 +34,10 @@ class Auditor:
             dsn=dsn,
             files_root=self.curator.depot.local.root,
             state_dir=self.curator.state_dir,
-            converter=MediaConverter(),
+            converter=MediaConverter,
         )
         self._app = typer.Typer()
-        self._app.add_typer(recordings_app, name="recordings")
+        self._app.add_typer(GROUPS["recordings"].app(), name="recordings")
         self._app.command("verify")(verify_recordings)
 
     async def type(self, *words: object) -> Result:

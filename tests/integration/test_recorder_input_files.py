@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from recorder.admin.app import app
@@ -16,6 +15,7 @@ from storage.encryption.recipients import load_private_key
 from storage.errors import InputMissing
 from storage.exit_codes import ExitCode
 from storage.verify import main as verify_offline
+from tests.kit.command_tree import root, tree
 from tests.kit.recipients import make_recipient
 
 pytestmark = pytest.mark.integration
@@ -49,22 +49,16 @@ NOT_READ = {("--state-dir",)} | {
 """Written, or searched for a recorder (6)."""
 
 
-COMMAND: Final = typer.main.get_command(app)
-CONTEXT: Final = COMMAND.make_context("recorder-admin", ["status"], resilient_parsing=True)
-
-
-def inputs_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of commands to each option and argument that is a file or folder."""
+def inputs_of(command: Any) -> Iterator[str]:
+    """Yield the options and arguments of a command that name a file or folder."""
     for parameter in command.params:
         if parameter.type_descriptor.annotation in {Path, list[Path]}:
-            argument = parameter.param_type_name == "argument"
-            yield (*path, parameter.metavar if argument else max(parameter.opts, key=len))
-    for name in command.list_commands(CONTEXT) if hasattr(command, "list_commands") else ():
-        yield from inputs_of(command.get_command(CONTEXT, name), (*path, name))
+            yield parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
 
 
 def test_no_input_is_left_out() -> None:
-    found = set(inputs_of(COMMAND))
+    found: set[tuple[str, ...]] = {(name,) for name in inputs_of(root())}
+    found |= {(*name.split(), given) for name, command in tree() for given in inputs_of(command)}
     assert found == INPUTS.keys() | DECRYPTING | NOT_READ
 
 

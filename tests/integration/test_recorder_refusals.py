@@ -28,7 +28,7 @@ def recorder(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 def test_a_config_file_that_is_not_there(tmp_path: Path) -> None:
     done = recorder("run", "--config", str(tmp_path / "none.toml"))
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert str(tmp_path / "none.toml") in done.stderr
     assert "--config" in done.stderr
     assert "Traceback" not in done.stderr

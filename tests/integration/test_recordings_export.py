@@ -25,7 +25,8 @@ from media.pipeline.report import OutputFormat
 from recorder.admin.conversion import MediaConverter
 from storage.catalog import Catalog
 from storage.catalog.records import GapKind, MetadataRevision, RenderedGap
-from storage.cli import CliContext, recordings_app
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
 from storage.exit_codes import ExitCode
 from storage.files import FileStore, directory_of, file_name
 from storage.integrity import SigningKeys
@@ -46,7 +47,7 @@ class Exporter:
 
     async def type(self, *words: str) -> Result:
         app = typer.Typer()
-        app.add_typer(recordings_app, name="recordings")
+        app.add_typer(GROUPS["recordings"].app(), name="recordings")
         words = ("recordings", "export", "CALL0001", *words)
         return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(words), obj=self.context))
 
@@ -61,7 +62,7 @@ class Exporter:
 async def exporter(catalog: Catalog, catalog_dsn: str, tmp_path: Path) -> Exporter:
     """Two seconds of two parties, a pause, and a metadata document."""
     context = CliContext(
-        dsn=catalog_dsn, files_root=tmp_path / "recordings", state_dir=tmp_path, converter=MediaConverter()
+        dsn=catalog_dsn, files_root=tmp_path / "recordings", state_dir=tmp_path, converter=MediaConverter
     )
     sample = opening("CALL0001", epoch=await catalog.acquire_lease())
     opened = await catalog.open_segment(sample)

@@ -21,7 +21,7 @@ from storage.catalog.copy_records import CopyState
 from storage.catalog.records import Role
 from storage.catalog.redactions import Refusal
 from storage.catalog.views import RecordingDetail, RecordingFilter
-from storage.cli import CliContext
+from storage.cli.context import CliContext
 from storage.cli.recordings_bundle import BundleOptions
 from storage.cli.recordings_bundle import run as bundle
 from storage.errors import InputMissing

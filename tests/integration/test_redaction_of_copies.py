@@ -18,8 +18,7 @@ from storage.catalog import Catalog
 from storage.catalog.copy_records import CopyState
 from storage.catalog.records import Role
 from storage.catalog.views import RecordingFilter
-from storage.cli import CliContext
-from storage.cli.context import CommandFailed
+from storage.cli.context import CliContext, CommandFailed
 from storage.exit_codes import ExitCode
 from tests.integration.copies_site import Site, site_settings
 from tests.integration.test_copies_policies import healed, settled

@@ -17,9 +17,8 @@ from recorder.admin.recordings_redact import Redaction, RedactOptions
 from recorder.stores import s3_options
 from storage.catalog import Catalog
 from storage.catalog.views import FileView, RecordingDetail
-from storage.cli import CliContext
 from storage.cli.audio_source import open_audio
-from storage.cli.context import CommandFailed
+from storage.cli.context import CliContext, CommandFailed
 from storage.encryption import Envelope
 from storage.errors import WrongKey
 from tests.integration.test_curator_files import s3_tables

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from storage.catalog import Catalog
 from storage.catalog.audit import AuditEntry, AuditFilter
-from storage.cli import CliContext, audit_app
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
 from storage.errors import StorageMisused
 from storage.exit_codes import ExitCode
 from storage.integrity import ChainCheck, digest_of
@@ -142,7 +143,7 @@ class Desk:
     def __init__(self, context: CliContext) -> None:
         self._context = context
         self._app = typer.Typer()
-        self._app.add_typer(audit_app, name="audit")
+        self._app.add_typer(GROUPS["audit"].app(), name="audit")
 
     async def type(self, *words: str) -> Result:
         return await asyncio.to_thread(

@@ -22,8 +22,7 @@ from storage.catalog.connection import Database
 from storage.catalog.deletions import ERASE
 from storage.catalog.records import OpenedSegment
 from storage.catalog.views import RecordingDetail
-from storage.cli import CliContext
-from storage.cli.context import CommandFailed
+from storage.cli.context import CliContext, CommandFailed
 from storage.cli.recording_check import check_recording, orphans_of
 from storage.errors import StoreFull
 from storage.files import FileStore, Store

@@ -19,7 +19,8 @@ from typer.testing import CliRunner, Result
 from storage.catalog import Catalog
 from storage.catalog.ledger import LedgerInterval, LedgerKind, PartyLedger, account
 from storage.catalog.records import Door, RecordingState
-from storage.cli import CliContext, report_app
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
 from storage.exit_codes import ExitCode
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
 
@@ -44,7 +45,7 @@ class Auditor:
 
     async def type(self, *words: str) -> Result:
         app = typer.Typer()
-        app.add_typer(report_app, name="report")
+        app.add_typer(GROUPS["report"].app(), name="report")
         return await asyncio.to_thread(lambda: CliRunner().invoke(app, ["report", *words], obj=self.context))
 
     async def json(self, *words: str) -> Any:

@@ -19,7 +19,8 @@ from storage.catalog.ledger import LedgerInterval, LedgerKind, account
 from storage.catalog.records import Door, RecordingState, StreamOpening, StreamsChange
 from storage.catalog.search import _FIRST_LOOKS, _windows
 from storage.catalog.views import RecordingDetail, RecordingFilter
-from storage.cli import CliContext, recordings_app
+from storage.cli.context import CliContext
+from storage.cli.groups import GROUPS
 from storage.exit_codes import ExitCode
 from tests.integration.storage_samples import START, closing, opening, rendered, with_facts
 
@@ -245,7 +246,7 @@ class TestDesk:
     @pytest.fixture
     async def type(self, searched: Catalog, catalog_dsn: str, tmp_path: Any) -> Any:
         app = typer.Typer()
-        app.add_typer(recordings_app, name="recordings")
+        app.add_typer(GROUPS["recordings"].app(), name="recordings")
         context = CliContext(dsn=catalog_dsn, files_root=tmp_path, state_dir=tmp_path)
 
         async def typed(*words: str) -> Result:

@@ -2,7 +2,3 @@
 
 `inventory` reads a directory, `taking` brings captures into the catalog; one module per subcommand around them.
 """
-
-from recorder.admin.captures.app import app
-
-__all__ = ["app"]

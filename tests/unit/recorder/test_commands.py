@@ -8,12 +8,12 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from recorder.__main__ import app
+from recorder.commands import app
 
 
 @pytest.mark.parametrize("trial", ["recorder.simulator", "recorder.lab", "numpy"])
 def test_a_recorder_does_not_load_what_only_trials_need(trial: str) -> None:
-    loaded = f"import sys, recorder.__main__; print({trial!r} in sys.modules)"
+    loaded = f"import sys, recorder.commands; print({trial!r} in sys.modules)"
     asked = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert asked.stdout == "False\n"
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
-from recorder.admin.app import app
+from tests.kit.command_tree import commands_of, root, tree
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "admin-cli.md"
 
@@ -33,20 +31,6 @@ DESTRUCTIVE = {
     "keys rewrap",
 }
 """What removes or replaces something, or acts on many recordings at once: each knows --dry-run, once it exists."""
-
-
-def commands(group: TyperGroup, path: tuple[str, ...] = ()) -> Iterator[tuple[str, TyperCommand]]:
-    for name, command in sorted(group.commands.items()):
-        if isinstance(command, TyperGroup):
-            yield from commands(command, (*path, name))
-        elif isinstance(command, TyperCommand):
-            yield " ".join((*path, name)), command
-
-
-def tree() -> list[tuple[str, TyperCommand]]:
-    root = typer.main.get_command(app)
-    assert isinstance(root, TyperGroup)
-    return list(commands(root))
 
 
 def options_of(command: TyperCommand) -> set[str]:
@@ -81,9 +65,11 @@ class TestEvery:
 
 
 def test_groups_say_what_they_are_for() -> None:
-    root = typer.main.get_command(app)
-    assert isinstance(root, TyperGroup)
-    assert all(command.help for command in root.commands.values())
+    assert all(command.help for _, command in commands_of(root()))
+
+
+def test_all_are_found() -> None:
+    assert len(tree()) > 40
 
 
 @pytest.mark.parametrize(
