@@ -19,6 +19,12 @@ class RefusedError(RecorderError):
     exit_code = 7
 
 
+class UnknownError(RecorderError):
+    """Local: the recorder has nothing of that name."""
+
+    exit_code = 3
+
+
 def ask_recorder(ctx: typer.Context, command: str, *, as_json: bool, **arguments: Any) -> dict[str, Any]:
     """Return the answer of the recorder that runs on the state directory."""
     fault: RecorderError
@@ -26,7 +32,7 @@ def ask_recorder(ctx: typer.Context, command: str, *, as_json: bool, **arguments
         answer = ask(state_dir_of(ctx), command, **arguments)
         if "error" not in answer:
             return answer
-        fault = RefusedError(answer["error"])
+        fault = (UnknownError if "unknown" in answer else RefusedError)(answer["error"])
     except NotRunningError as error:
         fault = error
     report(fault, as_json=as_json)

@@ -421,7 +421,8 @@ class Supervisor:
         node, _, name = writer.rpartition("/")
         writer = name if node == self._settings.node else writer
         if writer not in known:
-            return {"error": f"no writer {writer!r}; there are {', '.join(known)}{self._active.whereabouts()}"}
+            there_are = f"there are {', '.join(known)}{self._active.whereabouts()}"
+            return {"error": f"no writer {writer!r}; {there_are}", "unknown": writer}
         refused = self._active.drain(writer, known, draining=draining)
         return {"error": refused} if refused else {"writer": writer, "draining": draining}
 

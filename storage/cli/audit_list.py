@@ -15,7 +15,7 @@ from storage.catalog.audit import AuditFilter
 from storage.cli.context import CliContext, make_console, run_command
 from storage.cli.options import JsonArray
 from storage.cli.presentation import moment, or_dash, write_json
-from storage.cli.times import parse_time
+from storage.cli.times import parse_window
 from storage.exit_codes import ExitCode
 
 
@@ -34,12 +34,13 @@ class AuditListOptions:
 
 async def run(options: AuditListOptions, catalog: Catalog, console: Console, *, now: datetime) -> ExitCode:
     """Print the latest matching entries, oldest first."""
+    since, until = parse_window(options.since, options.until, now=now)
     wanted = AuditFilter(
         actor=options.actor,
         action=options.action,
         subject=options.subject,
-        since=parse_time(options.since, now=now) if options.since else None,
-        until=parse_time(options.until, now=now, end_of_day=True) if options.until else None,
+        since=since,
+        until=until,
     )
     entries = await catalog.audit.latest(wanted, options.limit)
     if options.as_json:

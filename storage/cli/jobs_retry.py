@@ -10,7 +10,7 @@ from rich.console import Console
 
 from storage.catalog import Catalog
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
-from storage.cli.options import JsonObject
+from storage.cli.options import MAX_NUMBER, JsonObject
 from storage.cli.presentation import write_json
 from storage.exit_codes import ExitCode
 
@@ -38,7 +38,7 @@ async def run(options: JobsRetryOptions, catalog: Catalog, console: Console) -> 
 
 def retry_job(
     ctx: typer.Context,
-    job_id: Annotated[int, typer.Argument(metavar="JOB", min=1, help="Number of the job.")],
+    job_id: Annotated[int, typer.Argument(metavar="JOB", min=1, max=MAX_NUMBER, help="Number of the job.")],
     as_json: JsonObject = False,
 ) -> None:
     """Queue a dead job again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -23,6 +23,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 JsonObject = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 JsonArray = Annotated[bool, typer.Option("--json", help="Print a JSON array for scripts.")]
+MAX_NUMBER: Final = 2**63 - 1
+"""The catalog numbers jobs and holds by bigint."""
 
 
 def confirm(what: str, *, yes: bool, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from storage.catalog import Catalog
 from storage.catalog.holds import Hold
 from storage.cli.context import CliContext, CommandFailed, make_console, run_command
 from storage.cli.operator import operator
-from storage.cli.options import DryRun, JsonObject, Reason
+from storage.cli.options import MAX_NUMBER, DryRun, JsonObject, Reason
 from storage.cli.presentation import counted, printable, write_json
 from storage.cli.selection import Selection, select, selecting
 from storage.exit_codes import ExitCode
@@ -97,7 +97,9 @@ def release_recordings(
     selection: Selection,
     reason: Reason,
     matter: Annotated[str | None, typer.Option("--case", help="Only holds of this case.")] = None,
-    hold_id: Annotated[int | None, typer.Option("--hold", min=1, help="Only the hold with this number.")] = None,
+    hold_id: Annotated[
+        int | None, typer.Option("--hold", min=1, max=MAX_NUMBER, help="Only the hold with this number.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All holds of these recordings, whoever placed them.")] = False,
     dry_run: DryRun = False,
     as_json: JsonObject = False,

@@ -19,7 +19,7 @@ from storage.catalog.search import MAX_PAGE
 from storage.catalog.views import RecordingFilter, RecordingSummary
 from storage.cli.context import CommandFailed
 from storage.cli.lookup import find_recording
-from storage.cli.times import parse_length, parse_time
+from storage.cli.times import parse_length, parse_window
 from storage.exit_codes import ExitCode
 
 PAGE: Final = 2000
@@ -151,9 +151,10 @@ def filter_of(selection: Selection, *, now: datetime, limit: int) -> RecordingFi
 
     Errors: `CommandFailed` with `USAGE` for what cannot be read.
     """
+    started_from, started_to = parse_window(selection.started_from, selection.started_to, now=now)
     return RecordingFilter(
-        started_from=parse_time(selection.started_from, now=now) if selection.started_from else None,
-        started_to=parse_time(selection.started_to, now=now, end_of_day=True) if selection.started_to else None,
+        started_from=started_from,
+        started_to=started_to,
         record_identifier=selection.record_identifier,
         call_uuid=selection.call_uuid,
         dn=selection.dn,

@@ -45,6 +45,15 @@ def parse_time(text: str, *, now: datetime, end_of_day: bool = False) -> datetim
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
+def parse_window(since: str | None, until: str | None, *, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return the points in time that `--from` and `--to` name; a day at the end is included."""
+    start = parse_time(since, now=now) if since else None
+    end = parse_time(until, now=now, end_of_day=True) if until else None
+    if start is not None and end is not None and start >= end:
+        raise CommandFailed(f"--from {since} is not before --to {until}", ExitCode.USAGE)
+    return start, end
+
+
 def parse_length(text: str) -> float:
     """Return the seconds that `text` names: `500ms`, `90s`, `10m`, `2h`; a number alone is seconds."""
     match = _LENGTH.fullmatch(text.strip())

@@ -48,6 +48,30 @@ def test_captures_that_are_named_are_read_without_a_recorder(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    "words", [("jobs", "retry", 2**63), ("recordings", "release", "--hold", 2**63, "--reason", "x")]
+)
+def test_a_number_that_no_catalog_can_have_is_told_as_such(tmp_path: Path, words: tuple[object, ...]) -> None:
+    told = typed(tmp_path, *words)
+    assert told.exit_code == ExitCode.USAGE
+    assert str(2**63 - 1) in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"error": "no writer 'nope'; there are writer-1", "unknown": "nope"}, ExitCode.NOT_FOUND),
+        ({"error": "the last one"}, ExitCode.REFUSED),
+    ],
+)
+def test_what_the_recorder_does_not_know_is_not_what_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, str], code: ExitCode
+) -> None:
+    monkeypatch.setattr("recorder.admin.asking.ask", lambda *_, **__: answer)
+    told = typed(tmp_path, "writers", "drain", "nope")
+    assert (told.exit_code, told.stderr) == (code, f"recorder-admin: {answer['error']}\n")
+
+
 def test_an_unknown_state_of_captures_is_refused(tmp_path: Path) -> None:
     told = typed(tmp_path, "captures", "list", "--state", "nonsense")
     assert told.exit_code == ExitCode.USAGE

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.cli.context import CommandFailed
-from storage.cli.times import parse_position, parse_time
+from storage.cli.times import parse_position, parse_time, parse_window
 from storage.exit_codes import ExitCode
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -28,6 +28,15 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 )
 def test_points_in_time(text: str, expected: datetime) -> None:
     assert parse_time(text, now=NOW) == expected
+
+
+def test_a_window_that_ends_before_it_begins_is_no_empty_one() -> None:
+    now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    assert parse_window("today", "today", now=now)[0] is not None
+    assert parse_window(None, "2020-01-01", now=now)[0] is None
+    with pytest.raises(CommandFailed, match="--from 2026-12-02 is not before --to 2026-12-01") as told:
+        parse_window("2026-12-02", "2026-12-01", now=now)
+    assert told.value.exit_code == ExitCode.USAGE
 
 
 def test_a_day_as_an_end_is_included() -> None:
