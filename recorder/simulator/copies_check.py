@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from recorder.simulator.conversation import load_conversation
 from recorder.simulator.expectation import ExpectedCall, expected_call, expected_master
@@ -23,6 +23,14 @@ from storage.catalog.views import RecordingDetail, RecordingFilter, RecordingSum
 
 _MANY: Final = 10_000
 """Rows; as many as the catalog gives at once."""
+
+
+class _Stage(NamedTuple):
+    """How far the recorder is with the copies of a call."""
+
+    groups: Sequence[object]
+    master: RecordingDetail | None
+    """Once it is final."""
 
 
 async def verify_masters(
@@ -40,17 +48,18 @@ async def verify_masters(
     found = await await_final(journal, catalog, [facts for pair in pairs for facts in pair], patience)
     conversation = load_conversation(journal.law)
     verdicts = []
-    deadline = time.monotonic() + patience.limit_s
-    for pair in pairs:
+    copies_of = [
+        [found[facts.call_id] for facts in pair] if all(facts.call_id in found for facts in pair) else []
+        for pair in pairs
+    ]
+    masters = await await_masters(catalog, copies_of, patience)
+    for pair, copies, master in zip(pairs, copies_of, masters, strict=True):
         expected = expected_master([expected_call(journal, conversation, facts.call) for facts in pair])
-        copies = [found[facts.call_id] for facts in pair if facts.call_id in found]
-        master = await _await_master(catalog, copies, deadline) if len(copies) == len(pair) else None
         if master is None:
             verdicts.append(
                 replace(without_recording(expected, "its copies did not become one recording"), healed=True)
             )
             continue
-        deadline = time.monotonic() + patience.limit_s
         verdict = await asyncio.to_thread(
             judge,
             _named(expected, master),
@@ -71,20 +80,33 @@ def _named(expected: ExpectedCall, master: RecordingDetail) -> ExpectedCall:
     return replace(expected, facts=replace(expected.facts, record_identifier=summary.record_identifier))
 
 
-async def _await_master(
-    catalog: Catalog, copies: Sequence[RecordingSummary], deadline: float
-) -> RecordingDetail | None:
-    """Return the master that stands for all copies, as soon as there is one; None if there is none in time."""
+async def await_masters(
+    catalog: Catalog, calls: Sequence[Sequence[RecordingSummary]], patience: Patience
+) -> list[RecordingDetail | None]:
+    """Return the master that stands for the copies of each call, as soon as all are there; nobody waits for no copies.
+
+    None where there is none and the recorder has taken no step towards any for as long as the patience lasts.
+    """
+    before: list[_Stage] = []
+    deadline = 0.0
     while True:
-        standing = [await catalog.copies.standing(copy.recording_id) for copy in copies]
-        masters = {one.master_id for one in standing if one}
-        master = masters.pop() if len(masters) == 1 else None
-        detail = await catalog.get_recording(master) if master else None
-        if isinstance(detail, RecordingDetail) and detail.summary.state not in AT_WORK:
-            return detail
-        if time.monotonic() >= deadline:
-            return None
+        stages = [await _stage(catalog, copies) for copies in calls]
+        if stages != before:
+            before, deadline = stages, time.monotonic() + patience.limit_s
+        if all(stage.master or not stage.groups for stage in stages) or time.monotonic() >= deadline:
+            return [stage.master for stage in stages]
         await asyncio.sleep(POLL_S)
+
+
+async def _stage(catalog: Catalog, copies: Sequence[RecordingSummary]) -> _Stage:
+    groups = [await catalog.copies.groups(recording_id=copy.recording_id, rejected=True) for copy in copies]
+    standing = [await catalog.copies.standing(copy.recording_id) for copy in copies]
+    masters = {one.master_id for one in standing if one}
+    master = masters.pop() if len(masters) == 1 else None
+    detail = await catalog.get_recording(master) if master else None
+    if not isinstance(detail, RecordingDetail) or detail.summary.state in AT_WORK:
+        return _Stage(groups, None)
+    return _Stage(groups, detail)
 
 
 async def _listed(catalog: Catalog, master: RecordingSummary, copies: Sequence[RecordingSummary]) -> list[Difference]:

@@ -40,7 +40,7 @@ class Patience:
     """How long to wait for the recorder."""
 
     limit_s: float = 60.0
-    """Without any recording becoming final."""
+    """Without any recording becoming final, or any copies coming nearer to it."""
     progress: Callable[[int, int], None] | None = None
     """Called with how many recordings are final, and of how many."""
 
