@@ -229,7 +229,7 @@ class _Active:
             )
             self._recovery.restore(stored)
         else:
-            left.replay(catalog.go_on_without_catalog(), self._frontend.wall_clock())
+            left.replay(catalog.go_on_without_catalog(left.untaken()), self._frontend.wall_clock())
             self._recovery.restore(left.dialogs())
         for dialog in self._recovery.kept:
             self._tenure.feed.replica.put(dialog)

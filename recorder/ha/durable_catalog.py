@@ -87,7 +87,7 @@ class DurableCatalog:
         self._standbys = standbys
         self._sole_since = sole_since
         self._withdrawn: list[SegmentClosing] = []
-        """Ends of sessions that were never promised and that the catalog may know of."""
+        """Ends of sessions that the catalog may know of and the journal does not: some of them were never promised."""
         self._apply: dict[type[Write], Callable[[Any], Awaitable[object]]] = {
             SegmentOpening: catalog.open_segment,
             DialogCheckpoint: catalog.save_dialog,
@@ -139,9 +139,12 @@ class DurableCatalog:
     def _withdraw(self, write: Write, record: bytes) -> None:
         """Forget a write that is not durable, as whoever asked is told: it must not turn up in the catalog later.
 
-        The catalog may have got it all the same, and only its answer was lost. A session is then closed.
+        The catalog may have got it all the same, and only its answer was lost. A session is then closed. One that has
+        ended has ended, also where its client got no 200.
         """
         self._pending[:] = [kept for kept in self._pending if kept is not record]
+        if isinstance(write, SegmentClosing):
+            self._withdrawn.append(write)
         if isinstance(write, SegmentOpening):
             closing = SegmentClosing(
                 epoch=self.epoch,
@@ -207,12 +210,15 @@ class DurableCatalog:
                 found.append(decode_write(record))
         return found
 
-    def go_on_without_catalog(self) -> list[Write]:
+    def go_on_without_catalog(self, told: Sequence[bytes]) -> list[Write]:
         """Begin where an earlier process was when the catalog was away; `catch_up` is not needed then.
 
-        Returns what it journaled, as it was made.
+        Returns what it journaled, as it was made. `told` is what it told of last: it may have died before it knew that
+        the catalog does not take that. It came before what is journaled, and may be repeated.
         """
         found = self._read_journal()
+        journaled = set(self._pending)
+        self._pending[:0] = [record for record in told if record not in journaled]
         self.behind = True
         return found
 

@@ -108,8 +108,7 @@ class Follower:
                 case Written():
                     with suppress(msgspec.MsgspecError, KeyError):
                         replica.apply(decode_write(message.record), now)
-                    if message.pending:
-                        replica.pending.append(message.record)
+                    replica.told(message.record, now, pending=message.pending)
                 case Asked():
                     replica.asked(message.request, now)
                 case Answered():

@@ -7,6 +7,7 @@ Pure; times come from outside.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +23,10 @@ _ANSWERS_REPEATED: Final = timedelta(seconds=40)
 
 _ANSWERS_AWAITED: Final = timedelta(seconds=32)
 """A client gives an INVITE up that has had a 100 when it likes to, and one without after 64*T1."""
+
+
+_CATALOG_ANSWERS: Final = timedelta(seconds=10)
+"""Longer than a statement may take until it counts as refused; then it is pending."""
 
 
 class KeptDialog(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +60,28 @@ class Replica:
         """Its host."""
         self.pending: list[bytes] = []
         """Encoded writes, oldest first; for a standby that does not see the journal of the active one's host."""
+        self._asked_of_catalog: deque[tuple[bytes, datetime]] = deque()
+        """Encoded writes of the last seconds that the catalog was asked to take, and when."""
         self._unanswered: dict[str, tuple[Unanswered, datetime]] = {}
         """Requests and when they came, oldest first."""
         self._dialogs: dict[str, KeptDialog] = {}
         self._by_segment: dict[UUID, str] = {}
         self._ended: list[tuple[datetime, str]] = []
         """Heap of the ended ones, so that forgetting one does not look at all that live."""
+
+    def told(self, record: bytes, at: datetime, *, pending: bool) -> None:
+        """Keep a write: one that is pending until the catalog has it, another until that must have answered."""
+        if pending:
+            self.pending.append(record)
+            return
+        self._asked_of_catalog.append((record, at))
+        while at - self._asked_of_catalog[0][1] > _CATALOG_ANSWERS:
+            self._asked_of_catalog.popleft()
+
+    def untaken(self) -> list[bytes]:
+        """Return the writes that the catalog may lack, in their order."""
+        pending = set(self.pending)
+        return [*(record for record, _ in self._asked_of_catalog if record not in pending), *self.pending]
 
     def dialogs(self) -> list[KeptDialog]:
         """Return all of them, oldest first."""

@@ -108,7 +108,7 @@ class Candidate:
         tenure = Tenure(self, epoch=left.epoch + 1, sole_since=left.epoch // _BUCKET * _BUCKET, left=left)
         for dialog in left.dialogs():
             tenure.feed.replica.put(dialog)
-        tenure.feed.replica.pending = list(left.pending)
+        tenure.feed.replica.pending = left.untaken()
         if self.limited and self.rivals():
             await listen(tenure.feed)
             if not await tenure.agreed():

@@ -12,6 +12,7 @@ import pytest
 from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.journal import Journal
 from recorder.ha.vault import Vault
+from recorder.ha.writes import encode_write
 from storage.catalog import Catalog, migrate
 from storage.catalog.records import CallFacts, DialogCheckpoint, StreamsChange
 from storage.catalog.views import RecordingFilter
@@ -164,7 +165,7 @@ async def test_an_unreadable_journal_is_set_aside_and_the_frontend_goes_on(site:
     site.journal.mkdir()
     await site.kill_database()
     durable = site.durable()
-    assert durable.go_on_without_catalog() == []
+    assert durable.go_on_without_catalog([]) == []
     assert durable.able
     await durable.write(opening("U2"))
     await site.server.start()
@@ -172,3 +173,27 @@ async def test_an_unreadable_journal_is_set_aside_and_the_frontend_goes_on(site:
     rows = await site.catalog.list_recordings(RecordingFilter())
     assert {found.record_identifier for found in rows} == {"U1", "U2"}
     assert [path.is_dir() for path in site.journal.parent.glob("journal.unreadable-*")] == [True, True]
+
+
+async def test_what_a_dead_frontend_told_of_last_is_written_before_what_it_journaled(site: Site) -> None:
+    """It died before it knew that the catalog did not take it; a later state of the same dialog is in the journal."""
+    dead = site.durable()
+    begun = opening("TOLD")
+    await site.kill_database()
+    later = DialogCheckpoint(
+        epoch=site.epoch,
+        dialog_id=begun.dialog_id,
+        segment_id=begun.segment_id,
+        writer="writer-2",
+        snapshot=b"later",
+    )
+    await dead.write(later)
+    successor = site.durable()
+    (journaled,) = successor.go_on_without_catalog([encode_write(begun), *dead._pending])
+    assert isinstance(journaled, DialogCheckpoint)
+    await site.server.start()
+    await current(successor)
+    (found,) = await site.catalog.list_recordings(RecordingFilter())
+    assert found.record_identifier == "TOLD"
+    (dialog,) = await site.catalog.load_dialogs()
+    assert successor.unsealed(dialog).snapshot == b"later"

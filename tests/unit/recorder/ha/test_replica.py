@@ -116,3 +116,12 @@ def test_a_request_that_is_told_again_is_as_young_as_that() -> None:
     assert replica.unanswered(NOW + timedelta(seconds=45)) == [asked(1), asked(3)]
     replica.answered("request-1")
     assert replica.unanswered(NOW) == [asked(3)]
+
+
+def test_what_the_catalog_was_asked_to_take_may_be_lacking_there_until_it_must_have_answered() -> None:
+    replica, now = Replica(), datetime(2030, 1, 1, tzinfo=UTC)
+    replica.told(b"old", now, pending=False)
+    replica.told(b"asked", now + timedelta(seconds=8), pending=False)
+    replica.told(b"refused", now + timedelta(seconds=11), pending=False)
+    replica.told(b"refused", now + timedelta(seconds=12), pending=True)
+    assert replica.untaken() == [b"asked", b"refused"]

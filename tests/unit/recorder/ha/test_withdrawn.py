@@ -1,4 +1,4 @@
-"""What standbys hold of a session that could not be made durable, and was refused."""
+"""What becomes of beginnings and ends of sessions that neither catalog nor journal has taken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recorder.ha.writes import decode_write
 from storage.catalog import Catalog
 from storage.catalog.records import SegmentClosing, SegmentOpening
 from storage.errors import CatalogUnreachable
-from tests.integration.storage_samples import opening
+from tests.integration.storage_samples import closing, opening
 
 
 async def test_a_session_that_was_refused_is_restored_by_nobody(tmp_path: Path) -> None:
@@ -34,3 +34,20 @@ async def test_a_session_that_was_refused_is_restored_by_nobody(tmp_path: Path) 
     assert dialog.ended_at
     told = [decode_write(record) for record in feed.replica.pending]
     assert [type(one) for one in told] == [SegmentOpening, SegmentClosing]
+
+
+async def test_an_end_that_nothing_took_is_told_the_catalog_when_it_answers(tmp_path: Path) -> None:
+    """The session is over, whatever its client was answered: its recording must not wait for the next restart."""
+    catalog = AsyncMock(spec=Catalog)
+    catalog.sites = AsyncMock()
+    catalog.close_segment.side_effect = CatalogUnreachable("away")
+    durable = DurableCatalog(
+        cast("Catalog", catalog), Journal(tmp_path / "nowhere" / "journal"), Vault([b"k" * 32]), epoch=1
+    )
+    with pytest.raises(OSError, match="No such file"):
+        await durable.write(closing(opening()))
+    catalog.close_segment.side_effect = None
+    catalog.close_segment.reset_mock()
+    await durable._replay()
+    catalog.close_segment.assert_awaited_once()
+    assert not durable.behind
