@@ -7,7 +7,7 @@ A change that fails leaves the session as it was (RFC 3261 section 14.1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -31,6 +31,9 @@ from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, Updat
 from storage.catalog.records import MetadataRevision, StreamsChange
 
 _log = structlog.get_logger()
+
+_ASKED_AGAIN: Final = 2
+"""A writer that stands still leaves one command without an answer, and the next one when it is killed for that."""
 
 
 class MediaChanges:
@@ -322,7 +325,9 @@ class MediaChanges:
         frontend = self._frontend
         if specs == session.streams:
             return session, specs
-        if not frontend.pool.is_lost(session.writer):
+        for _ in range(_ASKED_AGAIN):
+            if frontend.pool.is_lost(session.writer):
+                break
             try:
                 reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
             except ChannelLostError as error:

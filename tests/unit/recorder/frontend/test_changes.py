@@ -27,6 +27,8 @@ class Site:
     lost: bool = False
     dies: bool = False
     """The writer's host is lost over the command."""
+    unanswered: int = 0
+    """Commands that the writer does not answer: it stands still, is killed for it, and replaced."""
     room: bool = True
     """Another writer takes the session."""
     told: list[str] = field(default_factory=list)
@@ -50,6 +52,9 @@ class Site:
         self.sessions[changed.dialog_id] = changed
 
     async def modify(self, capture: str, streams: list[StreamSpec], _: str) -> SessionModified:
+        if self.unanswered:
+            self.unanswered -= 1
+            raise ChannelLostError("no answer")
         if self.dies:
             self.lost = True
             raise ChannelLostError("lost")
@@ -75,6 +80,13 @@ class Site:
 
 async def test_a_writer_that_is_there_is_told() -> None:
     site = Site()
+    after = await site.pause()
+    assert (site.told, after.writer, after.untold) == (["old"], WRITER, False)
+
+
+async def test_a_writer_that_stands_still_and_is_then_replaced_is_told_in_the_end() -> None:
+    """One command has waited in vain, and the next one ends with the writer: a pause must not fail for that."""
+    site = Site(unanswered=2)
     after = await site.pause()
     assert (site.told, after.writer, after.untold) == (["old"], WRITER, False)
 
