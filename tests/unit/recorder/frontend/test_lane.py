@@ -101,6 +101,8 @@ async def test_one_that_is_held_up_keeps_its_place_from_the_next_for_a_while_onl
         await lane.free(60.0)
     await asyncio.sleep(0)
     assert flows.begun == ["a", "b"]
+    for dialog_id in "ab":
+        await flows.end(dialog_id)
 
 
 async def test_a_place_that_was_given_away_is_not_given_away_again() -> None:
@@ -115,3 +117,5 @@ async def test_a_place_that_was_given_away_is_not_given_away_again() -> None:
     lane.add("c", flows.of("c"))
     await asyncio.sleep(0)
     assert flows.begun == ["a", "b"]
+    for dialog_id in "bc":
+        await flows.end(dialog_id)
