@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +77,8 @@ class Frontend:
     """Where the copies of each call are."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while there is no session."""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Of checkpoints: which of two is the later one."""
 
     def __post_init__(self) -> None:
         self.idle.set()
@@ -199,7 +202,7 @@ class Frontend:
                 writer=name_of(session.writer),
                 host=self.node_of(capture[0]) if capture else None,
                 capture_path=capture[1] if capture else None,
-                snapshot=encode_checkpoint(session, dialog),
+                snapshot=encode_checkpoint(session, dialog, number=next(self._numbers)),
                 streams=stream_openings(session.streams, session.participants) if streams_changed else None,
             )
         )

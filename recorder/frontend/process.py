@@ -39,6 +39,7 @@ from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
 from signaling.useragent import Event, Flow, Identity, Login
 from storage.catalog import Catalog
+from storage.catalog.records import StoredDialog
 from storage.errors import CatalogUnreachable, StaleEpoch
 
 _log = structlog.get_logger()
@@ -110,7 +111,7 @@ class _Active:
             epoch=epoch,
             standbys=tenure.feed,
             lease=settings.ha.lease,
-            sole_since=tenure.sole_since,
+            fresh_since=tenure.fresh_since,
         )
         identity = Identity(
             # Without an address of its own it answers each client with the address that the client reached.
@@ -223,16 +224,22 @@ class _Active:
         """Restore the dialogs from the catalog, or from what the dead frontend told us while the catalog is away."""
         catalog, left = self._frontend.catalog, self._tenure.left
         if left is None:
-            await catalog.catch_up(self._standby.inherited())
-            stored = await self._standby.catalog.load_dialogs(
-                ended_within=ANSWERS_REPEATED, lease=self._frontend.settings.ha.lease
-            )
+            await catalog.catch_up()
+            stored = await self._stored()
+            if told := self._standby.inherited():
+                await catalog.inherit(self._recovery.news(told, stored))
+                stored = await self._stored()
             self._recovery.restore(stored)
         else:
             left.replay(catalog.go_on_without_catalog(left.untaken()), self._frontend.wall_clock())
             self._recovery.restore(left.dialogs())
         for dialog in self._recovery.kept:
             self._tenure.feed.replica.put(dialog)
+
+    async def _stored(self) -> list[StoredDialog]:
+        return await self._standby.catalog.load_dialogs(
+            ended_within=ANSWERS_REPEATED, lease=self._frontend.settings.ha.lease
+        )
 
     async def _complete_takeover(self) -> None:
         """Do what needs the catalog, and nobody waits for, as soon as it answers."""

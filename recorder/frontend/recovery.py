@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
 
@@ -20,19 +22,22 @@ from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
-from recorder.frontend.session import Move, Session, decode_checkpoint
+from recorder.frontend.session import Move, Session, checkpoint_number, decode_checkpoint
 from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
+from recorder.ha.writes import decode_write
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
-from storage.catalog.records import SegmentClosing, StoredDialog
+from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
 
 _log = structlog.get_logger()
 
 ANSWERS_REPEATED: Final = timedelta(seconds=32)
 """64*T1: so long a client over UDP may repeat a request (RFC 3261 section 17.2.2, Timer J)."""
 
+_FIRST: Final = (0.0, 0)
+"""Before every state of a dialog."""
 
 Left: TypeAlias = StoredDialog | KeptDialog
 """A dialog that another frontend left, from the catalog or from its feed."""
@@ -81,6 +86,31 @@ class Recovery:
             )
         if restored:
             _log.info("dialogs taken over", dialogs=restored)
+
+    def news(self, told: Iterable[bytes], stored: Iterable[StoredDialog]) -> list[bytes]:
+        """Return those writes of a lost host that the catalog has nothing newer than.
+
+        The host may have caught up with the catalog, and gone on, after we heard it last.
+        """
+        known = {one.dialog_id: self._place(one) for one in stored}
+        news = []
+        for record in told:
+            # One of another program version is told when it is replayed.
+            with suppress(msgspec.MsgspecError, KeyError):
+                write = decode_write(record)
+                if isinstance(write, DialogCheckpoint) and self._place(write) < known.get(write.dialog_id, _FIRST):
+                    continue
+            news.append(record)
+        return news
+
+    def _place(self, state: StoredDialog | DialogCheckpoint) -> tuple[float, int]:
+        """Return the place of a dialog's state among all that were written of it."""
+        if isinstance(state, StoredDialog) and state.ended_at:
+            return inf, 0
+        try:
+            return state.epoch, checkpoint_number(self._frontend.catalog.unsealed(state).snapshot)
+        except (SealedError, msgspec.MsgspecError):
+            return state.epoch, 0
 
     async def close_orphans(self, catalog: Catalog) -> None:
         """Close as interrupted what was open before us on this host and cannot go on."""

@@ -128,14 +128,20 @@ class _Checkpoint(msgspec.Struct, frozen=True):
     version: int
     dialog: bytes
     session: Session
+    number: int = 0
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Checkpoint)
 
 
-def encode_checkpoint(session: Session, dialog: bytes | None) -> bytes:
+def encode_checkpoint(session: Session, dialog: bytes | None, *, number: int = 0) -> bytes:
     """Return the session together with the user agent's snapshot of its dialog.
+
+    Args:
+        session: to be restored.
+        dialog: the user agent's snapshot.
+        number: of this checkpoint among all of its frontend; 0 for that which opens a session.
 
     Raises:
         ValueError: there is no snapshot, so the message at hand promises nothing and needs no checkpoint.
@@ -143,7 +149,7 @@ def encode_checkpoint(session: Session, dialog: bytes | None) -> bytes:
     """
     if dialog is None:
         raise ValueError("a message without a promise needs no checkpoint")
-    return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session))
+    return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session, number))
 
 
 def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
@@ -153,7 +159,22 @@ def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
         msgspec.MsgspecError: the bytes are not a checkpoint of this version.
 
     """
+    stored = _decode(data)
+    return stored.session, stored.dialog
+
+
+def checkpoint_number(data: bytes) -> int:
+    """Return the number that a checkpoint was given.
+
+    Raises:
+        msgspec.MsgspecError: the bytes are not a checkpoint of this version.
+
+    """
+    return _decode(data).number
+
+
+def _decode(data: bytes) -> _Checkpoint:
     stored = _DECODER.decode(data)
     if stored.version != _VERSION:
         raise msgspec.ValidationError(f"checkpoint version {stored.version}, known is {_VERSION}")
-    return stored.session, stored.dialog
+    return stored

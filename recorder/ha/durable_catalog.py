@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -36,6 +36,7 @@ _log = structlog.get_logger()
 
 _RETRY_S: Final = 0.5
 """Between two attempts to reach the catalog again."""
+Sealed = TypeVar("Sealed", bound=StoredDialog | KeptDialog | DialogCheckpoint)
 
 
 class Standbys(Protocol):
@@ -58,7 +59,7 @@ class DurableCatalog:
         epoch: of the lease.
         standbys: told of every write.
         lease: name of the lease.
-        sole_since: a journaled state of a dialog that is of an epoch before this one is stale: another host has had
+        fresh_since: a journaled state of a dialog that is of an epoch before this one is stale: another host has had
             the dialog since.
 
     """
@@ -72,7 +73,7 @@ class DurableCatalog:
         epoch: int,
         standbys: Standbys | None = None,
         lease: str = FRONTEND_LEASE,
-        sole_since: int = 0,
+        fresh_since: int = 0,
     ) -> None:
         self.epoch = epoch
         self.lease = lease
@@ -85,7 +86,7 @@ class DurableCatalog:
         self._vault = vault
         self._pending: list[bytes] = []
         self._standbys = standbys
-        self._sole_since = sole_since
+        self._fresh_since = fresh_since
         self._withdrawn: list[SegmentClosing] = []
         """Ends of sessions that the catalog may know of and the journal does not: some of them were never promised."""
         self._apply: dict[type[Write], Callable[[Any], Awaitable[object]]] = {
@@ -171,8 +172,8 @@ class DurableCatalog:
             case _:
                 return msgspec.structs.replace(write, lease=self.lease)
 
-    def unsealed(self, stored: StoredDialog | KeptDialog) -> StoredDialog | KeptDialog:
-        """Return a stored dialog with its snapshot as it was written.
+    def unsealed(self, stored: Sealed) -> Sealed:
+        """Return what holds the snapshot of a dialog with that as it was made.
 
         Raises:
             SealedError: this host cannot open it.
@@ -181,13 +182,14 @@ class DurableCatalog:
         snapshot = self._vault.open(stored.snapshot, stored.segment_id)
         return msgspec.structs.replace(stored, snapshot=snapshot)
 
-    async def catch_up(self, inherited: Sequence[bytes] = ()) -> None:
-        """Take over what an earlier process journaled, then empty the journal into the catalog if it answers.
-
-        `inherited` are encoded writes that the catalog may lack as well: those of a lost host.
-        """
+    async def catch_up(self) -> None:
+        """Take over what an earlier process journaled, then empty the journal into the catalog if it answers."""
         self._read_journal()
-        self._pending += inherited
+        await self.inherit(())
+
+    async def inherit(self, records: Sequence[bytes]) -> None:
+        """Bring encoded writes of a lost host into the catalog, which may lack them."""
+        self._pending += records
         if self._pending:
             self.behind = True
             await self._replay()
@@ -241,7 +243,7 @@ class DurableCatalog:
             record = self._pending[0]
             try:
                 made = decode_write(record)
-                if made.epoch >= self._sole_since or not isinstance(made, DialogCheckpoint | StreamsChange):
+                if made.epoch >= self._fresh_since or not isinstance(made, DialogCheckpoint | StreamsChange):
                     await self._apply[type(made)](msgspec.structs.replace(made, epoch=self.epoch))
             except CatalogUnreachable:
                 return

@@ -92,8 +92,8 @@ class Candidate:
             return None
         if not self.lease.acquired(epoch, asked_at=asked_at, now=self.clock()) and self.limited:
             raise LeaseExpiredError("the lease was granted too late")
-        mine = row is None or row.node == self.node or not self.limited
-        return Tenure(self, epoch=epoch, sole_since=0 if mine else epoch)
+        other = row if row and row.node != self.node and self.limited else None
+        return Tenure(self, epoch=epoch, fresh_since=_granted(other.epoch) if other else 0)
 
     async def succeed(self, left: Replica, listen: Callable[[Feed], Awaitable[None]]) -> Tenure | None:
         """Follow the dead frontend of this host without the catalog; None: the other hosts do not agree.
@@ -105,7 +105,7 @@ class Candidate:
             # Somebody else has had the dialogs since.
             return None
         asked_at = self.clock()
-        tenure = Tenure(self, epoch=left.epoch + 1, sole_since=left.epoch // _BUCKET * _BUCKET, left=left)
+        tenure = Tenure(self, epoch=left.epoch + 1, fresh_since=_granted(left.epoch), left=left)
         for dialog in left.dialogs():
             tenure.feed.replica.put(dialog)
         tenure.feed.replica.pending = left.untaken()
@@ -124,13 +124,13 @@ class Tenure:
     Args:
         candidate: who it was before.
         epoch: of the lease.
-        sole_since: epoch since which no other host had the lease.
+        fresh_since: epoch by which the last host that had the lease began; what was journaled before is stale.
         left: what the frontend before it left, where the catalog does not answer.
 
     """
 
-    def __init__(self, candidate: Candidate, *, epoch: int, sole_since: int, left: Replica | None = None) -> None:
-        self.epoch, self.sole_since, self.left = epoch, sole_since, left
+    def __init__(self, candidate: Candidate, *, epoch: int, fresh_since: int, left: Replica | None = None) -> None:
+        self.epoch, self.fresh_since, self.left = epoch, fresh_since, left
         self.feed = Feed(candidate.node, epoch=epoch, wall_clock=candidate.wall_clock)
         self._candidate = candidate
         self._lease = candidate.lease
@@ -193,6 +193,11 @@ class Tenure:
                 )
         except (CatalogUnreachable, TimeoutError):
             return None
+
+
+def _granted(epoch: int) -> int:
+    """Return the epoch that the catalog gave to the host whose frontends succeeded each other up to this one."""
+    return epoch // _BUCKET * _BUCKET
 
 
 def _sight(row: LeaseRow | None) -> LeaseSight | None:

@@ -25,6 +25,7 @@ from recorder.simulator.scenario import ScenarioOptions, plan_calls
 from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls
 from recorder.state_dir import StateDir
 from tests.failover.chaos import oracle
+from tests.failover.chaos.faults import set_read_only
 from tests.failover.chaos.literal import acknowledged, number_of, offered, reply
 from tests.failover.chaos.rounds import plan_round, run_round
 from tests.failover.chaos.site import SITE_FAULTS, Site
@@ -451,6 +452,38 @@ def test_a_pause_while_the_host_of_the_media_is_frozen_is_kept_when_it_thaws(rea
     mine = captures_of(ready, call)
     assert not [frame for frame in secret if any(frame in data for data in mine)]
     assert all(any(frame in data for data in mine) for frame in resumed)
+
+
+def test_what_only_standbys_know_of_a_dialog_goes_on_when_its_host_is_lost(ready: Cluster) -> None:
+    """A pause while the catalog takes no write; the client sends all the same, and none of it is in any file."""
+    lost, other = ready.active(), ready.standby()
+    recorder = RunningRecorder(ready.hosts[other].state_dir.root)
+    recorder.sip_port = SIP_PORT
+    with Call(recorder, host=CLIENT_ADDRESS, server=FLOATING) as call:
+        call.start()
+        call.media.talk(0.5)
+        try:
+            asyncio.run(set_read_only(ready.dsn, on=True))
+            assert call.reinvite(direction="inactive").status == 200
+            since = call.media.count + 1
+            ready.network.cut(lost)
+            asyncio.run(set_read_only(ready.dsn, on=False))
+            moved_by(call, direction="inactive")
+            call.media.talk(0.5)
+            until = call.media.count - 1
+            assert call.reinvite(direction="sendonly").status == 200
+            call.media.talk(0.5)
+            call.hang_up()
+        finally:
+            asyncio.run(set_read_only(ready.dsn, on=False))
+            ready.network.mend(lost)
+        entry = recorder.finished(call.identifier, limit_s=PATIENCE_S)
+        assert entry["state"] == "complete", entry
+    secret = {frame for sent in call.sent for frame in sent[since:until] if frame}
+    others = {frame for sent in call.sent for frame in (*sent[:since], *sent[until:]) if frame}
+    mine = captures_of(ready, call)
+    assert secret - others
+    assert not [frame for frame in secret - others if any(frame in data for data in mine)]
 
 
 def captures_of(cluster: Cluster, call: Call) -> list[bytes]:

@@ -174,11 +174,16 @@ async def frozen(pids: Iterable[int], seconds: float) -> None:
 
 async def read_only(dsn: str, seconds: float) -> None:
     """Let PostgreSQL answer and take no write for a while, as a server that has been demoted."""
-    await _administer(dsn, "ALTER SYSTEM SET default_transaction_read_only = on")
+    await set_read_only(dsn, on=True)
     try:
         await asyncio.sleep(seconds)
     finally:
-        await _administer(dsn, "ALTER SYSTEM RESET default_transaction_read_only")
+        await set_read_only(dsn, on=False)
+
+
+async def set_read_only(dsn: str, *, on: bool) -> None:
+    """Begin or end that PostgreSQL takes no write."""
+    await _administer(dsn, f"ALTER SYSTEM SET default_transaction_read_only = {on}")
 
 
 async def _administer(dsn: str, statement: str) -> None:

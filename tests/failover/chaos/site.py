@@ -9,6 +9,7 @@ import asyncio
 import random
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,8 @@ class Site:
         self.network = cluster.network
         self.sip = SipTarget("udp", FLOATING, SIP_PORT)
         """Where calls go."""
+        self.rewiring: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One wire of a host at a time: what would be the second strikes after the first has ended."""
 
     @property
     def state_dir(self) -> StateDir:
@@ -181,8 +184,10 @@ async def _hand_over(site: Site, _: random.Random) -> None:
 def _worse(which: Which, delay: tuple[float, float], jitter_s: float = 0.0) -> SiteStrike:
     async def strike(site: Site, rng: random.Random) -> None:
         worse = Impairment(rng.uniform(*delay), jitter_s)
-        with Wire(site.network, await which(site), worse, random.Random(rng.random())):
-            await asyncio.sleep(rng.uniform(3.0, 5.0))
+        host = await which(site)
+        async with site.rewiring[host]:
+            with Wire(site.network, host, worse, random.Random(rng.random())):
+                await asyncio.sleep(rng.uniform(3.0, 5.0))
 
     return strike
 

@@ -16,8 +16,10 @@ from media.writer.protocol import Codec, SessionList, SessionOpened, SessionSumm
 from recorder.errors import ChannelLostError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.recovery import Recovery
-from recorder.frontend.session import FormerCapture, Move, Session
+from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
+from recorder.ha.writes import encode_write
 from recorder.writer_pool.client import WriterClient
+from storage.catalog.records import DialogCheckpoint, StoredDialog
 
 WRITER, NEXT = "host-a/writer-1", "host-b/writer-1"
 SPEC = StreamSpec(index=0, party=0, port=20000, payload_types={0: Codec(name="PCMU", clock_rate=8000)})
@@ -61,12 +63,20 @@ class RecordingWriter:
         return SessionOpened(request=1, session=session, host="", ports=ports, capture_path=session)
 
 
+class Unsealed:
+    """As much of a `DurableCatalog` as opens what is sealed."""
+
+    def unsealed(self, one: object) -> object:
+        return one
+
+
 @dataclass
 class Sessions:
     """As much of a `Frontend` as has to do with them."""
 
     sessions: dict[str, Session]
     under_way: dict[str, object] = field(default_factory=dict)
+    catalog: Unsealed = field(default_factory=Unsealed)
     durable: list[Session] = field(default_factory=list)
 
     def wall_clock(self) -> datetime:
@@ -213,3 +223,52 @@ def test_a_writer_that_dies_while_it_is_compared_has_not_been_compared(again: bo
     writer.while_listing = die
     compared(writer, session("one"))
     assert not writer.reconciled.is_set()
+
+
+def written(epoch: int, number: int, *, dialog: str = "dialog") -> DialogCheckpoint:
+    return DialogCheckpoint(
+        epoch=epoch,
+        dialog_id=dialog,
+        segment_id=UUID(int=1),
+        writer=WRITER,
+        snapshot=encode_checkpoint(session("capture"), b"dialog", number=number),
+    )
+
+
+def stored(checkpoint: DialogCheckpoint, *, ended_at: datetime | None = None) -> StoredDialog:
+    return StoredDialog(
+        dialog_id=checkpoint.dialog_id,
+        epoch=checkpoint.epoch,
+        writer=checkpoint.writer,
+        segment_id=checkpoint.segment_id,
+        recording_id=UUID(int=2),
+        record_identifier="record",
+        snapshot=checkpoint.snapshot,
+        updated_at=datetime(2026, 11, 30, tzinfo=UTC),
+        ended_at=ended_at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "is_news"),
+    [
+        (written(2048, 9), stored(written(2048, 8)), True),
+        (written(2048, 9), stored(written(2048, 11)), False),
+        (written(2048, 9), stored(written(1024, 11)), True),
+        (written(2048, 9), stored(written(2049, 1)), False),
+        (written(2048, 9), stored(written(2048, 8), ended_at=datetime(2026, 11, 30, tzinfo=UTC)), False),
+        (written(2048, 9), stored(written(2048, 11, dialog="another")), True),
+    ],
+    ids=["later", "caught up and gone on", "of the host before", "journal replayed", "ended", "not stored yet"],
+)
+def test_of_what_a_lost_host_told_only_that_counts_which_the_catalog_has_nothing_newer_than(
+    told: DialogCheckpoint, known: StoredDialog, is_news: bool
+) -> None:
+    recovery = Recovery(cast("Frontend", Sessions({})), lambda: True)
+    record = encode_write(told)
+    assert recovery.news([record], [known]) == ([record] if is_news else [])
+
+
+def test_what_a_lost_host_told_in_another_version_is_left_to_who_replays_it() -> None:
+    recovery = Recovery(cast("Frontend", Sessions({})), lambda: True)
+    assert recovery.news([b"unknown"], []) == [b"unknown"]
