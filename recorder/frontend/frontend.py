@@ -78,7 +78,7 @@ class Frontend:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while there is no session."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    """Of checkpoints: which of two is the later one."""
+    """Of checkpoints."""
 
     def __post_init__(self) -> None:
         self.idle.set()
@@ -202,7 +202,7 @@ class Frontend:
                 writer=name_of(session.writer),
                 host=self.node_of(capture[0]) if capture else None,
                 capture_path=capture[1] if capture else None,
-                snapshot=encode_checkpoint(session, dialog, number=next(self._numbers)),
+                snapshot=encode_checkpoint(session, dialog, made=(self.catalog.epoch, next(self._numbers))),
                 streams=stream_openings(session.streams, session.participants) if streams_changed else None,
             )
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from math import inf
 from typing import Final, TypeAlias
@@ -22,7 +21,7 @@ from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
-from recorder.frontend.session import Move, Session, checkpoint_number, decode_checkpoint
+from recorder.frontend.session import Move, Session, checkpoint_made, decode_checkpoint
 from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
 from recorder.ha.writes import decode_write
@@ -35,9 +34,6 @@ _log = structlog.get_logger()
 
 ANSWERS_REPEATED: Final = timedelta(seconds=32)
 """64*T1: so long a client over UDP may repeat a request (RFC 3261 section 17.2.2, Timer J)."""
-
-_FIRST: Final = (0.0, 0)
-"""Before every state of a dialog."""
 
 Left: TypeAlias = StoredDialog | KeptDialog
 """A dialog that another frontend left, from the catalog or from its feed."""
@@ -92,25 +88,28 @@ class Recovery:
 
         The host may have caught up with the catalog, and gone on, after we heard it last.
         """
-        known = {one.dialog_id: self._place(one) for one in stored}
-        news = []
-        for record in told:
-            # One of another program version is told when it is replayed.
-            with suppress(msgspec.MsgspecError, KeyError):
-                write = decode_write(record)
-                if isinstance(write, DialogCheckpoint) and self._place(write) < known.get(write.dialog_id, _FIRST):
-                    continue
-            news.append(record)
-        return news
+        known = {one.dialog_id: one for one in stored}
+        return [record for record in told if not self._is_outdone(record, known)]
 
-    def _place(self, state: StoredDialog | DialogCheckpoint) -> tuple[float, int]:
-        """Return the place of a dialog's state among all that were written of it."""
+    def _is_outdone(self, record: bytes, known: Mapping[str, StoredDialog]) -> bool:
+        try:
+            write = decode_write(record)
+        except (msgspec.MsgspecError, KeyError):
+            # One of another program version is told when it is replayed.
+            return False
+        if not isinstance(write, DialogCheckpoint):
+            return False
+        there = known.get(write.dialog_id)
+        return there is not None and self._made(write) < self._made(there)
+
+    def _made(self, state: StoredDialog | DialogCheckpoint) -> tuple[float, int]:
+        """Return the place of a dialog's state among all that were made of it."""
         if isinstance(state, StoredDialog) and state.ended_at:
             return inf, 0
         try:
-            return state.epoch, checkpoint_number(self._frontend.catalog.unsealed(state).snapshot)
+            return checkpoint_made(self._frontend.catalog.unsealed(state).snapshot)
         except (SealedError, msgspec.MsgspecError):
-            return state.epoch, 0
+            return 0, 0
 
     async def close_orphans(self, catalog: Catalog) -> None:
         """Close as interrupted what was open before us on this host and cannot go on."""

@@ -231,14 +231,14 @@ def written(epoch: int, number: int, *, dialog: str = "dialog") -> DialogCheckpo
         dialog_id=dialog,
         segment_id=UUID(int=1),
         writer=WRITER,
-        snapshot=encode_checkpoint(session("capture"), b"dialog", number=number),
+        snapshot=encode_checkpoint(session("capture"), b"dialog", made=(epoch, number)),
     )
 
 
-def stored(checkpoint: DialogCheckpoint, *, ended_at: datetime | None = None) -> StoredDialog:
+def stored(checkpoint: DialogCheckpoint, *, by: int = 0, ended_at: datetime | None = None) -> StoredDialog:
     return StoredDialog(
         dialog_id=checkpoint.dialog_id,
-        epoch=checkpoint.epoch,
+        epoch=by or checkpoint.epoch,
         writer=checkpoint.writer,
         segment_id=checkpoint.segment_id,
         recording_id=UUID(int=2),
@@ -256,10 +256,19 @@ def stored(checkpoint: DialogCheckpoint, *, ended_at: datetime | None = None) ->
         (written(2048, 9), stored(written(2048, 11)), False),
         (written(2048, 9), stored(written(1024, 11)), True),
         (written(2048, 9), stored(written(2049, 1)), False),
+        (written(2049, 1), stored(written(2048, 9), by=2049), True),
         (written(2048, 9), stored(written(2048, 8), ended_at=datetime(2026, 11, 30, tzinfo=UTC)), False),
         (written(2048, 9), stored(written(2048, 11, dialog="another")), True),
     ],
-    ids=["later", "caught up and gone on", "of the host before", "journal replayed", "ended", "not stored yet"],
+    ids=[
+        "later",
+        "caught up and gone on",
+        "of the host before",
+        "of a successor",
+        "replayed by it",
+        "ended",
+        "not stored yet",
+    ],
 )
 def test_of_what_a_lost_host_told_only_that_counts_which_the_catalog_has_nothing_newer_than(
     told: DialogCheckpoint, known: StoredDialog, is_news: bool
