@@ -12,7 +12,7 @@ from typing import Final
 from storage.catalog.connection import Database, LeaseLost, encode_json
 from storage.catalog.records import DialogCheckpoint, StreamOpening
 from storage.catalog.text import key
-from storage.errors import StaleEpoch, StorageMisused
+from storage.errors import CatalogUnreachable, StaleEpoch, StorageMisused
 
 _MOST: Final = 64
 """Snapshots of one statement: a quarter of a megabyte, and the first of them does not wait long for the last."""
@@ -77,6 +77,10 @@ class DialogWrites:
                     await self._write_together([one])
                 return
             outcomes = [error]
+        except CatalogUnreachable as error:
+            # Nobody's wait is followed by a further one: what came meanwhile would be asked of the same silence.
+            batch, self._waiting = [*batch, *self._waiting], []
+            outcomes = [error] * len(batch)
         except asyncio.CancelledError:
             for _, done in batch:
                 done.cancel()
