@@ -13,7 +13,9 @@ from typing import Final
 
 import pytest
 
-STARTING: Final = "import signal, sys; from recorder.program import run; {before}; run('slow')"
+STARTING: Final = (
+    "import signal, sys; from recorder.program import run; signal.signal(signal.SIGINT, {sigint}); run('slow')"
+)
 SLOW: Final = """
 print("loading", flush=True)
 input()
@@ -24,11 +26,11 @@ def app():
 
 
 @contextmanager
-def loading(folder: Path, before: str = "pass") -> Iterator[subprocess.Popen[str]]:
-    """Run a program whose import takes until it is given a line."""
+def loading(folder: Path, sigint: str = "signal.default_int_handler") -> Iterator[subprocess.Popen[str]]:
+    """Run a program whose import takes until it is given a line; the tests' own shell may have them ignore Ctrl-C."""
     (folder / "slow.py").write_text(SLOW)
     with subprocess.Popen(
-        [sys.executable, "-c", STARTING.format(before=before)],
+        [sys.executable, "-c", STARTING.format(sigint=sigint)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,7 +61,7 @@ def test_ctrl_c_is_the_commands_own_matter_once_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_program_in_the_background_of_a_shell_goes_on_ignoring_it(tmp_path: Path) -> None:
-    with loading(tmp_path, before="signal.signal(signal.SIGINT, signal.SIG_IGN)") as process:
+    with loading(tmp_path, sigint="signal.SIG_IGN") as process:
         process.send_signal(signal.SIGINT)
         assert process.communicate("\n\n") == ("ran\n", "")
     assert process.returncode == 0
