@@ -239,32 +239,39 @@ class DurableCatalog:
                 await self._catalog.sites.see(self.lease)
             except CatalogUnreachable:
                 return
+        # New writes come while those before them are told: it is over when neither kind is left.
+        while self._pending or self._withdrawn:
+            try:
+                taken += await self._bring_pending()
+                await self._bring_withdrawn()
+            except CatalogUnreachable:
+                return
+        self._journal.clear()
+        self.behind = False
+        if self._standbys:
+            self._standbys.caught_up()
+        _log.info("catalog is complete again", writes=taken)
+
+    async def _bring_pending(self) -> int:
+        taken = 0
         while self._pending:
             record = self._pending[0]
             try:
                 made = decode_write(record)
                 if made.epoch >= self._fresh_since or not isinstance(made, DialogCheckpoint | StreamsChange):
                     await self._apply[type(made)](msgspec.structs.replace(made, epoch=self.epoch))
-            except CatalogUnreachable:
-                return
+            except (CatalogUnreachable, StaleEpoch):
+                raise
             except (StorageError, msgspec.MsgspecError, KeyError) as error:
-                if isinstance(error, StaleEpoch):
-                    raise
                 # One bad record must not keep the others out; its capture is on disk and salvage finds it.
                 _log.error("journaled write refused by the catalog", reason=str(error))
             if self._pending and self._pending[0] is record:  # else the journal has refused it meanwhile
                 self._pending.pop(0)
             taken += 1
+        return taken
+
+    async def _bring_withdrawn(self) -> None:
         while self._withdrawn:
-            try:
+            with suppress(StorageMisused):  # it never got there
                 await self._apply[SegmentClosing](self._withdrawn[0])
-            except CatalogUnreachable:
-                return
-            except StorageMisused:
-                pass  # it never got there
             self._withdrawn.pop(0)
-        self._journal.clear()
-        self.behind = False
-        if self._standbys:
-            self._standbys.caught_up()
-        _log.info("catalog is complete again", writes=taken)

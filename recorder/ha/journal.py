@@ -11,6 +11,7 @@ import asyncio
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ class Journal:
         """Whether the file holds what nobody could read."""
         self._torn = True
         """Whether there may be a torn tail, of a process before us or of an append that failed."""
+        self._clearings = 0
+        """How often everything was forgotten."""
 
     def read(self) -> list[bytes]:
         """Return the whole records of the file, oldest first; none where there is no file.
@@ -76,7 +79,7 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(self._append, b"".join(record for record, _ in batch))
+                await asyncio.to_thread(self._append, b"".join(record for record, _ in batch), self._clearings)
             except OSError as error:
                 for _, durable in batch:
                     durable.set_exception(error)
@@ -84,18 +87,24 @@ class Journal:
                 for _, durable in batch:
                     durable.set_result(None)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, clearings: int) -> None:
         if self._torn:
             # What came behind it would be read by nobody.
             _cut_torn_tail(self._path)
         self._torn = True
-        _append_synced(self._path, data)
+        _append_synced(self._path, data, is_wanted=lambda: self._clearings == clearings)
         self._torn = False
 
     def clear(self) -> None:
-        """Forget everything: the catalog has it."""
-        if not self._unreadable:
-            self._path.unlink(missing_ok=True)
+        """Forget everything, also what is being appended: the catalog has it."""
+        if self._unreadable:
+            return
+        waiting, self._waiting = self._waiting, []
+        for _, durable in waiting:
+            durable.set_result(None)
+        # In this order: an append that opens the file after it is gone finds out that nobody wants it.
+        self._clearings += 1
+        self._path.unlink(missing_ok=True)
 
 
 def _whole_records(path: Path) -> list[bytes]:
@@ -122,10 +131,13 @@ def _cut_torn_tail(path: Path) -> None:
             os.truncate(path, whole)
 
 
-def _append_synced(path: Path, data: bytes) -> None:
+def _append_synced(path: Path, data: bytes, *, is_wanted: Callable[[], bool]) -> None:
     existed = path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if not is_wanted():
+            path.unlink(missing_ok=True)
+            return
         before = os.fstat(descriptor).st_size
         try:
             view = memoryview(data)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,6 +38,40 @@ async def test_clear_forgets(tmp_path: Path) -> None:
     assert journal.read() == []
     await journal.append(b"two")
     assert journal.read() == [b"two"]
+
+
+class _SlowThreads:
+    """Stands between an append and its thread: it begins when it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.let = asyncio.Event(), threading.Event()
+        self._to_thread = asyncio.to_thread
+        monkeypatch.setattr(asyncio, "to_thread", self._later)
+
+    async def _later(self, work: Callable[..., Any], *arguments: object) -> Any:
+        self.begun.set()
+
+        def held() -> Any:
+            assert self.let.wait(30)
+            return work(*arguments)
+
+        return await self._to_thread(held)
+
+
+async def test_an_append_under_way_when_all_is_forgotten_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog has taken it while the disk was slow: whoever read it later would take it for news."""
+    journal, threads = Journal(tmp_path / "journal"), _SlowThreads(monkeypatch)
+    appends = [asyncio.ensure_future(journal.append(b"on its way"))]
+    await threads.begun.wait()
+    appends.append(asyncio.ensure_future(journal.append(b"behind it")))
+    await asyncio.sleep(0)
+    journal.clear()
+    appends.append(asyncio.ensure_future(journal.append(b"later")))
+    threads.let.set()
+    await asyncio.gather(*appends)
+    assert journal.read() == [b"later"]
 
 
 async def test_a_disk_that_refuses_is_an_error_for_each_waiting_append(tmp_path: Path) -> None:

@@ -51,3 +51,27 @@ async def test_an_end_that_nothing_took_is_told_the_catalog_when_it_answers(tmp_
     await durable._replay()
     catalog.close_segment.assert_awaited_once()
     assert not durable.behind
+
+
+async def test_what_is_journaled_while_such_an_end_is_told_is_replayed_as_well(tmp_path: Path) -> None:
+    """To call the catalog complete without it would let the journal forget the only copy."""
+    catalog = AsyncMock(spec=Catalog)
+    catalog.sites = AsyncMock()
+    catalog.close_segment.side_effect = CatalogUnreachable("away")
+    (tmp_path / "disk").touch()
+    durable = DurableCatalog(
+        cast("Catalog", catalog), Journal(tmp_path / "disk" / "journal"), Vault([b"k" * 32]), epoch=1
+    )
+    with pytest.raises(OSError, match="Not a directory"):
+        await durable.write(closing(opening()))
+    (tmp_path / "disk").unlink()
+    (tmp_path / "disk").mkdir()
+
+    async def comes_meanwhile(_: SegmentClosing) -> None:
+        await durable.write(opening("B"))
+
+    catalog.close_segment.side_effect = comes_meanwhile
+    await durable._replay()
+    catalog.open_segment.assert_awaited_once()
+    assert Journal(tmp_path / "disk" / "journal").read() == []
+    assert not durable.behind
