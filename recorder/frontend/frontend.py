@@ -202,7 +202,8 @@ class Frontend:
                 writer=name_of(session.writer),
                 host=self.node_of(capture[0]) if capture else None,
                 capture_path=capture[1] if capture else None,
-                snapshot=encode_checkpoint(session, dialog, made=(self.catalog.epoch, next(self._numbers))),
+                snapshot=encode_checkpoint(session, dialog),
+                made=(self.catalog.epoch, next(self._numbers)),
                 streams=stream_openings(session.streams, session.participants) if streams_changed else None,
             )
         )

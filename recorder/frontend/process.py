@@ -39,7 +39,6 @@ from signaling.sip.digest import Algorithm
 from signaling.transport import SipTransport
 from signaling.useragent import Event, Flow, Identity, Login
 from storage.catalog import Catalog
-from storage.catalog.records import StoredDialog
 from storage.errors import CatalogUnreachable, StaleEpoch
 
 _log = structlog.get_logger()
@@ -225,21 +224,18 @@ class _Active:
         catalog, left = self._frontend.catalog, self._tenure.left
         if left is None:
             await catalog.catch_up()
-            stored = await self._stored()
-            if told := self._standby.inherited():
-                await catalog.inherit(self._recovery.news(told, stored))
-                stored = await self._stored()
-            self._recovery.restore(stored)
+            # A lost host may have caught up with the catalog, and gone on, after we heard it last: what is newer stays.
+            await catalog.inherit(self._standby.inherited())
+            self._recovery.restore(
+                await self._standby.catalog.load_dialogs(
+                    ended_within=ANSWERS_REPEATED, lease=self._frontend.settings.ha.lease
+                )
+            )
         else:
             left.replay(catalog.go_on_without_catalog(left.untaken()), self._frontend.wall_clock())
             self._recovery.restore(left.dialogs())
         for dialog in self._recovery.kept:
             self._tenure.feed.replica.put(dialog)
-
-    async def _stored(self) -> list[StoredDialog]:
-        return await self._standby.catalog.load_dialogs(
-            ended_within=ANSWERS_REPEATED, lease=self._frontend.settings.ha.lease
-        )
 
     async def _complete_takeover(self) -> None:
         """Do what needs the catalog, and nobody waits for, as soon as it answers."""

@@ -10,7 +10,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from math import inf
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
 
@@ -21,14 +20,13 @@ from media.writer.protocol import StreamSpec
 from recorder.errors import ChannelLostError, WriterRefusedError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.negotiation import with_ports
-from recorder.frontend.session import Move, Session, checkpoint_made, decode_checkpoint
+from recorder.frontend.session import Move, Session, decode_checkpoint
 from recorder.ha.replica import KeptDialog
 from recorder.ha.vault import SealedError
-from recorder.ha.writes import decode_write
 from recorder.writer_pool.client import WriterClient
 from signaling.errors import SignalingError
 from storage.catalog import Catalog
-from storage.catalog.records import DialogCheckpoint, SegmentClosing, StoredDialog
+from storage.catalog.records import SegmentClosing, StoredDialog
 
 _log = structlog.get_logger()
 
@@ -76,40 +74,13 @@ class Recovery:
                     dialog_id=left.dialog_id,
                     segment_id=left.segment_id,
                     snapshot=sealed.snapshot,
+                    made=left.made,
                     updated_at=left.updated_at,
                     ended_at=left.ended_at,
                 )
             )
         if restored:
             _log.info("dialogs taken over", dialogs=restored)
-
-    def news(self, told: Iterable[bytes], stored: Iterable[StoredDialog]) -> list[bytes]:
-        """Return those writes of a lost host that the catalog has nothing newer than.
-
-        The host may have caught up with the catalog, and gone on, after we heard it last.
-        """
-        known = {one.dialog_id: one for one in stored}
-        return [record for record in told if not self._is_outdone(record, known)]
-
-    def _is_outdone(self, record: bytes, known: Mapping[str, StoredDialog]) -> bool:
-        try:
-            write = decode_write(record)
-        except (msgspec.MsgspecError, KeyError):
-            # One of another program version is told when it is replayed.
-            return False
-        if not isinstance(write, DialogCheckpoint):
-            return False
-        there = known.get(write.dialog_id)
-        return there is not None and self._made(write) < self._made(there)
-
-    def _made(self, state: StoredDialog | DialogCheckpoint) -> tuple[float, int]:
-        """Return the place of a dialog's state among all that were made of it."""
-        if isinstance(state, StoredDialog) and state.ended_at:
-            return inf, 0
-        try:
-            return checkpoint_made(self._frontend.catalog.unsealed(state).snapshot)
-        except (SealedError, msgspec.MsgspecError):
-            return 0, 0
 
     async def close_orphans(self, catalog: Catalog) -> None:
         """Close as interrupted what was open before us on this host and cannot go on."""

@@ -128,21 +128,14 @@ class _Checkpoint(msgspec.Struct, frozen=True):
     version: int
     dialog: bytes
     session: Session
-    made: tuple[int, int] = (0, 0)
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Checkpoint)
 
 
-def encode_checkpoint(session: Session, dialog: bytes | None, *, made: tuple[int, int] = (0, 0)) -> bytes:
+def encode_checkpoint(session: Session, dialog: bytes | None) -> bytes:
     """Return the session together with the user agent's snapshot of its dialog.
-
-    Args:
-        session: to be restored.
-        dialog: the user agent's snapshot.
-        made: epoch of the frontend, and number of this checkpoint among all that it makes. Whoever brings it into the
-            catalog later does so under an epoch of his own. Default: that which opens a session.
 
     Raises:
         ValueError: there is no snapshot, so the message at hand promises nothing and needs no checkpoint.
@@ -150,7 +143,7 @@ def encode_checkpoint(session: Session, dialog: bytes | None, *, made: tuple[int
     """
     if dialog is None:
         raise ValueError("a message without a promise needs no checkpoint")
-    return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session, made))
+    return _ENCODER.encode(_Checkpoint(_VERSION, dialog, session))
 
 
 def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
@@ -160,22 +153,7 @@ def decode_checkpoint(data: bytes) -> tuple[Session, bytes]:
         msgspec.MsgspecError: the bytes are not a checkpoint of this version.
 
     """
-    stored = _decode(data)
-    return stored.session, stored.dialog
-
-
-def checkpoint_made(data: bytes) -> tuple[int, int]:
-    """Return epoch and number of a checkpoint: of two of one dialog the greater is the later one.
-
-    Raises:
-        msgspec.MsgspecError: the bytes are not a checkpoint of this version.
-
-    """
-    return _decode(data).made
-
-
-def _decode(data: bytes) -> _Checkpoint:
     stored = _DECODER.decode(data)
     if stored.version != _VERSION:
         raise msgspec.ValidationError(f"checkpoint version {stored.version}, known is {_VERSION}")
-    return stored
+    return stored.session, stored.dialog

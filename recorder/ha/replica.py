@@ -35,6 +35,8 @@ class KeptDialog(msgspec.Struct, frozen=True, kw_only=True):
     dialog_id: str
     segment_id: UUID
     snapshot: bytes
+    made: tuple[int, int] = (0, 0)
+    """Of the snapshot; see `DialogCheckpoint`."""
     updated_at: datetime
     ended_at: datetime | None = None
     """Set when it is over and kept only to answer retransmissions."""
@@ -111,12 +113,27 @@ class Replica:
             heapq.heappush(self._ended, (dialog.ended_at, dialog.dialog_id))
 
     def apply(self, write: Write, at: datetime) -> None:
-        """Follow a write of the active frontend, made at `at`; repeating one changes nothing."""
+        """Follow a write of the active frontend, made at `at`; one that is repeated, or comes late, changes nothing."""
         match write:
             case SegmentOpening():
-                self._save(write.dialog_id, write.segment_id, write.dialog_snapshot, at)
+                self._save(
+                    KeptDialog(
+                        dialog_id=write.dialog_id,
+                        segment_id=write.segment_id,
+                        snapshot=write.dialog_snapshot,
+                        updated_at=at,
+                    )
+                )
             case DialogCheckpoint():
-                self._save(write.dialog_id, write.segment_id, write.snapshot, at)
+                self._save(
+                    KeptDialog(
+                        dialog_id=write.dialog_id,
+                        segment_id=write.segment_id,
+                        snapshot=write.snapshot,
+                        made=write.made,
+                        updated_at=at,
+                    )
+                )
             case SegmentClosing():
                 self._end(write, at)
             case _:
@@ -127,11 +144,10 @@ class Replica:
         for write in writes:
             self.apply(write, at)
 
-    def _save(self, dialog_id: str, segment_id: UUID, snapshot: bytes, at: datetime) -> None:
-        known = self._dialogs.get(dialog_id)
-        if known and known.ended_at:
-            return
-        self.put(KeptDialog(dialog_id=dialog_id, segment_id=segment_id, snapshot=snapshot, updated_at=at))
+    def _save(self, dialog: KeptDialog) -> None:
+        known = self._dialogs.get(dialog.dialog_id)
+        if known is None or (known.ended_at is None and known.made <= dialog.made):
+            self.put(dialog)
 
     def _end(self, write: SegmentClosing, at: datetime) -> None:
         known = self._dialogs.get(self._by_segment.get(write.segment_id, ""))

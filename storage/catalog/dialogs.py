@@ -106,6 +106,8 @@ class DialogWrites:
                 [key(one.dialog_id) for one in checkpoints],
                 [one.segment_id for one in checkpoints],
                 [one.snapshot for one in checkpoints],
+                [one.made[0] for one in checkpoints],
+                [one.made[1] for one in checkpoints],
                 [one.writer for one in checkpoints],
                 [one.host for one in checkpoints],
                 [one.capture_path for one in checkpoints],

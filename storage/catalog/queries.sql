@@ -42,10 +42,11 @@ SELECT change_streams_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
 -- name: save_dialogs
 -- Snapshots of several dialogs, in their order, with the streams of those that have changed theirs; says of each whether
 -- its segment exists.
-SELECT s.saved, CASE WHEN s.saved AND d.streams IS NOT NULL THEN write_streams_v1(d.segment_id, d.streams::jsonb) END
-FROM unnest($3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
-    WITH ORDINALITY AS d (dialog_id, segment_id, snapshot, writer, host, capture_path, streams, position),
-    save_dialog_v1($1, $2, d.dialog_id, d.segment_id, d.snapshot, d.writer, d.host, d.capture_path) AS s (saved)
+SELECT save_dialog_v2($1, $2, d.dialog_id, d.segment_id, d.snapshot, d.made_epoch, d.made_number, d.writer, d.host,
+    d.capture_path, d.streams::jsonb) AS saved
+FROM unnest($3::text[], $4::uuid[], $5::bytea[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+    $11::text[]) WITH ORDINALITY AS d (dialog_id, segment_id, snapshot, made_epoch, made_number, writer, host,
+    capture_path, streams, position)
 ORDER BY d.position
 
 -- name: end_dialog
@@ -54,7 +55,7 @@ SELECT end_dialog_v1($1, $2, $3)
 -- name: load_dialogs
 -- Live dialogs, and those that ended after $1; the next $4 of them behind the name $3.
 SELECT d.dialog_id, d.epoch, d.writer, d.segment_id, s.recording_id, r.record_identifier, d.snapshot, d.updated_at,
-    d.ended_at, s.opened_at
+    d.ended_at, d.made_epoch, d.made_number, s.opened_at
 FROM dialogs d JOIN segments s ON s.id = d.segment_id JOIN recordings r ON r.id = s.recording_id
 WHERE d.lease = $2 AND (d.ended_at IS NULL OR d.ended_at > $1) AND d.dialog_id > $3
 ORDER BY d.dialog_id LIMIT $4

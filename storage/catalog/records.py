@@ -204,6 +204,9 @@ class DialogCheckpoint(Value, frozen=True, kw_only=True):
     segment_id: UUID
     writer: str
     snapshot: bytes
+    made: tuple[int, int] = (0, 0)
+    """Epoch of its maker, and its number among all that he makes: of two of one dialog the greater is the later one.
+    Whoever brings it into the catalog later does so under an epoch of his own."""
     host: str | None = None
     """New host when the segment moved; None leaves it."""
     capture_path: str | None = None
@@ -283,6 +286,8 @@ class StoredDialog(Value, frozen=True, kw_only=True):
     recording_id: UUID
     record_identifier: str
     snapshot: bytes
+    made: tuple[int, int]
+    """Of the snapshot; see `DialogCheckpoint`."""
     updated_at: datetime
     ended_at: datetime | None
     """Set when the dialog is over and kept only to answer retransmissions."""

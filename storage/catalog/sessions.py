@@ -102,7 +102,10 @@ class SessionWrites:
             raise StorageMisused(f"segment {change.segment_id} does not exist")
 
     async def save_dialog(self, checkpoint: DialogCheckpoint) -> None:
-        """Make a dialog snapshot durable before the message that needs it leaves."""
+        """Make a dialog snapshot durable before the message that needs it leaves.
+
+        One that comes behind a later one, or behind the end of the dialog, changes it no more.
+        """
         await self._dialogs.save(checkpoint)
 
     async def end_dialog(self, dialog_id: str, epoch: int, *, lease: str = FRONTEND_LEASE) -> None:
@@ -125,6 +128,7 @@ class SessionWrites:
             for row in page:
                 fields = dict(row)
                 opened_at = fields.pop("opened_at")
+                fields["made"] = fields.pop("made_epoch"), fields.pop("made_number")
                 ids = {name: UUID(str(row[name])) for name in ("segment_id", "recording_id")}
                 found.append((opened_at, StoredDialog(**{**fields, **ids})))
             if len(page) < DIALOGS_AT_ONCE:

@@ -197,3 +197,26 @@ async def test_what_a_dead_frontend_told_of_last_is_written_before_what_it_journ
     assert found.record_identifier == "TOLD"
     (dialog,) = await site.catalog.load_dialogs()
     assert successor.unsealed(dialog).snapshot == b"later"
+
+
+async def test_of_two_states_of_a_dialog_the_later_one_counts_in_whatever_order_they_are_journaled(site: Site) -> None:
+    """Two flows write one dialog; the catalog is found away by the earlier write after the later one."""
+    durable = site.durable()
+    begun = opening("ORDER")
+    await durable.write(begun)
+    await site.kill_database()
+    for number in (2, 1):
+        await durable.write(
+            DialogCheckpoint(
+                epoch=site.epoch,
+                dialog_id=begun.dialog_id,
+                segment_id=begun.segment_id,
+                writer="writer-1",
+                snapshot=b"%d" % number,
+                made=(site.epoch, number),
+            )
+        )
+    await site.server.start()
+    await current(durable)
+    (dialog,) = await site.catalog.load_dialogs()
+    assert durable.unsealed(dialog).snapshot == b"2"

@@ -263,6 +263,57 @@ class TestDialogs:
             ("writer-7", "host-b", "captures/moved.tcap"),
         ]
 
+    async def test_a_state_that_comes_behind_a_later_one_changes_nothing_but_its_capture_is_known(
+        self, catalog: Catalog, epoch: int
+    ) -> None:
+        """Its statement was given up, and carried out when the server was back: behind all that came in its place."""
+        sample = opening(epoch=epoch)
+        opened = await catalog.open_segment(sample)
+
+        def state(number: int, *, by: int = epoch) -> DialogCheckpoint:
+            return DialogCheckpoint(
+                epoch=epoch,
+                dialog_id=sample.dialog_id,
+                segment_id=sample.segment_id,
+                writer=f"writer-{number}",
+                capture_path=f"captures/{number}.tcap",
+                snapshot=b"%d" % number,
+                made=(by, number),
+                streams=(StreamOpening(index=0, party=0, label=f"label {number}"),),
+            )
+
+        for came in (state(3), state(2), state(2), state(9, by=epoch - 1), state(3)):
+            await catalog.save_dialog(came)
+        (dialog,) = await catalog.load_dialogs()
+        assert (dialog.snapshot, dialog.writer, dialog.made) == (b"3", "writer-3", (epoch, 3))
+        (segment,) = (await detail(catalog, opened.recording_id)).segments
+        assert [at.path for at in segment.captures] == [
+            sample.capture_path,
+            "captures/2.tcap",
+            "captures/9.tcap",
+            "captures/3.tcap",
+        ]
+        assert [stream.label for stream in segment.streams if stream.index == 0] == ["label 3"]
+
+    async def test_a_state_that_comes_behind_the_end_leaves_the_answer_to_the_bye(
+        self, catalog: Catalog, epoch: int
+    ) -> None:
+        sample = opening(epoch=epoch)
+        await catalog.open_segment(sample)
+        await catalog.close_segment(msgspec.structs.replace(closing(sample), dialog_snapshot=b"with the 200 to BYE"))
+        await catalog.save_dialog(
+            DialogCheckpoint(
+                epoch=epoch,
+                dialog_id=sample.dialog_id,
+                segment_id=sample.segment_id,
+                writer="writer-1",
+                snapshot=b"live",
+                made=(epoch, 1),
+            )
+        )
+        (kept,) = await catalog.load_dialogs(ended_within=timedelta(seconds=32))
+        assert kept.snapshot == b"with the 200 to BYE"
+
     async def test_an_unknown_segment_is_refused(self, catalog: Catalog, epoch: int) -> None:
         with pytest.raises(StorageMisused, match="does not exist"):
             await catalog.save_dialog(

@@ -16,10 +16,8 @@ from media.writer.protocol import Codec, SessionList, SessionOpened, SessionSumm
 from recorder.errors import ChannelLostError
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.recovery import Recovery
-from recorder.frontend.session import FormerCapture, Move, Session, encode_checkpoint
-from recorder.ha.writes import encode_write
+from recorder.frontend.session import FormerCapture, Move, Session
 from recorder.writer_pool.client import WriterClient
-from storage.catalog.records import DialogCheckpoint, StoredDialog
 
 WRITER, NEXT = "host-a/writer-1", "host-b/writer-1"
 SPEC = StreamSpec(index=0, party=0, port=20000, payload_types={0: Codec(name="PCMU", clock_rate=8000)})
@@ -223,61 +221,3 @@ def test_a_writer_that_dies_while_it_is_compared_has_not_been_compared(again: bo
     writer.while_listing = die
     compared(writer, session("one"))
     assert not writer.reconciled.is_set()
-
-
-def written(epoch: int, number: int, *, dialog: str = "dialog") -> DialogCheckpoint:
-    return DialogCheckpoint(
-        epoch=epoch,
-        dialog_id=dialog,
-        segment_id=UUID(int=1),
-        writer=WRITER,
-        snapshot=encode_checkpoint(session("capture"), b"dialog", made=(epoch, number)),
-    )
-
-
-def stored(checkpoint: DialogCheckpoint, *, by: int = 0, ended_at: datetime | None = None) -> StoredDialog:
-    return StoredDialog(
-        dialog_id=checkpoint.dialog_id,
-        epoch=by or checkpoint.epoch,
-        writer=checkpoint.writer,
-        segment_id=checkpoint.segment_id,
-        recording_id=UUID(int=2),
-        record_identifier="record",
-        snapshot=checkpoint.snapshot,
-        updated_at=datetime(2026, 11, 30, tzinfo=UTC),
-        ended_at=ended_at,
-    )
-
-
-@pytest.mark.parametrize(
-    ("told", "known", "is_news"),
-    [
-        (written(2048, 9), stored(written(2048, 8)), True),
-        (written(2048, 9), stored(written(2048, 11)), False),
-        (written(2048, 9), stored(written(1024, 11)), True),
-        (written(2048, 9), stored(written(2049, 1)), False),
-        (written(2049, 1), stored(written(2048, 9), by=2049), True),
-        (written(2048, 9), stored(written(2048, 8), ended_at=datetime(2026, 11, 30, tzinfo=UTC)), False),
-        (written(2048, 9), stored(written(2048, 11, dialog="another")), True),
-    ],
-    ids=[
-        "later",
-        "caught up and gone on",
-        "of the host before",
-        "of a successor",
-        "replayed by it",
-        "ended",
-        "not stored yet",
-    ],
-)
-def test_of_what_a_lost_host_told_only_that_counts_which_the_catalog_has_nothing_newer_than(
-    told: DialogCheckpoint, known: StoredDialog, is_news: bool
-) -> None:
-    recovery = Recovery(cast("Frontend", Sessions({})), lambda: True)
-    record = encode_write(told)
-    assert recovery.news([record], [known]) == ([record] if is_news else [])
-
-
-def test_what_a_lost_host_told_in_another_version_is_left_to_who_replays_it() -> None:
-    recovery = Recovery(cast("Frontend", Sessions({})), lambda: True)
-    assert recovery.news([b"unknown"], []) == [b"unknown"]

@@ -20,8 +20,10 @@ def opening(snapshot: bytes = b"opened") -> SegmentOpening:
     )  # fmt: skip
 
 
-def checkpoint(snapshot: bytes) -> DialogCheckpoint:
-    return DialogCheckpoint(epoch=1, dialog_id="dialog", segment_id=SEGMENT, writer="writer-1", snapshot=snapshot)
+def checkpoint(snapshot: bytes, *, made: tuple[int, int] = (1, 1)) -> DialogCheckpoint:
+    return DialogCheckpoint(
+        epoch=1, dialog_id="dialog", segment_id=SEGMENT, writer="writer-1", snapshot=snapshot, made=made
+    )
 
 
 def closing(snapshot: bytes | None) -> SegmentClosing:
@@ -36,6 +38,17 @@ def test_the_latest_checkpoint_counts() -> None:
     assert (dialog.dialog_id, dialog.segment_id, dialog.snapshot) == ("dialog", SEGMENT, b"changed")
     assert dialog.updated_at == NOW + timedelta(seconds=5)
     assert dialog.ended_at is None
+
+
+def test_a_state_that_is_told_again_behind_a_later_one_changes_nothing() -> None:
+    """As pending: the catalog was asked for it before the other, and did not answer until after that."""
+    replica = Replica()
+    replica.apply(opening(), NOW)
+    for late in (checkpoint(b"first"), checkpoint(b"second", made=(1, 2)), checkpoint(b"first"), opening()):
+        replica.apply(late, NOW)
+    assert replica.dialogs()[0].snapshot == b"second"
+    replica.apply(checkpoint(b"of the next frontend", made=(2, 1)), NOW)
+    assert replica.dialogs()[0].snapshot == b"of the next frontend"
 
 
 def test_a_closed_dialog_is_kept_with_its_last_answer() -> None:
