@@ -45,6 +45,9 @@ class Standbys(Protocol):
     def publish(self, write: Write, *, pending: bool) -> None:
         """Tell them of a write before the promise that needs it; `pending`: the catalog has not taken it."""
 
+    def taken(self, write: Write) -> None:
+        """Take note that the catalog was asked for a write and has it, or refuses it, or that it is pending now."""
+
     def caught_up(self) -> None:
         """Tell them that the catalog has taken everything."""
 
@@ -125,6 +128,9 @@ class DurableCatalog:
                     self._standbys.publish(write, pending=True)
             else:
                 return
+            finally:
+                if self._standbys:
+                    self._standbys.taken(write)
         record = encode_write(write)
         # In the list before the first await, so that the replay keeps the order of the calls.
         self._pending.append(record)

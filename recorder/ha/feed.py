@@ -112,6 +112,8 @@ class Feed:
         self.replica = Replica()
         self.replica.node, self.replica.epoch = node, epoch
         self._node, self._epoch, self._wall_clock = node, epoch, wall_clock
+        self._asked: dict[int, Write] = {}
+        """Writes that the catalog was asked to take and has not answered, by identity, oldest first."""
         self._followers: dict[asyncio.StreamWriter, str] = {}
         self._streams: set[asyncio.StreamWriter] = set()
         self._rounds = itertools.count(1)
@@ -156,9 +158,16 @@ class Feed:
         """Tell of a write."""
         self.replica.apply(write, self._wall_clock())
         if pending:
+            self._asked.pop(id(write), None)
             self.replica.pending.append(encode_write(write))
+        else:
+            self._asked[id(write)] = write
         if self._followers:  # else it is not worth the encoding
             self._tell(Written(record=encode_write(write), pending=pending))
+
+    def taken(self, write: Write) -> None:
+        """Take note that the catalog was asked for a write and has answered."""
+        self._asked.pop(id(write), None)
 
     def caught_up(self) -> None:
         """Tell that the catalog has everything."""
@@ -227,6 +236,8 @@ class Feed:
             stream.write(framed(Welcome(node=self._node, epoch=self._epoch)))
             for dialog in self.replica.dialogs():
                 stream.write(framed(Kept(dialog=dialog)))
+            for write in self._asked.values():
+                stream.write(framed(Written(record=encode_write(write), pending=False)))
             for record in self.replica.pending:
                 stream.write(framed(Written(record=record, pending=True)))
             for request in self.replica.unanswered(self._wall_clock()):

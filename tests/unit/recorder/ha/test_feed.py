@@ -7,12 +7,20 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
+from unittest.mock import AsyncMock
 
 from recorder import unix_socket
 from recorder.frames import Streams
+from recorder.ha.durable_catalog import DurableCatalog
 from recorder.ha.feed import Feed
 from recorder.ha.follower import Follower
+from recorder.ha.journal import Journal
 from recorder.ha.replica import Unanswered
+from recorder.ha.vault import Vault
+from recorder.ha.writes import decode_write
+from storage.catalog import Catalog
+from storage.catalog.records import DialogCheckpoint
 from tests.unit.recorder.ha.test_replica import NOW, checkpoint, closing, opening
 
 
@@ -54,6 +62,37 @@ async def test_a_follower_gets_what_there_is_and_then_every_write(tmp_path: Path
     feed.caught_up()
     await until(lambda: follower.replica.pending == [])
     following.cancel()
+    await feed.aclose()
+    listener.close()
+
+
+async def test_a_follower_gets_what_the_catalog_was_asked_for_and_has_not_answered_yet(tmp_path: Path) -> None:
+    """The catalog may have gone away over it: whoever takes over has to bring it there."""
+    feed, listener = await serving(tmp_path / "s")
+    answers = asyncio.Event()
+
+    async def frozen(_: DialogCheckpoint) -> None:
+        await answers.wait()
+
+    catalog = AsyncMock(spec=Catalog)
+    catalog.save_dialog.side_effect = frozen
+    durable = DurableCatalog(
+        cast("Catalog", catalog), Journal(tmp_path / "journal"), Vault([b"k" * 32]), epoch=1024, standbys=feed
+    )
+    await durable.write(opening())
+    writing = asyncio.ensure_future(durable.write(checkpoint(b"asked")))
+    follower, later = follower_of(tmp_path / "s"), follower_of(tmp_path / "s")
+    following = [asyncio.ensure_future(follower.run())]
+    await until(lambda: follower.replica.epoch == 1024)
+    (untaken,) = map(decode_write, follower.replica.untaken())
+    assert isinstance(untaken, DialogCheckpoint)
+    answers.set()
+    await writing
+    following.append(asyncio.ensure_future(later.run()))
+    await until(lambda: later.replica.epoch == 1024)
+    assert later.replica.untaken() == []
+    for task in following:
+        task.cancel()
     await feed.aclose()
     listener.close()
 
