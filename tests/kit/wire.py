@@ -8,6 +8,7 @@ connections suffer alike.
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 import select
 import socket
@@ -30,6 +31,8 @@ _FRAME: Final = 1 << 17
 """Bytes; the kernel hands segments over that it has not cut into packets yet."""
 _BUFFER: Final = 4 << 20
 _IDLE_S: Final = 0.05
+_TABLES: Final = itertools.count(1)
+"""Each `dropping` has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,11 @@ class Wire:
 
 @contextmanager
 def dropping(network: LabNetwork, host: str, per_cent: int) -> Iterator[None]:
-    """Lose a share of what comes from a host, which ones is the kernel's choice; bursts of it are as random."""
-    table = f"drop-{host}"
+    """Lose a share of what comes from a host, which ones is the kernel's choice; bursts of it are as random.
+
+    May be begun again for the same host before it ends: what one lets through, the other may lose.
+    """
+    table = f"drop-{host}-{next(_TABLES)}"
     with inside(network.switch):
         _run("nft", "add", "table", "netdev", table)
     try:

@@ -241,6 +241,14 @@ async def _kill_active_blind(target: Target, rng: random.Random) -> None:
     await away
 
 
+async def _kill_successor(target: Target, rng: random.Random) -> None:
+    """Kill the active frontend, and whoever takes over while he is at it."""
+    successors = await asyncio.to_thread(target.pids, "frontend", "standby")
+    await _kill_active(target, rng)
+    await asyncio.sleep(rng.uniform(0.0, 0.15))
+    send(successors, signal.SIGKILL)
+
+
 async def _read_only(target: Target, rng: random.Random) -> None:
     running = target.state_dir.read_running()
     assert running
@@ -326,9 +334,10 @@ ASKED_FAULTS: Final = {
     for fault in (
         Fault("writer-sync-fails", _fail_syncs, cost=_MOVED),
         Fault("clock-step", _step_clock),
+        Fault("successor-killed", _kill_successor),
         Fault("postgresql-away-10s", _freeze_postgres(10, 10)),
         Fault("postgresql-away-60s", _freeze_postgres(60, 60)),
     )
 }
-"""Long ones, one that needs strace, and one that sets the clock of the whole machine: these strike only when they are
-asked for."""
+"""Long ones, one that needs strace, one that sets the clock of the whole machine, and one that may leave an INVITE
+without an answer because all who knew of it are dead (docs/takeover.md): these strike only when they are asked for."""
