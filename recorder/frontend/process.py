@@ -232,7 +232,7 @@ class _Active:
                 )
             )
         else:
-            left.replay(catalog.go_on_without_catalog(left.untaken()), self._frontend.wall_clock())
+            left.replay(await catalog.go_on_without_catalog(left.untaken()), self._frontend.wall_clock())
             self._recovery.restore(left.dialogs())
         for dialog in self._recovery.kept:
             self._tenure.feed.replica.put(dialog)

@@ -218,16 +218,25 @@ class DurableCatalog:
                 found.append(decode_write(record))
         return found
 
-    def go_on_without_catalog(self, told: Sequence[bytes]) -> list[Write]:
+    async def go_on_without_catalog(self, told: Sequence[bytes]) -> list[Write]:
         """Begin where an earlier process was when the catalog was away; `catch_up` is not needed then.
 
         Returns what it journaled, as it was made. `told` is what it told of last: it may have died before it knew that
-        the catalog does not take that. It came before what is journaled, and may be repeated.
+        the catalog does not take that. It came before what is journaled, and may be repeated. Clients are answered by
+        it from now on: it is in the journal when this returns.
         """
         found = self._read_journal()
-        journaled = set(self._pending)
-        self._pending[:0] = [record for record in told if record not in journaled]
         self.behind = True
+        journaled = set(self._pending)
+        lacking = [record for record in told if record not in journaled]
+        if lacking:
+            self._pending[:0] = lacking
+            try:
+                await self._journal.rewrite(self._pending)
+            except OSError as error:
+                # To end here would leave the dialogs to nobody. What is told from now on is durable, or refused.
+                _log.critical("journal refused what a dead frontend told of last", reason=str(error))
+                self.journal_failed = True
         return found
 
     async def run(self) -> None:

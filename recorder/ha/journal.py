@@ -11,7 +11,7 @@ import asyncio
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,15 @@ class Journal:
         self._unreadable = False
         return aside
 
+    async def rewrite(self, payloads: Iterable[bytes]) -> None:
+        """Put these records in the place of all that there are; after `read`, and before the first `append`.
+
+        Raises:
+            OSError: the file is as it was.
+
+        """
+        await asyncio.to_thread(_write_anew, self._path, b"".join(map(_record, payloads)))
+
     async def append(self, payload: bytes) -> None:
         """Make one record durable.
 
@@ -69,7 +78,7 @@ class Journal:
 
         """
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((_HEADER.pack(len(payload), zlib.crc32(payload)) + payload, durable))
+        self._waiting.append((_record(payload), durable))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.ensure_future(self._flush())
         await durable
@@ -107,6 +116,10 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
 
+def _record(payload: bytes) -> bytes:
+    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
 def _whole_records(path: Path) -> list[bytes]:
     try:
         data = path.read_bytes()
@@ -140,10 +153,7 @@ def _append_synced(path: Path, data: bytes, *, is_wanted: Callable[[], bool]) ->
             return
         before = os.fstat(descriptor).st_size
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            _write_synced(descriptor, data)
         except OSError:
             # Nothing of it was promised, and half a record would hide those that come later.
             with suppress(OSError):
@@ -152,8 +162,30 @@ def _append_synced(path: Path, data: bytes, *, is_wanted: Callable[[], bool]) ->
     finally:
         os.close(descriptor)
     if not existed:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory(path.parent)
+
+
+def _write_anew(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _write_synced(descriptor, data)
+    finally:
+        os.close(descriptor)
+    os.rename(fresh, path)
+    _sync_directory(path.parent)
+
+
+def _write_synced(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -165,7 +165,7 @@ async def test_an_unreadable_journal_is_set_aside_and_the_frontend_goes_on(site:
     site.journal.mkdir()
     await site.kill_database()
     durable = site.durable()
-    assert durable.go_on_without_catalog([]) == []
+    assert await durable.go_on_without_catalog([]) == []
     assert durable.able
     await durable.write(opening("U2"))
     await site.server.start()
@@ -189,10 +189,12 @@ async def test_what_a_dead_frontend_told_of_last_is_written_before_what_it_journ
     )
     await dead.write(later)
     successor = site.durable()
-    (journaled,) = successor.go_on_without_catalog([encode_write(begun), *dead._pending])
+    (journaled,) = await successor.go_on_without_catalog([encode_write(begun), *dead._pending])
     assert isinstance(journaled, DialogCheckpoint)
+    # It dies as well, after it has answered by what it was told.
+    successor = site.durable()
     await site.server.start()
-    await current(successor)
+    await successor.catch_up()
     (found,) = await site.catalog.list_recordings(RecordingFilter())
     assert found.record_identifier == "TOLD"
     (dialog,) = await site.catalog.load_dialogs()

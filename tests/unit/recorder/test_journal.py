@@ -80,6 +80,22 @@ async def test_a_disk_that_refuses_is_an_error_for_each_waiting_append(tmp_path:
     assert [type(result) for result in results] == [FileNotFoundError, FileNotFoundError]
 
 
+async def test_a_journal_that_is_written_anew_has_what_it_was_given_and_what_comes_later(tmp_path: Path) -> None:
+    await Journal(tmp_path / "journal").append(b"old")
+    journal = Journal(tmp_path / "journal")
+    await journal.rewrite([b"before", *journal.read()])
+    await journal.append(b"later")
+    assert Journal(tmp_path / "journal").read() == [b"before", b"old", b"later"]
+
+
+async def test_a_journal_that_cannot_be_written_anew_is_as_it_was(tmp_path: Path) -> None:
+    await Journal(tmp_path / "journal").append(b"old")
+    (tmp_path / "journal.new").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        await Journal(tmp_path / "journal").rewrite([b"new"])
+    assert Journal(tmp_path / "journal").read() == [b"old"]
+
+
 @given(cut=st.integers(min_value=0, max_value=60))
 def test_a_torn_tail_costs_only_the_torn_record(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal"
