@@ -350,15 +350,23 @@ def _capture_times(captures: Sequence[Capture], table: StreamTable) -> _CaptureT
 def _paused_seams(
     captures: Sequence[Capture], table: StreamTable, seams: Sequence[tuple[GapCause, int, int]]
 ) -> Iterator[tuple[int, Intervals]]:
-    """Return party and time where a writer failed in a pause: its replacement began with the party paused."""
-    for number, capture in enumerate(captures):
-        start_ns = capture.session.wall_ns
-        for party, found in table.pauses(number).items():
-            if found.starts[0] > start_ns:
-                continue
-            for cause, since_ns, until_ns in seams:
-                if cause is GapCause.WRITER_FAILOVER and since_ns < start_ns <= until_ns:
-                    yield party, Intervals.of((since_ns, start_ns))
+    """Return party and time where a writer failed in a pause: it ended with the party paused, its replacement began so.
+
+    With one of the two alone nothing says when in between the pause began or ended: that time is lost.
+    """
+    for cause, since_ns, until_ns in seams:
+        if cause is not GapCause.WRITER_FAILOVER:
+            continue
+        ended_ns, began_ns = since_ns + SEAM_SLACK_NS, until_ns - SEAM_SLACK_NS
+        left: set[int] = set()
+        for number, capture in enumerate(captures):
+            if since_ns <= corrected_end(capture) <= ended_ns:
+                left |= table.paused_last(number)
+        for number, capture in enumerate(captures):
+            start_ns = capture.session.wall_ns
+            if began_ns <= start_ns <= until_ns:
+                for party in left & table.paused_first(number):
+                    yield party, Intervals.of((ended_ns, start_ns))
 
 
 def _seams(spans: Sequence[tuple[int, int, bool]]) -> list[tuple[GapCause, int, int]]:

@@ -132,10 +132,17 @@ class StreamTable:
         until = np.append(since[1:], _FOREVER)
         found: dict[int, list[tuple[int, int]]] = {}
         for version, streams in enumerate(self._tables[capture]):
-            recording = {stream.party for stream in streams if stream.recording}
-            for party in {stream.party for stream in streams} - recording:
+            for party in _paused(streams):
                 found.setdefault(party, []).append((int(since[version]), int(until[version])))
         return {party: Intervals.of(*pairs) for party, pairs in found.items()}
+
+    def paused_first(self, capture: int) -> set[int]:
+        """Return the parties that a capture began without recording."""
+        return _paused(self._tables[capture][0])
+
+    def paused_last(self, capture: int) -> set[int]:
+        """Return the parties that a capture was not recording at its end."""
+        return _paused(self._tables[capture][-1])
 
     def _add_capture(
         self, number: int, capture: Capture, lookup: list[NDArray[np.int32]]
@@ -210,6 +217,11 @@ def durations(use: CodecUse, payloads: Payloads) -> NDArray[np.int64]:
     if use.format is None:
         return np.where(payloads.lengths > 0, use.ptime_units, 0)
     return use.format.durations(payloads)
+
+
+def _paused(streams: Sequence[Stream]) -> set[int]:
+    """Return the parties of which a table has streams, and records none."""
+    return {stream.party for stream in streams} - {stream.party for stream in streams if stream.recording}
 
 
 def _is_signal(codec: Codec) -> bool:

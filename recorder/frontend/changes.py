@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from media.writer.protocol import StreamSpec
+from media.writer.protocol import SessionModified, StreamSpec
 from recorder.doors import siprec
 from recorder.doors.entrance import Refused, read_change
 from recorder.doors.refusal import NOT_A_DESCRIPTION, warning, why_unusable
@@ -68,6 +68,7 @@ class MediaChanges:
             try:
                 await self._offered(session, event, wanted.offer, wanted.metadata, cause=cause, log=log)
             finally:
+                frontend.commanded.pop(event.dialog_id, None)
                 frontend.settled(session.segment)
             return
         if wanted.metadata:
@@ -153,15 +154,16 @@ class MediaChanges:
             log.error("change refused", status=500, reason=str(error))
             self._answer(event, 500)
             return
-        keys = keys_of(specs)
+        changed = msgspec.structs.replace(session, streams=specs)
         if metadata:
-            session = await self._metadata(session, metadata, specs)
-        ports = {spec.index: spec.port for spec in specs}
-        answer = media.to_answer(session.host, ports, session_origin(session.segment, session.host), keys)
-        changed = msgspec.structs.replace(
-            session, negotiation=media.negotiation(answer).snapshot(), pending_offer=b"", streams=specs
-        )
+            changed = await self._metadata(changed, metadata, specs)
         try:
+            ports = {spec.index: spec.port for spec in specs}
+            origin = session_origin(session.segment, session.host)
+            answer = media.to_answer(session.host, ports, origin, keys_of(specs))
+            changed = msgspec.structs.replace(
+                changed, negotiation=media.negotiation(answer).snapshot(), pending_offer=b""
+            )
             promised = await self._promised(event, changed, answer.encode(), streams_changed=media.changed)
         except OSError as error:
             log.error("change refused", status=500, reason=f"it cannot be made durable: {error}")
@@ -200,6 +202,9 @@ class MediaChanges:
     async def _undo(self, before: Session, changed: Session, log: Any) -> None:
         """Put in force again what was before a change that got no 2xx: nothing has changed (RFC 3261 section 14.1)."""
         frontend = self._frontend
+        # First of all: a replacement that adopts the session right now is to have it as it was.
+        frontend.commanded.pop(before.dialog_id, None)
+        await frontend.writer_restored(before.dialog_id)
         session = frontend.sessions.get(before.dialog_id)
         if session is None:
             return
@@ -251,7 +256,10 @@ class MediaChanges:
 
     async def ack(self, event: AckReceived) -> None:
         """Apply the answer that an ACK brings to an offer of ours; any other ACK changes nothing."""
-        await self._acknowledged(event)
+        try:
+            await self._acknowledged(event)
+        finally:
+            self._frontend.commanded.pop(event.dialog_id, None)
         self._snapshots.ask(event.dialog_id)
 
     async def _acknowledged(self, event: AckReceived) -> None:
@@ -335,11 +343,16 @@ class MediaChanges:
                 await frontend.reconciled(session.writer)
                 session = frontend.sessions.get(session.dialog_id, session)
             else:
-                return session, with_ports(specs, reply.ports)
+                return session, self._in_force(session, specs, reply)
         if frontend.pool.is_lost(session.writer):
             return await self._without_writer(session, specs, answering=answering)
         reply = await frontend.pool.clients[session.writer].modify(session.capture, specs, cause)
-        return session, with_ports(specs, reply.ports)
+        return session, self._in_force(session, specs, reply)
+
+    def _in_force(self, session: Session, specs: list[StreamSpec], reply: SessionModified) -> list[StreamSpec]:
+        """Take note of a stream table that a writer has put in force, and return it with its ports."""
+        self._frontend.commanded[session.dialog_id] = specs
+        return with_ports(specs, reply.ports)
 
     async def _without_writer(
         self, session: Session, specs: list[StreamSpec], *, answering: bool

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from media.writer.protocol import StreamSpec
 from recorder.edge.edge import Edge
 from recorder.edge.trace import Tracer
 from recorder.errors import ChannelLostError, WriterRefusedError
@@ -71,6 +72,8 @@ class Frontend:
     """Live sessions by dialog."""
     written: dict[str, Session] = field(default_factory=dict)
     """As they were last given to the catalog, by dialog."""
+    commanded: dict[str, list[StreamSpec]] = field(default_factory=dict)
+    """Stream tables that writers have put in force and that are not agreed yet, by dialog."""
     under_way: dict[UUID, UnderWay] = field(default_factory=dict)
     """Captures that are open, or being opened, for no session yet; by segment."""
     twins: Twins = field(default_factory=Twins)

@@ -228,14 +228,14 @@ class Recovery:
         """Open again what a session had at this writer, be it for the client's answer: its media may come already."""
         frontend = self._frontend
         log = _log.bind(record_identifier=former.record_identifier, writer=client.name, before=place.capture)
-        capture, told = uuid4().hex, place.streams
+        capture, told = uuid4().hex, self._to_adopt(former, place)
         # What waits for streams that the dead writer was not told of may have been sent in a pause.
         untold = former.untold and place is former
         try:
             opened = await client.open(capture, former.descriptor, told, adopt=not untold)
             # As it is now: it may have changed, moved on or ended meanwhile.
-            while (now := self._now_at(former.dialog_id, place)) and now[1].streams != told:
-                told = now[1].streams
+            while (now := self._now_at(former.dialog_id, place)) and (wanted := self._to_adopt(*now)) != told:
+                told = wanted
                 await client.modify(capture, told, "adopted")
         except (WriterRefusedError, ChannelLostError) as error:
             log.error("streams not adopted", reason=str(error))
@@ -265,6 +265,18 @@ class Recovery:
         session = self._frontend.sessions.get(dialog_id)
         present = session.at(place.writer, place.capture) if session else None
         return (session, present) if session and present else None
+
+    def _to_adopt(self, session: Session, place: Session | Move) -> list[StreamSpec]:
+        """Return the streams of a place as its next writer is to have them.
+
+        They are those that are agreed. But what a dead writer was told to leave out, because a pause is being agreed,
+        is left out by its replacement as well; if nothing comes of the pause, whoever asked for it has it undone.
+        """
+        commanded = self._frontend.commanded.get(session.dialog_id, []) if place is session else []
+        paused = {spec.index for spec in commanded if not spec.recording}
+        return [
+            msgspec.structs.replace(spec, recording=False) if spec.index in paused else spec for spec in place.streams
+        ]
 
     async def _interrupt(self, segment_id: UUID, cause: str) -> None:
         frontend = self._frontend

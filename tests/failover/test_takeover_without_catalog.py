@@ -1,4 +1,4 @@
-"""The active frontend dies while PostgreSQL is away: the next one goes on with what it was told."""
+"""A process dies while PostgreSQL is away: the next one goes on with what the frontends know."""
 
 from __future__ import annotations
 
@@ -112,3 +112,36 @@ def test_two_frontends_in_a_row(recorder: RunningRecorder, target: Target, tmp_p
         call.hang_up()
         eventually(target.whole, limit_s=REPLACED_S, what="a catalog that is complete again", detail=recorder.log_tail)
         call.assert_recorded(tmp_path)
+
+
+def test_a_writer_that_dies_over_a_pause_that_is_not_durable_yet_leaves_a_pause(
+    recorder: RunningRecorder, target: Target
+) -> None:
+    """Its replacement is not to record what the dead one was told to leave out; the client sends all the same."""
+    with Call(recorder) as call:
+        call.start()
+        call.media.talk(0.3)
+        with target.postgres_away():
+            # Its checkpoint waits for PostgreSQL, which gives time to die.
+            call.client.send(call.dialog.request("INVITE", call.offer(direction="inactive")))
+            eventually(lambda: b"reinvite" in captured(recorder), limit_s=ANSWERED_S, what="a pause in force")
+            since = call.media.count + 1
+            for writer in target.pids("writer"):
+                os.kill(writer, signal.SIGKILL)
+            assert call.client.final("INVITE", cseq=call.dialog.cseq, limit_s=ANSWERED_S).status == 200
+            call.client.send(call.dialog.request("ACK"))
+            call.media.talk(0.3)
+        until = call.media.count - 1
+        assert call.reinvite().status == 200
+        call.media.talk(0.3)
+        call.hang_up()
+        entry = call.finished()
+        assert {gap["cause"] for gap in entry["gaps"]} == {"paused"}, entry["gaps"]
+        secret = [frame for sent in call.sent for frame in sent[since:until] if frame]
+        captures = captured(recorder)
+        assert not [frame for frame in secret if frame in captures]
+
+
+def captured(recorder: RunningRecorder) -> bytes:
+    """Return what all captures hold."""
+    return b"".join(path.read_bytes() for path in (recorder.state_dir / "captures").rglob("*.tcap"))

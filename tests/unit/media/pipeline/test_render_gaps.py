@@ -193,6 +193,47 @@ def test_a_writer_that_dies_in_a_pause_leaves_a_pause(tmp_path: Path) -> None:
     assert [gap[3] for gap in gaps(rendering, 1)] == ["writer-failover"]
 
 
+PAUSE = Streams(at_ns=at(1000), cause="pause", streams=[stream(0, recording=False), stream(1, recording=False)])
+
+
+def test_loss_before_a_pause_in_which_the_writer_dies_stays_loss(tmp_path: Path) -> None:
+    """Both parties are paused: nothing has come since, and the capture ends where the pause begins."""
+    packets = both(talk(sound(4 * SECOND)))
+    died = CaptureFile(
+        packets=[p for p in packets if p.arrival_ms < 1000 and p.arrival_ms != 900],
+        events=[PAUSE],
+        end=None,
+        session="0" * 31 + "1",
+    )
+    replaced = CaptureFile(
+        packets=[p for p in packets if p.arrival_ms >= 3000],
+        streams=PAUSE.streams,
+        events=[Streams(at_ns=at(3000), cause="resume", streams=[stream(0), stream(1)])],
+        opened_ms=2600.0,
+        session="0" * 31 + "2",
+    )
+    rendering = rendered(tmp_path, died, replaced)
+    for party in (0, 1):
+        assert gaps(rendering, party) == [(7200, 160, "lost", "network"), (SECOND, 2 * SECOND, "paused", "paused")]
+
+
+def test_a_writer_that_dies_while_it_records_leaves_a_loss_also_where_the_next_one_begins_paused(
+    tmp_path: Path,
+) -> None:
+    """The pause was agreed while nothing was open; when, no capture says: what came before it is lost."""
+    packets = both(talk(sound(4 * SECOND)))
+    died = CaptureFile(packets=[p for p in packets if p.arrival_ms < 1000], end=None, session="0" * 31 + "1")
+    replaced = CaptureFile(
+        packets=[p for p in packets if p.arrival_ms >= 3000],
+        streams=PAUSE.streams,
+        events=[Streams(at_ns=at(3000), cause="resume", streams=[stream(0), stream(1)])],
+        opened_ms=2000.0,
+        session="0" * 31 + "2",
+    )
+    causes = [gap[3] for gap in gaps(rendered(tmp_path, died, replaced))]
+    assert causes == ["writer-failover", "paused"]
+
+
 def test_a_sender_that_falls_silent_in_a_pause_is_paused(tmp_path: Path) -> None:
     audio = sound(2 * SECOND)
     packets = talk(audio[:SECOND]) + talk(audio[SECOND:], sequence=1050, timestamp=50_000 + 3 * SECOND, start_ms=3000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import cast
@@ -33,6 +34,7 @@ class Site:
     """Another writer takes the session."""
     told: list[str] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
+    commanded: dict[str, list[StreamSpec]] = field(default_factory=dict)
 
     @property
     def pool(self) -> Site:
@@ -82,6 +84,14 @@ async def test_a_writer_that_is_there_is_told() -> None:
     site = Site()
     after = await site.pause()
     assert (site.told, after.writer, after.untold) == (["old"], WRITER, False)
+    assert site.commanded == {after.dialog_id: [PAUSED]}
+
+
+async def test_what_no_writer_has_put_in_force_is_not_what_its_replacement_begins_with() -> None:
+    """What waits for the replacement came before the pause."""
+    site = Site(dies=True)
+    await site.pause(answering=False)
+    assert site.commanded == {}
 
 
 async def test_a_writer_that_stands_still_and_is_then_replaced_is_told_in_the_end() -> None:
@@ -125,6 +135,9 @@ async def test_a_client_that_got_no_answer_was_not_told_of_the_next_writer(durab
     left: list[str] = []
     discarded: list[str] = []
 
+    async def restored(_: str) -> None:
+        """Nobody replaces a writer of a lost host."""
+
     async def leave(dialog_id: str) -> None:
         left.append(dialog_id)
 
@@ -135,7 +148,11 @@ async def test_a_client_that_got_no_answer_was_not_told_of_the_next_writer(durab
     site.frontend = cast(
         "Frontend",
         SimpleNamespace(
-            sessions=site.frontend.sessions, replace=site.frontend.replace, discard_capture=discard_capture
+            sessions=site.frontend.sessions,
+            commanded={},
+            writer_restored=restored,
+            replace=site.frontend.replace,
+            discard_capture=discard_capture,
         ),
     )
     changes = MediaChanges(site.frontend, cast("MediaMoves", SimpleNamespace(leave=leave)))
@@ -143,3 +160,24 @@ async def test_a_client_that_got_no_answer_was_not_told_of_the_next_writer(durab
     assert (left, discarded) == ([before.dialog_id], ["new"])
     (present,) = site.frontend.sessions.values()
     assert (present.writer, present.capture) == (WRITER, "one")
+
+
+async def test_a_replacement_that_comes_while_a_change_is_undone_has_the_session_as_it_was() -> None:
+    """It is waited for: before that it knows no capture that could be told."""
+    before, changed = session("one"), session("one", streams=[PAUSED])
+    site = Durable(before)
+    frontend = site.frontend
+    frontend.commanded[before.dialog_id] = changed.streams
+    frontend.pool.is_lost = lambda writer: False  # type: ignore[method-assign]
+
+    async def adopt() -> bool:
+        assert frontend.commanded == {}
+        frontend.adopt(session("adopted", dialog_id=before.dialog_id))
+        return True
+
+    reconciled = SimpleNamespace(is_set=lambda: False, wait=adopt)
+    frontend.pool.clients[WRITER].reconciled = cast("asyncio.Event", reconciled)
+    await MediaChanges(frontend, cast("MediaMoves", None))._undo(before, changed, log=None)
+    assert site.told == [(WRITER, "adopted", before.streams)]
+    assert (site.present.capture, site.present.streams) == ("adopted", before.streams)
+    assert site.last() == site.present

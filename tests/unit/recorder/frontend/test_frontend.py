@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from media.writer.protocol import StreamSpec
+from media.writer.protocol import SessionModified, StreamSpec
 from recorder.frontend.frontend import Frontend
 from recorder.frontend.session import FormerCapture, Move, Session, decode_checkpoint
 from recorder.frontend.twins import Twins
@@ -76,7 +76,7 @@ class Durable:
         self.written: list[DialogCheckpoint] = []
         self.told: list[tuple[str, str, list[StreamSpec]]] = []
         for name, client in self.frontend.pool.clients.items():
-            client.modify = partial(self._modify, name)  # type: ignore[assignment,method-assign]
+            client.modify = partial(self._modify, name)  # type: ignore[method-assign]
         self.frontend.agent.snapshot = lambda dialog_id: b""  # type: ignore[method-assign]
         self.frontend.catalog.epoch = 1
         self.frontend.catalog.write = self._write  # type: ignore[assignment,method-assign]
@@ -87,8 +87,9 @@ class Durable:
     def present(self) -> Session:
         return self.frontend.sessions[OLD.dialog_id]
 
-    async def _modify(self, writer: str, capture: str, streams: list[StreamSpec], _: str) -> None:
+    async def _modify(self, writer: str, capture: str, streams: list[StreamSpec], _: str) -> SessionModified:
         self.told.append((writer, capture, streams))
+        return SessionModified(request=1, session=capture, host="", ports={one.index: one.port for one in streams})
 
     async def _write(self, write: DialogCheckpoint) -> None:
         self.written.append(write)

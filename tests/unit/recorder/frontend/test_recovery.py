@@ -34,6 +34,8 @@ class RecordingWriter:
     connected: bool = True
     connections: int = 1
     told: list[tuple[object, ...]] = field(default_factory=list)
+    opened: list[list[bool]] = field(default_factory=list)
+    """What each capture recorded when it was opened, by stream."""
     reconciled: asyncio.Event = field(default_factory=asyncio.Event)
     while_opening: Callable[[], None] = lambda: None
     while_listing: Callable[[], None] = lambda: None
@@ -56,6 +58,7 @@ class RecordingWriter:
         self, session: str, _: dict[str, object], streams: list[StreamSpec], *, adopt: bool
     ) -> SessionOpened:
         self.told.append(("open", adopt))
+        self.opened.append([one.recording for one in streams])
         self.while_opening()
         ports = {one.index: one.port for one in streams}
         return SessionOpened(request=1, session=session, host="", ports=ports, capture_path=session)
@@ -74,6 +77,7 @@ class Sessions:
 
     sessions: dict[str, Session]
     under_way: dict[str, object] = field(default_factory=dict)
+    commanded: dict[str, list[StreamSpec]] = field(default_factory=dict)
     catalog: Unsealed = field(default_factory=Unsealed)
     durable: list[Session] = field(default_factory=list)
 
@@ -180,6 +184,34 @@ def test_a_replacement_that_adopts_a_session_while_it_changes_is_told_how_it_is_
     assert writer.told == [("open", True), ("modify", adopted.capture, False)]
     assert adopted.capture != "one"
     assert adopted.streams == [PAUSED]
+
+
+@pytest.mark.parametrize(
+    ("agreed", "commanded", "recording"),
+    [(SPEC, PAUSED, False), (PAUSED, SPEC, False), (SPEC, SPEC, True)],
+    ids=["paused", "resumed", "neither"],
+)
+def test_a_replacement_does_not_record_what_the_dead_writer_was_told_to_leave_out(
+    agreed: StreamSpec, commanded: StreamSpec, recording: bool
+) -> None:
+    """Nor what the client has been told is paused. What is agreed is known when the change is durable."""
+    writer = RecordingWriter()
+    frontend = Sessions({"dialog of one": session("one", streams=[agreed])}, commanded={"dialog of one": [commanded]})
+    asyncio.run(Recovery(cast("Frontend", frontend), lambda: True).writer_connected(cast("WriterClient", writer)))
+    (adopted,) = frontend.sessions.values()
+    assert (writer.told, writer.opened) == ([("open", True)], [[recording]])
+    assert adopted.streams == [agreed]
+
+
+def test_a_replacement_records_at_once_when_the_pause_is_given_up_while_it_adopts() -> None:
+    """It could not be made durable: nothing has changed, and the replacement has no other to tell it."""
+    writer = RecordingWriter()
+    frontend = Sessions({"dialog of one": session("one")}, commanded={"dialog of one": [PAUSED]})
+    writer.while_opening = frontend.commanded.clear
+    asyncio.run(Recovery(cast("Frontend", frontend), lambda: True).writer_connected(cast("WriterClient", writer)))
+    (adopted,) = frontend.sessions.values()
+    assert writer.told == [("open", True), ("modify", adopted.capture, True)]
+    assert writer.opened == [[False]]
 
 
 def test_a_replacement_of_the_next_writer_has_the_session_that_arrives_while_it_adopts() -> None:
