@@ -155,9 +155,9 @@ class MediaChanges:
             self._answer(event, 500)
             return
         changed = msgspec.structs.replace(session, streams=specs)
-        if metadata:
-            changed = await self._metadata(changed, metadata, specs)
         try:
+            if metadata:
+                changed = await self._metadata(changed, metadata, specs)
             ports = {spec.index: spec.port for spec in specs}
             origin = session_origin(session.segment, session.host)
             answer = media.to_answer(session.host, ports, origin, keys_of(specs))

@@ -18,7 +18,8 @@ from tests.failover.chaos.faults import Target
 from tests.kit.call import Call
 from tests.kit.heard import SILENCE, assert_bit_exact, hear
 from tests.kit.running import RunningRecorder, eventually
-from tests.kit.sip_client import SipClient
+from tests.kit.sip_client import Message, SipClient
+from tests.kit.siprec import multipart, rs_metadata
 
 pytestmark = pytest.mark.integration
 
@@ -49,6 +50,15 @@ def locked(dsn: str, table: str) -> Iterator[None]:
             runner.run(connection.close())
 
 
+def pause(call: Call) -> Message:
+    """Ask for a pause, with metadata beside the offer where a call has any."""
+    offer = call.offer(direction="inactive")
+    if not call.siprec:
+        return call.dialog.send("INVITE", offer)
+    body, content_type = multipart(offer, rs_metadata(session=call.identifier))
+    return call.dialog.send("INVITE", body, content_type=content_type)
+
+
 def test_a_call_that_is_held_up_by_a_lock_in_the_catalog_goes_to_the_journal(
     recorder: RunningRecorder, tmp_path: Path
 ) -> None:
@@ -72,8 +82,9 @@ def test_a_call_that_is_held_up_by_a_lock_in_the_catalog_goes_to_the_journal(
             assert_bit_exact(wav, *one.sent)
 
 
+@pytest.mark.parametrize("door", ["msr", "siprec"])
 def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised(
-    recorder: RunningRecorder, tmp_path: Path
+    recorder: RunningRecorder, tmp_path: Path, door: str
 ) -> None:
     """A call under way goes on, and holds no change that was refused: nobody was told that it is paused.
 
@@ -81,7 +92,7 @@ def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised
     """
     journal = recorder.state_dir / "journal"
     target = Target(recorder)
-    with Call(recorder) as running, Call(recorder) as refused:
+    with Call(recorder, door=door) as running, Call(recorder) as refused:
         running.start()
         with unwritable(journal), target.postgres_away():
             answer = refused.dialog.send("INVITE", refused.offer())
@@ -94,7 +105,7 @@ def test_when_neither_catalog_nor_journal_takes_a_checkpoint_nothing_is_promised
                     assert running.client.quiet(0.4)
             running.media.talk(0.2)
             began = running.media.count
-            assert running.reinvite(direction="inactive").status == 500
+            assert pause(running).status == 500
             taken_back = running.media.count
             running.media.talk(1)
         with SipClient(recorder.sip_port) as probe:
