@@ -7,7 +7,7 @@ A change that fails leaves the session as it was (RFC 3261 section 14.1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ from recorder.doors.entrance import Refused, read_change
 from recorder.doors.refusal import NOT_A_DESCRIPTION, warning, why_unusable
 from recorder.doors.request import MetadataDocument
 from recorder.errors import ChannelLostError, WriterRefusedError
-from recorder.frontend.frontend import Frontend
+from recorder.frontend.frontend import ASKED_AGAIN, Frontend
 from recorder.frontend.moving import MediaMoves
 from recorder.frontend.negotiation import session_origin, stream_openings, stream_specs, with_ports
 from recorder.frontend.protection import keys_of, own_keys
@@ -31,9 +31,6 @@ from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, Updat
 from storage.catalog.records import MetadataRevision, StreamsChange
 
 _log = structlog.get_logger()
-
-_ASKED_AGAIN: Final = 2
-"""A writer that stands still leaves one command without an answer, and the next one when it is killed for that."""
 
 
 class MediaChanges:
@@ -333,7 +330,7 @@ class MediaChanges:
         frontend = self._frontend
         if specs == session.streams:
             return session, specs
-        for _ in range(_ASKED_AGAIN):
+        for _ in range(ASKED_AGAIN):
             if frontend.pool.is_lost(session.writer):
                 break
             try:

@@ -13,7 +13,7 @@ import structlog
 
 from recorder.doors.client_clock import date_of
 from recorder.errors import ChannelLostError, WriterRefusedError
-from recorder.frontend.frontend import Frontend
+from recorder.frontend.frontend import ASKED_AGAIN, Frontend
 from recorder.frontend.session import Session
 from signaling.useragent import AckTimedOut, ByeReceived, DialogDoubted, SessionExpired
 from storage.catalog.records import SegmentClosing
@@ -120,7 +120,8 @@ class SessionEnding:
     async def _end_captures(self, session: Session, cause: str) -> bool:
         """End every capture of a session that is still live; whether the writers confirmed it.
 
-        A writer that dies over it is asked again once it is replaced: the last packets wait in the kernel.
+        A writer that dies over it, or stands still until it is killed, is asked again once it is replaced: the last
+        packets wait in the kernel.
         """
         frontend = self._frontend
         session = frontend.sessions.get(session.dialog_id, session)
@@ -133,14 +134,20 @@ class SessionEnding:
         for writer, capture in open_:
             if not await self._end_capture(session, writer, capture, cause):
                 lost.add((writer, capture))
-        if (session.writer, session.capture) in lost:
+        if (session.writer, session.capture) in lost and await self._end_after_all(session, cause):
+            lost.discard((session.writer, session.capture))
+        return not lost
+
+    async def _end_after_all(self, session: Session, cause: str) -> bool:
+        frontend = self._frontend
+        for _ in range(ASKED_AGAIN):
+            if frontend.pool.is_lost(session.writer):
+                break
             await frontend.reconciled(session.writer)
             present = frontend.sessions.get(session.dialog_id, session)
-            if present.capture != session.capture and await self._end_capture(
-                present, present.writer, present.capture, cause
-            ):
-                lost.discard((session.writer, session.capture))
-        return not lost
+            if await self._end_capture(present, present.writer, present.capture, cause):
+                return True
+        return False
 
     async def _end_capture(self, session: Session, writer: str, capture: str, cause: str) -> bool:
         try:

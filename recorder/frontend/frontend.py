@@ -39,6 +39,9 @@ _REPLACEMENT_S: Final = 15.0
 """A client repeats its request for 32 s; a replacement of a writer takes one or two, or several where a writer dies
 again and again or the machine is busy. To refuse a pause meanwhile would be worse than to let the client wait."""
 
+ASKED_AGAIN: Final = 2
+"""A writer that stands still leaves one command without an answer, and the next one when it is killed for that."""
+
 
 class UnderWay(NamedTuple):
     """A capture between the command that opens it and the session that has it."""
