@@ -108,17 +108,27 @@ def _calls(directory: Path, *, calls: int) -> list[str]:
 
 
 def _latency(directory: Path, *, seconds: int) -> list[str]:
-    """Time to the 200 at 150 calls per second, each of 2 s, with 1,000 dialogs open."""
-    directory.mkdir()
+    """Time to the 200 at 150 calls per second with 1,000 dialogs open: of calls that stay, and of calls of 2 s."""
+    faults = []
+    for hold_s, kind in ((None, "calls that stay"), (2.0, "calls of 2 s, until they are finished recordings")):
+        faults += _answered(directory / f"hold-{hold_s}", kind, hold_s, seconds=seconds)
+    return faults
+
+
+def _answered(directory: Path, kind: str, hold_s: float | None, *, seconds: int) -> list[str]:
+    directory.mkdir(parents=True)
     rate, opened = 150, 1000
     calls = rate * seconds
     with Bench(directory, streams=2 * (opened + calls) + 100) as bench:
         base = bench.place("msr", opened, 100)
-        load = bench.place("msr", calls, rate, hold_s=2.0)
+        before = bench.cpu_of_all()
+        load = bench.place("msr", calls, rate, hold_s=hold_s)
+        used_s = sum(used - before.get(what, 0.0) for what, used in bench.cpu_of_all().items())
         print(
-            f"INVITE to 200 at {rate}/s with {opened} dialogs open: p50 {load.p50_ms:.1f}, p99 {load.p99_ms:.1f} ms;"
-            f" goal 20 (of which the configured delay 3; generator late by p99 {load.lateness_p99_ms:.1f} ms,"
-            f" {load.repeated} requests repeated; client {load.client_cpu_ms:.2f} ms CPU a call)",
+            f"INVITE to 200 at {rate}/s with {opened} dialogs open, {kind}: p50 {load.p50_ms:.1f},"
+            f" p99 {load.p99_ms:.1f} ms; goal 20 (of which the configured delay 3; generator late by p99"
+            f" {load.lateness_p99_ms:.1f} ms, {load.repeated} requests repeated; all processes"
+            f" {used_s * 1e3 / calls:.1f} ms CPU a call, client {load.client_cpu_ms:.2f})",
             flush=True,
         )
         return _faults("open", base, opened) + _faults("latency", load, calls) + bench.refusals()

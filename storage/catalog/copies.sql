@@ -11,13 +11,17 @@ FROM jsonb_to_recordset($1) AS g (recording_id uuid, kinds text[], values text[]
 
 -- name: partners_of
 -- Recordings that share a key with one of $1, overlap it, and are not paired with it: of each the $2 nearest in time.
+-- OFFSET 0 has keys looked up one by one: joined with the whole table they cost more the more recordings there are.
 SELECT mine.id AS of, p.*
 FROM recordings mine CROSS JOIN LATERAL (
     SELECT k.kind AS key_kind, k.value AS key_value, r.id, r.record_identifier, r.door, r.call_uuid, r.conn_id, r.ani,
         r.dnis, r.dn, r.other_dn, r.record_dn, r.agent_id, r.sips_app_name, r.tenant, r.parameters, r.started_at,
         r.ended_at
     FROM recording_keys own
-        JOIN recording_keys k ON k.value = own.value AND k.kind = own.kind AND k.recording_id <> mine.id
+        CROSS JOIN LATERAL (
+            SELECT k.* FROM recording_keys k
+            WHERE k.value = own.value AND k.kind = own.kind AND k.recording_id <> mine.id OFFSET 0
+        ) AS k
         JOIN recordings r ON r.id = k.recording_id
     WHERE own.recording_id = mine.id AND r.role IN ('recording', 'copy') AND r.state NOT IN ('deleting', 'deleted')
         AND r.started_at < coalesce(mine.ended_at, 'infinity') AND coalesce(r.ended_at, 'infinity') > mine.started_at

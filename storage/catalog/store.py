@@ -73,6 +73,12 @@ _FOR_PEOPLE: Final = {
     "max_parallel_workers_per_gather": "0",
 }
 
+_FOR_SERVICES: Final = {
+    # Their statements are planned once and kept, the first time perhaps while the tables are empty: to read all of a
+    # table is the best way then, and costs more with each call until PostgreSQL has counted the table.
+    "enable_seqscan": "off",
+}
+
 
 class Catalog(SessionWrites):
     """Connections to the catalog database.
@@ -347,7 +353,7 @@ async def _connections(
         server_settings={
             "application_name": application,
             **({} if lock_s is None else {"lock_timeout": f"{lock_s * 1000:.0f}ms"}),
-            **(_FOR_PEOPLE if for_people else {}),
+            **(_FOR_PEOPLE if for_people else _FOR_SERVICES),
         },
     )
     return Connections(pool)
