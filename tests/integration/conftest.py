@@ -90,6 +90,12 @@ async def catalog(catalog_dsn: str) -> AsyncIterator[Catalog]:
 
 
 @pytest.fixture
+async def epoch(catalog: Catalog) -> int:
+    """The epoch of a frontend that has just taken the lease of the catalog."""
+    return await catalog.acquire_lease(holder="frontend-a")
+
+
+@pytest.fixture
 def desk(catalog: Catalog, catalog_dsn: str, tmp_path: Path) -> Desk:
     """A storage administrator's desk over a fresh catalog."""
     return Desk(catalog, CliContext(dsn=catalog_dsn, files_root=tmp_path / "recordings", state_dir=tmp_path))

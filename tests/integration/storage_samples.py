@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 
+from storage.catalog import Catalog
 from storage.catalog.records import (
     CallFacts,
     Door,
@@ -21,6 +22,7 @@ from storage.catalog.records import (
     SegmentOpening,
     StreamOpening,
 )
+from storage.catalog.views import RecordingDetail
 
 START = datetime(2026, 11, 22, 9, 30, 0, tzinfo=UTC)
 
@@ -129,3 +131,10 @@ async def rows(dsn: str, statement: str, *arguments: object) -> list[asyncpg.Rec
         return await connection.fetch(statement, *arguments)
     finally:
         await connection.close()
+
+
+async def detail(catalog: Catalog, recording: UUID) -> RecordingDetail:
+    """Return everything that the catalog shows of a recording."""
+    found = await catalog.get_recording(recording)
+    assert isinstance(found, RecordingDetail)
+    return found

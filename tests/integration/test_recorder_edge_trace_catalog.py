@@ -21,11 +21,6 @@ def message(ms: int, text: bytes, *, inbound: bool = True) -> SipMessageTrace:
     )
 
 
-@pytest.fixture
-async def epoch(catalog: Catalog) -> int:
-    return await catalog.acquire_lease(holder="test")
-
-
 async def test_messages_of_several_segments_are_read_by_segment_and_time(catalog: Catalog, epoch: int) -> None:
     first = opening(epoch=epoch)
     second = opening(epoch=epoch)
