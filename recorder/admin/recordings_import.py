@@ -122,7 +122,7 @@ def _bundles(paths: Sequence[Path]) -> list[Path]:
 def import_recordings(
     ctx: typer.Context,
     *,
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bundles, or directories of them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE", help="Bundles, or directories of them.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the bundles, audio included.")] = False,
     as_json: JsonArray = False,
 ) -> None:

@@ -190,7 +190,7 @@ def rebalance_storage(
     *,
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Only these recordings; without them all, oldest first."),
+        typer.Argument(metavar="ID", help="Only these recordings; without them all, oldest first."),
     ] = None,
     source: Annotated[
         str, typer.Option("--from", metavar="STORE", help="local, s3, or a name of recordings.archives.")

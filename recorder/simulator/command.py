@@ -1,8 +1,7 @@
 """`recorder simulate`: place recording sessions as a Media Server would, and prove what was recorded.
 
 Exit status: 0 all calls went well (and with --verify every recording equals what was sent); 1 something differs or a
-call failed; 2 wrong options; 6 no recorder runs on the state directory. Everything but the results goes to standard
-error.
+call failed; else as `storage.exit_codes` says. Everything but the results goes to standard error.
 """
 
 from __future__ import annotations
@@ -37,6 +36,8 @@ from recorder.simulator.verification import Patience, verify
 from storage.catalog import Catalog
 from storage.cli.context import CliContext
 from storage.errors import StorageError
+from storage.exit_codes import exit_code_of
+from storage.inputs import named
 
 _DIFFERS: Final = 1
 _SWITCH_INTERVAL_S: Final = 0.001
@@ -92,46 +93,41 @@ def simulate(  # noqa: PLR0917 - each is an option of the command
         impairments=Impairments(loss / 100, reorder / 100, duplicate_packets / 100), srtp=_suite(srtp),
         copies=2 if duplicate else 1, copy_loss_s=copy_loss,
     )  # fmt: skip
-    options = RunOptions(
-        concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
-        session_expires_s=session_expires, local_host=local_host, tls=_tls(target, tls_ca, tls_certificate, tls_key),
-    )  # fmt: skip
-    outcome, verdicts = _perform(
-        scenario, target, options, check=check, config=config, state_dir=state_dir, timeout_s=timeout, journal=journal
-    )
+    with _told():
+        options = RunOptions(
+            concurrency=concurrency, resource_manager=record_route, leak_while_paused=leak,
+            session_expires_s=session_expires, local_host=local_host,
+            tls=_tls(target, tls_ca, tls_certificate, tls_key),
+        )  # fmt: skip
+        # Before the first call: a missing recorder is then said at once.
+        where = _find_catalog(config, state_dir) if check else None
+        with _real_time():
+            outcome, verdicts = asyncio.run(
+                _run(scenario, target, options, where=where, timeout_s=timeout, journal=journal)
+            )
     for line in json_lines(outcome, verdicts) if as_json else report_lines(outcome, verdicts, journal):
         typer.echo(line)
     raise typer.Exit(0 if all_good(outcome, verdicts) else _DIFFERS)
 
 
-def _perform(
-    scenario: ScenarioOptions,
-    target: Target,
-    options: RunOptions,
-    *,
-    check: bool,
-    config: Path | None,
-    state_dir: Path | None,
-    timeout_s: float,
-    journal: Path | None,
-) -> tuple[RunOutcome, list[Verdict] | None]:
-    """Run the calls; what cannot be done ends the command with one line and its status."""
+@contextmanager
+def _told() -> Iterator[None]:
+    """End the command with one line and its status when something cannot be done."""
     try:
-        # Before the first call: a missing recorder is then said at once.
-        where = _find_catalog(config, state_dir) if check else None
-        with _real_time():
-            return asyncio.run(_run(scenario, target, options, where=where, timeout_s=timeout_s, journal=journal))
-    except RecorderError as error:
+        yield
+    except (RecorderError, StorageError, OSError) as error:
         typer.echo(f"recorder simulate: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except (StorageError, OSError) as error:
-        typer.echo(f"recorder simulate: {error}", err=True)
-        raise typer.Exit(_DIFFERS) from None
+        raise typer.Exit(exit_code_of(error)) from None
 
 
 def _tls(target: Target, authorities: Path | None, certificate: Path | None, key: Path | None) -> TlsSide | None:
     if target.transport != "tls":
         return None
+    for path in (authorities, certificate, key):
+        if path is not None:
+            # The ssl module does not say which of them.
+            with named(path, "give a readable PEM file"), path.open("rb"):
+                pass
     try:
         return TlsSide.of(target.name, authorities=authorities, certificate=certificate, key=key)
     except OSError as error:

@@ -49,7 +49,7 @@ def annotate_recording(
     ctx: typer.Context,
     *,
     reference: Reference,
-    pairs: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="What to add.")],
+    pairs: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="What to add.")],
     reason: Reason = "",
     as_json: JsonObject = False,
 ) -> None:

@@ -96,7 +96,7 @@ def bundle_recordings(
     ctx: typer.Context,
     *,
     references: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="Recording ids, beginnings of them, or record identifiers.")
+        list[str], typer.Argument(metavar="ID", help="Recording ids, beginnings of them, or record identifiers.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write to.")],
     reason: Reason = "",

@@ -28,7 +28,7 @@ PAGE: Final = 2000
 _OPTIONS: Final[dict[str, Any]] = {
     "references": Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Recording ids, beginnings of them, or record identifiers."),
+        typer.Argument(metavar="ID", help="Recording ids, beginnings of them, or record identifiers."),
     ],
     "started_from": Annotated[str | None, typer.Option("--from", metavar="TIME", help="Started at or after.")],
     "started_to": Annotated[

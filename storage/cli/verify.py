@@ -133,7 +133,7 @@ def verify_recordings(
     ctx: typer.Context,
     *,
     references: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Recording ids, beginnings, or record identifiers.")
+        list[str] | None, typer.Argument(metavar="ID", help="Recording ids, beginnings, or record identifiers.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All finished recordings.")] = False,
     orphans: Annotated[bool, typer.Option("--orphans", help="Look for files that the catalog does not know.")] = False,

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from recorder.admin.app import app
+from recorder.commands import app as recorder
 from storage.encryption.recipients import load_private_key
 from storage.errors import InputMissing
 from storage.exit_codes import ExitCode
@@ -28,10 +29,10 @@ INPUTS = {
     ("audit", "verify", "--key"): ["audit", "verify", "--key", GONE],
     ("audit", "verify", "--file"): ["audit", "verify", "--file", GONE],
     ("captures", "adopt", "DIR"): ["captures", "adopt", GONE],
-    ("captures", "verify", "[FILE]..."): ["captures", "verify", GONE],
+    ("captures", "verify", "FILE"): ["captures", "verify", GONE],
     ("keys", "rewrap", "--key"): ["keys", "rewrap", "--key", GONE, "--to", "{pem}"],
     ("keys", "rewrap", "--to"): ["keys", "rewrap", "--key", "{private}", "--to", GONE],
-    ("recordings", "import", "FILE..."): ["recordings", "import", GONE],
+    ("recordings", "import", "FILE"): ["recordings", "import", GONE],
     ("report", "completeness", "--expected"): ["report", "completeness", "--from", "today", "--expected", GONE],
     ("verify", "--offline"): ["verify", "--offline", GONE, "--key", "{pem}"],
     ("verify", "--vcon"): ["verify", "--vcon", GONE, "--key", "{pem}"],
@@ -48,6 +49,26 @@ NOT_READ = {("--state-dir",)} | {
 } | {("recordings", name, "--out") for name in ("bundle", "export")}  # fmt: skip
 """Written, or searched for a recorder (6)."""
 
+OF_RECORDER = {
+    ("run", "--config"): ["run", "--config", GONE],
+    ("check-config", "--config"): ["check-config", "--config", GONE],
+    ("simulate", "--config"): ["simulate", "--verify", "--config", GONE],
+    ("simulate", "--tls-ca"): ["simulate", "--target", "tls:127.0.0.1:9", "--tls-ca", GONE],
+    ("simulate", "--tls-certificate"): ["simulate", "--target", "tls:127.0.0.1:9", "--tls-certificate", GONE],
+    ("simulate", "--tls-key"): [
+        "simulate", "--target", "tls:127.0.0.1:9", "--tls-certificate", "{pem}", "--tls-key", GONE,
+    ],
+}  # fmt: skip
+"""The same of `recorder`."""
+
+MADE_BY_RECORDER = {
+    ("run", "--state-dir"),
+    ("simulate", "--state-dir"),
+    ("simulate", "--journal"),
+    ("lab", "cluster", "--directory"),
+}
+"""Written, or searched for a recorder (6)."""
+
 
 def inputs_of(command: Any) -> Iterator[str]:
     """Yield the options and arguments of a command that name a file or folder."""
@@ -60,6 +81,21 @@ def test_no_input_is_left_out() -> None:
     found: set[tuple[str, ...]] = {(name,) for name in inputs_of(root())}
     found |= {(*name.split(), given) for name, command in tree() for given in inputs_of(command)}
     assert found == INPUTS.keys() | DECRYPTING | NOT_READ
+
+
+def test_no_input_of_the_recorder_is_left_out() -> None:
+    found = {(*name.split(), given) for name, command in tree(recorder) for given in inputs_of(command)}
+    assert found == OF_RECORDER.keys() | MADE_BY_RECORDER
+
+
+@pytest.mark.parametrize("words", OF_RECORDER.values(), ids=" ".join)
+def test_what_is_named_to_the_recorder_and_not_there(words: list[str], tmp_path: Path) -> None:
+    pem = tmp_path / "certificate.pem"
+    pem.touch()
+    told = CliRunner().invoke(recorder, [word.format(pem=pem) for word in words])
+    assert told.exit_code == ExitCode.NOT_FOUND, told.output
+    assert GONE in told.output
+    assert "No such file or directory" in told.output
 
 
 @pytest.mark.parametrize("words", INPUTS.values(), ids=" ".join)

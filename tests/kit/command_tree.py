@@ -1,4 +1,4 @@
-"""Every command of `recorder-admin`, found by walking the tree, as typer has it when it is called."""
+"""Every command of `recorder-admin` or `recorder`, found by walking the tree, as typer has it when it is called."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typer.core import TyperCommand, TyperGroup
 from recorder.admin.app import app
 
 
-def root() -> TyperGroup:
+def root(program: typer.Typer = app) -> TyperGroup:
     """Return the program itself."""
-    found = typer.main.get_command(app)
+    found = typer.main.get_command(program)
     assert isinstance(found, TyperGroup)
     return found
 
@@ -25,9 +25,9 @@ def commands_of(group: TyperGroup) -> Iterator[tuple[str, Any]]:
         yield name, group.get_command(context, name)
 
 
-def tree() -> list[tuple[str, TyperCommand]]:
+def tree(program: typer.Typer = app) -> list[tuple[str, TyperCommand]]:
     """Return all commands by their names, such as `recordings list`."""
-    return list(_below(root(), ()))
+    return list(_below(root(program), ()))
 
 
 def _below(group: TyperGroup, path: tuple[str, ...]) -> Iterator[tuple[str, TyperCommand]]:

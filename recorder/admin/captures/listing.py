@@ -145,7 +145,7 @@ def verify_captures(
     ctx: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Captures, wherever they are; all of this host without any."),
+        typer.Argument(metavar="FILE", help="Captures, wherever they are; all of this host without any."),
     ] = None,
     as_json: JsonArray = False,
 ) -> None:

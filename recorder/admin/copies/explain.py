@@ -139,7 +139,7 @@ def explain_copies(
     ctx: typer.Context,
     reference: Reference,
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="Another one; without it, all it was paired with.")
+        str | None, typer.Argument(metavar="OTHER", help="Another one; without it, all it was paired with.")
     ] = None,
     as_json: JsonArray = False,
 ) -> None:

@@ -61,7 +61,7 @@ def split_copies(
     *,
     reference: Reference,
     others: Annotated[
-        list[str] | None, typer.Argument(metavar="[OTHER]...", help="From these only; default: from all of its group.")
+        list[str] | None, typer.Argument(metavar="OTHER", help="From these only; default: from all of its group.")
     ] = None,
     reason: Reason,
     dry_run: DryRun = False,

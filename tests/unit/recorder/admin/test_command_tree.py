@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,11 @@ class TestEvery:
     def test_stands_in_the_manual(self, name: str, command: TyperCommand) -> None:
         manual = DOCUMENT.read_text("utf-8")
         assert f"recorder-admin {name}" in manual
+
+    def test_shows_each_argument_in_the_same_brackets(self, name: str, command: TyperCommand) -> None:
+        context = command.make_context(name, [], resilient_parsing=True)
+        for piece in command.collect_usage_pieces(context):
+            assert re.fullmatch(r"(\{[A-Z=]+\}|\[[A-Z=]+\])(\.\.\.)?", piece), piece
 
     def test_explains_each_option(self, name: str, command: TyperCommand) -> None:
         silent = [
