@@ -75,7 +75,7 @@ class Standby:
             settings=settings.ha,
             node=settings.node,
             name=f"{settings.node}/{assignment.name}",
-            rivals=self.hosts.rivals if self.hosts else frozenset,
+            rivals=self._rivals,
             clock=time.monotonic,
             wall_clock=lambda: datetime.now(UTC),
             lease=Lease(settings.node, settings.ha.timing),
@@ -90,6 +90,12 @@ class Standby:
         if self.hosts:
             self._tasks.append(group.create_task(self.hosts.run()))
         self._following = group.create_task(self._follower.run())
+
+    def _rivals(self) -> frozenset[str]:
+        """Return whose promise is needed; until the register answers, whose the last active frontend needed."""
+        if self.hosts is None:
+            return frozenset()
+        return self.hosts.rivals() if self.hosts.registered else self._left.rivals
 
     async def wait(self) -> bool:
         """Wait to be activated; False when told to stop instead."""

@@ -46,6 +46,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
 
     node: str
     epoch: int
+    rivals: tuple[str, ...] = ()
+    """Other hosts whose promise it needs; a follower that cannot read the register needs theirs as well."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept"):
@@ -105,20 +107,29 @@ class Feed:
         node: this host.
         epoch: of the lease.
         wall_clock: for the age of dialogs.
+        rivals: other hosts whose promise is needed.
 
     """
 
-    def __init__(self, node: str, *, epoch: int, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        node: str,
+        *,
+        epoch: int,
+        wall_clock: Callable[[], datetime],
+        rivals: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self.replica = Replica()
         self.replica.node, self.replica.epoch = node, epoch
-        self._node, self._epoch, self._wall_clock = node, epoch, wall_clock
+        self._node, self._epoch, self._wall_clock, self._rivals = node, epoch, wall_clock, rivals
         self._asked: dict[int, Write] = {}
         """Writes that the catalog was asked to take and has not answered, by identity, oldest first."""
         self._followers: dict[asyncio.StreamWriter, str] = {}
         self._streams: set[asyncio.StreamWriter] = set()
         self._rounds = itertools.count(1)
         self._promises: dict[int, set[str]] = {}
-        self._promised = asyncio.Event()
+        self._heard = asyncio.Event()
+        """Set when a follower has come, or has promised."""
         self._held = b""
         """Frames that are told with the next one, or soon."""
         self._soon: asyncio.TimerHandle | None = None
@@ -190,21 +201,24 @@ class Feed:
 
     async def promised(self, nodes: Iterable[str], *, limit_s: float) -> bool:
         """Ask the frontends of these hosts not to take over; whether all of them promise within the limit."""
-        needed = set(nodes)
+        needed, given = set(nodes), set[str]()
         if not needed:
             return True
-        if not needed <= self.followers():
-            return False
         number = next(self._rounds)
-        given = self._promises[number] = set()
-        self._tell(AskPromise(number=number))
+        self._promises[number] = given
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while not needed <= given:
-                    self._promised.clear()
-                    await self._promised.wait()
+                # Those of other hosts come when somebody serves them again: a successor has just begun to.
+                await self._until(lambda: needed <= self.followers())
+                self._tell(AskPromise(number=number))
+                await self._until(lambda: needed <= given)
         del self._promises[number]
         return needed <= given
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._heard.clear()
+            await self._heard.wait()
 
     def _tell(self, message: Frame) -> None:
         if not self._followers:
@@ -233,7 +247,9 @@ class Feed:
             if not isinstance(first, Follow):
                 return
             # No await until the end of the dialogs: what is written in between must come after them.
-            stream.write(framed(Welcome(node=self._node, epoch=self._epoch)))
+            stream.write(
+                framed(Welcome(node=self._node, epoch=self._epoch, rivals=tuple(self._rivals() | self.followers())))
+            )
             for dialog in self.replica.dialogs():
                 stream.write(framed(Kept(dialog=dialog)))
             for write in self._asked.values():
@@ -244,11 +260,12 @@ class Feed:
                 stream.write(framed(Asked(request=request)))
             stream.write(framed(Complete()))
             self._followers[stream] = first.node
+            self._heard.set()
             while True:
                 message = await FRAMES.receive(reader)
                 if isinstance(message, Promise) and message.number in self._promises:
                     self._promises[message.number].add(first.node)
-                    self._promised.set()
+                    self._heard.set()
         except ChannelLostError:
             # It became active, or it is gone; its supervisor knows which.
             pass

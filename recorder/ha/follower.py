@@ -100,6 +100,7 @@ class Follower:
                     self._heard.clear()
                     growing = Replica()
                     growing.node, growing.epoch = message.node, message.epoch
+                    growing.rivals = frozenset(message.rivals) - {message.node}
                 case Kept():
                     replica.put(message.dialog)
                 case Complete() if growing:

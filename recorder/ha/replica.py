@@ -60,6 +60,8 @@ class Replica:
         """Of the frontend whose dialogs these are; 0 while nothing is known."""
         self.node = ""
         """Its host."""
+        self.rivals: frozenset[str] = frozenset()
+        """Other hosts whose promise it needed while the catalog was away."""
         self.pending: list[bytes] = []
         """Encoded writes, oldest first; for a standby that does not see the journal of the active one's host."""
         self._asked_of_catalog: deque[tuple[bytes, datetime]] = deque()

@@ -131,7 +131,7 @@ class Tenure:
 
     def __init__(self, candidate: Candidate, *, epoch: int, fresh_since: int, left: Replica | None = None) -> None:
         self.epoch, self.fresh_since, self.left = epoch, fresh_since, left
-        self.feed = Feed(candidate.node, epoch=epoch, wall_clock=candidate.wall_clock)
+        self.feed = Feed(candidate.node, epoch=epoch, wall_clock=candidate.wall_clock, rivals=candidate.rivals)
         self._candidate = candidate
         self._lease = candidate.lease
 

@@ -89,6 +89,8 @@ class SiteHosts:
         self._pool, self._sites, self._settings, self._node = pool, sites, settings, node
         self._context = context
         self._hosts: dict[str, Host] = {}
+        self.registered = False
+        """Whether the register has been read: before, nobody here knows who is in the site."""
 
     def rivals(self) -> frozenset[str]:
         """Return the hosts whose promise is needed: those that lived when the register was read last, or beat now.
@@ -126,6 +128,8 @@ class SiteHosts:
                 except (StorageError, TimeoutError):
                     # While the register does not answer, everybody is where he was.
                     rows = []
+                else:
+                    self.registered = True
                 for row in rows:
                     if row.node == self._node:
                         continue
