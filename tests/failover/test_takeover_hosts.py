@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from recorder.admin.app import app
 from recorder.control import ask
-from recorder.lab.cluster import FLOATING, SIP_PORT, Cluster
+from recorder.lab.cluster import DATABASE, FLOATING, SIP_PORT, Cluster
 from recorder.simulator.scenario import ScenarioOptions, plan_calls
 from recorder.simulator.simulation import Moment, RunOptions, RunOutcome, Target, run_calls
 from recorder.state_dir import StateDir
 from tests.failover.chaos import oracle
+from tests.failover.chaos.faults import send
 from tests.failover.chaos.rounds import plan_round, run_round
 from tests.failover.chaos.site import SITE_FAULTS, Site
 from tests.kit.running import eventually
@@ -249,6 +250,24 @@ def test_writers_of_another_host_are_drained_without_loss(ready: Cluster) -> Non
     broken = [f"call {one.call}: {one.status} {one.detail}" for one in outcome.calls if not one.completed]
     judgement = asyncio.run(oracle.judge(outcome.journal, ready.hosts[here].state_dir))
     assert (broken, judgement.faults, judgement.lost) == ([], (), 0)
+
+
+def test_a_frontend_that_dies_while_postgresql_is_away_is_followed_with_the_promise_of_the_other_host(
+    ready: Cluster,
+) -> None:
+    active = ready.active()
+
+    async def act() -> None:
+        ready.network.cut(DATABASE)
+        try:
+            send(await Site(ready).pids(active, "frontend", "active"), signal.SIGKILL)
+            await served()
+            # It reports a moment later than it answers.
+            assert await Site(ready).active() == active
+        finally:
+            ready.network.mend(DATABASE)
+
+    asyncio.run(act())
 
 
 @pytest.mark.parametrize(
