@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
@@ -19,10 +19,7 @@ Write: TypeAlias = (
     SegmentOpening | DialogCheckpoint | StreamsChange | SegmentClosing | MetadataRevision | PeerCapability
 )
 
-_KINDS: Final[dict[str, type[Write]]] = {
-    kind.__name__: kind
-    for kind in (SegmentOpening, DialogCheckpoint, StreamsChange, SegmentClosing, MetadataRevision, PeerCapability)
-}
+_KINDS: Final[dict[str, type[Write]]] = {kind.__name__: kind for kind in get_args(Write)}
 
 
 class _Envelope(msgspec.Struct, frozen=True):
