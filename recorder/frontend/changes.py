@@ -27,7 +27,14 @@ from recorder.frontend.snapshots import SnapshotRequests
 from signaling.errors import LocalProtocolError, LostError
 from signaling.sdp import SdpSyntaxError, parse_sdp
 from signaling.sdp.offer_answer import Negotiation, conclude, offer_again, plan
-from signaling.useragent import AckReceived, RefreshDue, ReinviteReceived, UpdateReceived
+from signaling.useragent import (
+    AckReceived,
+    Prepared,
+    PreparedRequest,
+    RefreshDue,
+    ReinviteReceived,
+    UpdateReceived,
+)
 from storage.catalog.records import MetadataRevision, StreamsChange
 
 _log = structlog.get_logger()
@@ -52,8 +59,7 @@ class MediaChanges:
         session = frontend.sessions.get(event.dialog_id)
         cause = "reinvite" if isinstance(event, ReinviteReceived) else "update"
         if session is None:
-            frontend.agent.respond(event.request_id, 481, now=frontend.clock())
-            frontend.transport.flush()
+            self._answer(event, 481)
             return
         log = _log.bind(record_identifier=session.record_identifier, segment=session.segment.hex, cause=cause)
         wanted = read_change(event.request)
@@ -74,10 +80,7 @@ class MediaChanges:
             await self._offer_again(session, event)
         else:
             # A refresh, or metadata alone: the media stay as they are.
-            prepared = frontend.agent.prepare(event.request_id, 200)
-            await self._checkpoint(session, prepared.snapshot)
-            frontend.agent.send(prepared, frontend.clock())
-            frontend.transport.flush()
+            await self._send(session, frontend.agent.prepare(event.request_id, 200))
 
     async def _metadata(self, session: Session, document: MetadataDocument, specs: Sequence[StreamSpec]) -> Session:
         """Keep a metadata document and apply it: participants and call data are never lost by a partial one.
@@ -191,10 +194,7 @@ class MediaChanges:
             prepared = frontend.agent.prepare(event.request_id, 200, body=answer, content_type="application/sdp")
         except LostError:
             return False
-        await self._checkpoint(changed, prepared.snapshot, streams_changed=streams_changed)
-        sent = frontend.agent.send(prepared, frontend.clock())
-        frontend.transport.flush()
-        return sent
+        return await self._send(changed, prepared, streams_changed=streams_changed)
 
     async def _undo(self, before: Session, changed: Session, log: Any) -> None:
         """Put in force again what was before a change that got no 2xx: nothing has changed (RFC 3261 section 14.1)."""
@@ -242,9 +242,7 @@ class MediaChanges:
             return
         session, sdp = _offered_again(session)
         prepared = frontend.agent.prepare(event.request_id, 200, body=sdp, content_type="application/sdp")
-        await self._checkpoint(msgspec.structs.replace(session, pending_offer=sdp), prepared.snapshot)
-        frontend.agent.send(prepared, frontend.clock())
-        frontend.transport.flush()
+        await self._send(msgspec.structs.replace(session, pending_offer=sdp), prepared)
 
     def awaits_ack(self, dialog_id: str) -> bool:
         """Whether an ACK may change anything now: it answers our offer, or the client is asked for metadata next."""
@@ -311,9 +309,7 @@ class MediaChanges:
             # Another offer is open; its 2xx refreshes the session as well.
             _log.info("session not refreshed now", dialog_id=session.dialog_id, reason=str(error))
             return
-        await self._checkpoint(session, prepared.snapshot)
-        frontend.agent.send(prepared, frontend.clock())
-        frontend.transport.flush()
+        await self._send(session, prepared)
 
     async def _command(
         self, session: Session, specs: list[StreamSpec], cause: str, *, answering: bool = False
@@ -373,6 +369,16 @@ class MediaChanges:
         moved = before is not None and before.writer != session.writer
         capture = (session.writer, session.capture_path) if moved else None
         await frontend.succeed(session, dialog, capture=capture, streams_changed=streams_changed)
+
+    async def _send(
+        self, session: Session, prepared: Prepared | PreparedRequest, *, streams_changed: bool = False
+    ) -> bool:
+        """Send a message that a session depends on once that is durable; False if nothing waits for it any more."""
+        frontend = self._frontend
+        await self._checkpoint(session, prepared.snapshot, streams_changed=streams_changed)
+        sent = frontend.agent.send(prepared, frontend.clock())
+        frontend.transport.flush()
+        return sent
 
     def _answer(
         self, event: ReinviteReceived | UpdateReceived, status: int, headers: Sequence[tuple[str, str]] = ()

@@ -224,8 +224,9 @@ class Frontend:
     ) -> Session | None:
         """Make a changed session durable, then put it in the place of the former one, and return that.
 
-        A writer of it may die meanwhile. The replacement adopts the streams as they were, and is told how they are;
-        and what was made durable of it in between is not the last word. Arguments as for `checkpoint`.
+        A writer of it may die meanwhile. The replacement adopts the streams as they were, but for those that are being
+        paused (`commanded`), and is told how they are; and what was made durable of it in between is not the last word.
+        Arguments as for `checkpoint`.
 
         Raises:
             StaleEpoch, OSError: as `checkpoint`.
